@@ -1,0 +1,284 @@
+"""Make mmengine 0.10, mmcv 2.1 and mmsegmentation 1.2.2 work with today's Python, PyTorch and setuptools.
+
+This is the only file that adapts third-party packages, and ``swinseg/__init__.py`` calls it before
+anything else. Each adaptation says when it is needed and is applied only then: where the full mmcv with
+its compiled ops is installed, ``mmcv.ops`` stays as it is. ``python -m swinseg.env`` lists what is active.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import pickle
+import pkgutil
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """One repair of a third-party package: when it is needed, what it does, and why."""
+
+    name: str
+    reason: str
+    needed: Callable[[], bool]
+    apply: Callable[[], None]
+
+
+def has_compiled_ops() -> bool:
+    """Whether the full mmcv, with its compiled extension, is installed."""
+    return importlib.util.find_spec('mmcv') is not None and (
+        importlib.util.find_spec('mmcv._ext') is not None
+    )
+
+
+def sigmoid_focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+    weight: Tensor | None = None,
+    reduction: str = 'mean',
+) -> Tensor:
+    """Focal loss (Lin et al. 2017, equation 5) with the arguments of ``mmcv.ops.sigmoid_focal_loss``.
+
+    Args:
+        logits: (N, num_classes) float.
+        target: (N,) int64 class indices in [0, num_classes]; ``num_classes`` stands for "none of them".
+        gamma: exponent of the modulating factor.
+        alpha: weight of the positive class.
+        weight: (num_classes,) factor per class, or None.
+        reduction: ``'none'``, ``'mean'`` or ``'sum'``.
+
+    Returns:
+        (N, num_classes) for ``'none'``, else a scalar.
+    """
+    num_classes = logits.shape[1]
+    is_class = F.one_hot(target, num_classes + 1)[:, :num_classes].to(logits.dtype)
+    probability = logits.sigmoid()
+    probability_of_truth = probability * is_class + (1 - probability) * (1 - is_class)
+    alpha_of_truth = alpha * is_class + (1 - alpha) * (1 - is_class)
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, is_class, reduction='none')
+    loss = alpha_of_truth * (1 - probability_of_truth) ** gamma * cross_entropy
+    if weight is not None:
+        # The compiled op weights a row by the weight of its true class.
+        loss = loss * F.pad(weight, (0, 1), value=1.0)[target][:, None]
+    if reduction == 'mean':
+        return loss.sum() / logits.shape[0]
+    return loss.sum() if reduction == 'sum' else loss
+
+
+def point_sample(
+    features: Tensor, points: Tensor, align_corners: bool = False, **kwargs: Any
+) -> Tensor:
+    """Sample features at points, with the arguments of ``mmcv.ops.point_sample``.
+
+    Args:
+        features: (N, C, H, W).
+        points: (N, P, 2) or (N, Hgrid, Wgrid, 2), (x, y) in [0, 1].
+        align_corners: as in ``torch.nn.functional.grid_sample``.
+        **kwargs: passed to ``grid_sample``.
+
+    Returns:
+        (N, C, P) or (N, C, Hgrid, Wgrid).
+    """
+    is_list_of_points = points.dim() == 3
+    grid = points.unsqueeze(2) if is_list_of_points else points
+    output = F.grid_sample(features, grid * 2 - 1, align_corners=align_corners, **kwargs)
+    return output.squeeze(3) if is_list_of_points else output
+
+
+def _install_pure_ops() -> None:
+    ops = types.ModuleType('mmcv.ops', 'The ops that mmseg imports, in pure PyTorch (swinseg.compat).')
+    ops.sigmoid_focal_loss = sigmoid_focal_loss  # type: ignore[attr-defined]
+    ops.point_sample = point_sample  # type: ignore[attr-defined]
+
+    def absent(name: str) -> Any:
+        if name.startswith('__'):
+            raise AttributeError(name)
+        # mmseg's optional heads catch exactly this class and go on without the op.
+        raise ModuleNotFoundError(
+            f'mmcv.ops.{name} needs the full mmcv with compiled ops; mmcv-lite is installed'
+        )
+
+    ops.__getattr__ = absent  # type: ignore[method-assign]
+    sys.modules['mmcv.ops'] = ops
+    importlib.import_module('mmcv').ops = ops  # type: ignore[attr-defined]
+
+
+def _is_installed(package: str) -> bool:
+    """``mmengine.utils.is_installed`` without ``pkg_resources``."""
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        spec = importlib.util.find_spec(package)
+        return spec is not None and spec.origin is not None
+    return True
+
+
+def _installed_path(package: str) -> str:
+    """``mmengine.utils.get_installed_path`` without ``pkg_resources``: the folder of an importable package.
+
+    mmengine passes module names (``mmseg``) as well as distribution names (``mmsegmentation``).
+    """
+    candidates = [package]
+    try:
+        text = importlib.metadata.distribution(package).read_text('top_level.txt')
+        candidates += (text or '').split()
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    for name in candidates:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations:
+            return str(next(iter(spec.submodule_search_locations)))
+        if spec is not None and spec.origin is not None:
+            return str(Path(spec.origin).parent)
+    raise ModuleNotFoundError(f'package {package} is not installed')
+
+
+def _replace_pkg_resources() -> None:
+    for name in ('mmengine.utils.package_utils', 'mmengine.utils', 'mmengine.config.config'):
+        module = importlib.import_module(name)
+        for function, ours in (('is_installed', _is_installed), ('get_installed_path', _installed_path)):
+            if hasattr(module, function):
+                setattr(module, function, ours)
+
+
+def _restore_find_loader() -> None:
+    def find_loader(name: str) -> Any:
+        spec = importlib.util.find_spec(name)
+        return None if spec is None else spec.loader
+
+    pkgutil.find_loader = find_loader  # type: ignore[attr-defined,unused-ignore]
+
+
+def safe_checkpoint_classes() -> list[Any]:
+    """Every class beyond plain tensors and containers that a checkpoint of mmengine's Runner holds."""
+    from mmengine.logging import HistoryBuffer
+
+    multiarray = getattr(np, '_core', None) or np.core  # numpy 2 made the package private
+    return [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        multiarray.multiarray._reconstruct,
+        multiarray.multiarray.scalar,
+        *(type(np.dtype(code)) for code in ('f8', 'f4', 'i8', 'i4', 'u8', 'u4', 'u1', 'i2', 'u2', '?')),
+    ]
+
+
+def _history_buffer_method(owner: Any, name: str) -> Any:
+    """Stand in for ``getattr`` in a checkpoint: a HistoryBuffer is pickled with its four statistics methods.
+
+    The real ``getattr`` on an allow-list would let a crafted file reach anything; this one reaches
+    ``HistoryBuffer.min``, ``max``, ``current`` and ``mean``.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise pickle.UnpicklingError(f'a checkpoint may not look up {name!r} on {owner!r}')
+    return getattr(HistoryBuffer, name)
+
+
+def _allow_checkpoint_classes() -> None:
+    # numpy 1 pickled its helpers as numpy.core.multiarray.*, numpy 2 writes numpy._core.multiarray.*; a
+    # checkpoint keeps the name of the numpy that wrote it.
+    helpers: list[Any] = []
+    for item in safe_checkpoint_classes():
+        helpers.append(item)
+        if getattr(item, '__name__', '') in ('_reconstruct', 'scalar'):
+            helpers.append((item, f'numpy.core.multiarray.{item.__name__}'))
+            helpers.append((item, f'numpy._core.multiarray.{item.__name__}'))
+    helpers.append((_history_buffer_method, 'builtins.getattr'))
+    torch.serialization.add_safe_globals(helpers)
+
+
+def _torchvision_is_broken() -> bool:
+    # mmseg imports timm where it is installed, and timm imports torchvision.
+    if importlib.util.find_spec('timm') is None or importlib.util.find_spec('torchvision') is None:
+        return False
+    try:
+        importlib.import_module('torchvision')
+    except RuntimeError as error:
+        return 'operator torchvision::' in str(error)
+    return False
+
+
+def _import_torchvision_without_ops() -> None:
+    for name in [name for name in sys.modules if name.split('.')[0] == 'torchvision']:
+        del sys.modules[name]
+    register_fake = torch.library.register_fake
+
+    def tolerant(op: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(op, str) and op.startswith('torchvision::') and not args:
+            namespace, name = op.split('::')
+            if not hasattr(getattr(torch.ops, namespace), name):
+                return lambda function: function
+        return register_fake(op, *args, **kwargs)
+
+    torch.library.register_fake = tolerant
+    try:
+        importlib.import_module('torchvision')
+    finally:
+        torch.library.register_fake = register_fake
+
+
+ADAPTATIONS: tuple[Adaptation, ...] = (
+    Adaptation(
+        name='pkgutil.find_loader',
+        reason='removed in Python 3.14; mmcv and mmengine look for the compiled ops with it',
+        needed=lambda: not hasattr(pkgutil, 'find_loader'),
+        apply=_restore_find_loader,
+    ),
+    Adaptation(
+        name='mmcv.ops in pure PyTorch',
+        reason='mmseg imports the focal loss and point sampling, which mmcv-lite does not contain',
+        needed=lambda: not has_compiled_ops(),
+        apply=_install_pure_ops,
+    ),
+    Adaptation(
+        name='torchvision without its compiled ops',
+        reason='a torchvision built for another PyTorch fails to import, and mmseg.models with it',
+        needed=_torchvision_is_broken,
+        apply=_import_torchvision_without_ops,
+    ),
+    Adaptation(
+        name='importlib.metadata for pkg_resources',
+        reason='mmengine looks packages up with pkg_resources, which setuptools no longer contains',
+        needed=lambda: importlib.util.find_spec('pkg_resources') is None,
+        apply=_replace_pkg_resources,
+    ),
+    Adaptation(
+        name='safe classes of mmengine checkpoints',
+        reason='torch.load refuses the HistoryBuffer that the Runner saves, so nothing could be resumed',
+        needed=lambda: hasattr(torch.serialization, 'add_safe_globals'),
+        apply=_allow_checkpoint_classes,
+    ),
+)
+
+_active: list[Adaptation] = []
+
+
+def apply() -> None:
+    """Apply every adaptation that this installation needs; a second call does nothing."""
+    if _active:
+        return
+    for adaptation in ADAPTATIONS:
+        if adaptation.needed():
+            adaptation.apply()
+            _active.append(adaptation)
+
+
+def active() -> list[Adaptation]:
+    """Return the adaptations that were applied in this process."""
+    return list(_active)

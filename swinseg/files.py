@@ -1,0 +1,69 @@
+"""Writing files so that a kill at any moment leaves either the old file or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from swinseg.errors import UserError
+
+
+class OutputError(UserError):
+    """A file or folder cannot be written."""
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder with its parents and make sure that files can be written into it.
+
+    Raises:
+        OutputError: the folder cannot be created, or nothing can be written there.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f'cannot write to the output folder {folder}: {error.strerror or error}; '
+            'choose another folder or change its permissions'
+        ) from error
+    return folder
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` (same suffix) that becomes ``path`` when the block succeeds.
+
+    The file is flushed to disk before the rename; when the block fails it is removed and the old file stays.
+
+    Raises:
+        OutputError: the folder does not take the file.
+    """
+    final = Path(path)
+    temporary = final.with_name(f'.{final.stem}.{os.getpid()}.partial{final.suffix}')
+    try:
+        yield temporary
+        with open(temporary, 'rb+') as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, final)
+    except OSError as error:
+        raise OutputError(f'cannot write {final}: {error.strerror or error}') from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` (UTF-8) to ``path`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` to ``path`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
