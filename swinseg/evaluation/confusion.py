@@ -1,0 +1,167 @@
+"""The confusion matrix of label maps, and every figure of merit as a pure function of it.
+
+Shapes: K = number of classes; a matrix is (K, K) int64, ``matrix[label, prediction]`` counts
+pixels. Rates are float64 in [0, 1], one per class, (K,).
+
+Classes that do not occur
+    A rate whose denominator is zero is ``nan``, and means over classes leave it out. So, per class:
+
+    ==============================  ======  ======  ======  =========  ======  =======
+    the class occurs in             IoU     Acc     Dice    Precision  Recall  F-score
+    ==============================  ======  ======  ======  =========  ======  =======
+    neither label nor prediction    nan     nan     nan     nan        nan     nan
+    the prediction only             0       nan     0       0          nan     nan
+    the label only                  0       0       0       nan        0       nan
+    both, never at the same pixel   0       0       0       0          0       nan
+    ==============================  ======  ======  ======  =========  ======  =======
+
+    This is mmseg's rule. The ADE20K authors' evaluation counts a class that occurs nowhere as IoU 0
+    instead, which is the same figure on the full validation set, where all 150 classes occur.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from swinseg.errors import UserError
+
+Matrix = NDArray[np.int64]
+Rates = NDArray[np.float64]
+
+
+class EvaluationError(UserError):
+    """A prediction, a label or a metric's argument cannot be evaluated."""
+
+
+def confusion_matrix(
+    prediction: NDArray[np.integer] | Tensor,
+    label: NDArray[np.integer] | Tensor,
+    *,
+    num_classes: int,
+    ignore_index: int = 255,
+) -> Matrix:
+    """Count the pixels of each pair of true and predicted class.
+
+    Args:
+        prediction: class indices, any shape and integer dtype. Where the label is ``ignore_index``,
+            its value does not matter.
+        label: class indices or ``ignore_index``, the same shape.
+        num_classes: K.
+        ignore_index: the label value of pixels that do not count. It may be one of the classes' own
+            indices: such a class is then left out.
+
+    Returns:
+        (K, K) int64, ``[label, prediction]``. Tensors are counted on their own device.
+
+    Raises:
+        EvaluationError: the shapes differ, the values are not integers, or a counted pixel has a
+            label or a prediction outside [0, K).
+    """
+    predicted, true = _as_tensor(prediction, 'prediction'), _as_tensor(label, 'label')
+    if predicted.shape != true.shape:
+        raise EvaluationError(
+            f'the prediction and the label must have the same shape, but the prediction is '
+            f'{tuple(predicted.shape)} and the label {tuple(true.shape)}; '
+            'resize the prediction to the label'
+        )
+    counted = true != ignore_index
+    # int64 before the product: label * K overflows uint8 and, from 182 classes on, int16.
+    true = true[counted].to(predicted.device, torch.int64)
+    predicted = predicted[counted.to(predicted.device)].to(torch.int64)
+    _check_range(true, num_classes, f'label (which is not the ignore index {ignore_index})')
+    _check_range(predicted, num_classes, 'prediction')
+    joint = torch.bincount(true * num_classes + predicted, minlength=num_classes**2)
+    return joint.reshape(num_classes, num_classes).cpu().numpy()
+
+
+def _as_tensor(values: NDArray[np.integer] | Tensor, name: str) -> Tensor:
+    if isinstance(values, np.ndarray):
+        if values.dtype.byteorder == '>' or values.dtype.kind == 'u':
+            # PyTorch lacks big-endian arrays and most operations on uint16 to uint64.
+            values = values.astype(np.uint8 if values.dtype == np.uint8 else np.int64)
+        # copy() only where torch cannot view the memory (negative strides, read-only arrays)
+        views = values.flags.writeable and all(stride >= 0 for stride in values.strides)
+        values = torch.from_numpy(values if views else values.copy())
+    if values.is_floating_point() or values.is_complex():
+        raise EvaluationError(
+            f'the {name} must hold integer class indices, but its dtype is {values.dtype}; '
+            'take the argmax over the class axis first'
+        )
+    return values
+
+
+def _check_range(values: Tensor, num_classes: int, name: str) -> None:
+    if values.numel() == 0:
+        return
+    low, high = (int(value) for value in torch.aminmax(values))
+    if low < 0 or high >= num_classes:
+        found = low if low < 0 else high
+        raise EvaluationError(
+            f'a {name} must lie in [0, {num_classes}), but {found} was found; '
+            'check num_classes, ignore_index and the label map'
+        )
+
+
+def _divide(numerator: NDArray[np.generic], denominator: NDArray[np.generic]) -> Rates:
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.asarray(numerator, np.float64) / np.asarray(denominator, np.float64)
+
+
+def mean_over_classes(rates: Rates) -> float:
+    """Mean of the rates that are defined; ``nan`` when none is."""
+    defined = rates[~np.isnan(rates)]
+    return float(defined.mean()) if defined.size else float('nan')
+
+
+def iou(matrix: Matrix) -> Rates:
+    """Intersection over union (Jaccard index) of each class."""
+    hit = matrix.diagonal()
+    return _divide(hit, matrix.sum(0) + matrix.sum(1) - hit)
+
+
+def accuracy(matrix: Matrix) -> Rates:
+    """Share of each true class that was predicted as such (mmseg's ``Acc``; the same as recall)."""
+    return _divide(matrix.diagonal(), matrix.sum(1))
+
+
+def recall(matrix: Matrix) -> Rates:
+    """Share of each true class that was found."""
+    return accuracy(matrix)
+
+
+def precision(matrix: Matrix) -> Rates:
+    """Share of each predicted class that is right."""
+    return _divide(matrix.diagonal(), matrix.sum(0))
+
+
+def dice(matrix: Matrix) -> Rates:
+    """Dice coefficient of each class: twice the intersection over the sum of both areas."""
+    return _divide(2 * matrix.diagonal(), matrix.sum(0) + matrix.sum(1))
+
+
+def f_score(matrix: Matrix, *, beta: float = 1.0) -> Rates:
+    """Weighted harmonic mean of precision and recall, ``(1 + b^2) P R / (b^2 P + R)``.
+
+    Computed from P and R as mmseg does, so it is ``nan`` where either is, and where both are zero;
+    the Dice coefficient of such a class is 0.
+    """
+    p, r = precision(matrix), recall(matrix)
+    return _divide((1 + beta**2) * p * r, beta**2 * p + r)
+
+
+def pixel_accuracy(matrix: Matrix) -> float:
+    """Share of all counted pixels that are right (``aAcc``); ``nan`` when no pixel counts."""
+    return float(_divide(matrix.trace(), matrix.sum()))
+
+
+def mean_iou(matrix: Matrix) -> float:
+    """Mean IoU over the classes that occur in the label or the prediction (``mIoU``)."""
+    return mean_over_classes(iou(matrix))
+
+
+def mean_accuracy(matrix: Matrix) -> float:
+    """Mean accuracy over the classes that occur in the label (``mAcc``)."""
+    return mean_over_classes(accuracy(matrix))
