@@ -1,0 +1,34 @@
+"""Colours for classes that come without a palette."""
+
+from __future__ import annotations
+
+import colorsys
+
+_GOLDEN_RATIO = 0.618033988749895
+# Neighbouring classes differ in lightness as well as in hue, so that they stay apart for colour-blind eyes.
+_SATURATION_AND_VALUE = ((0.75, 0.95), (0.55, 0.70), (0.95, 0.80), (0.45, 1.00))
+
+
+def distinct_colors(count: int) -> list[list[int]]:
+    """Return ``count`` different RGB colours, none of them black; the first ones do not depend on ``count``.
+
+    Hues step by the golden ratio, which spreads any number of them evenly over the circle.
+
+    Args:
+        count: at least 0.
+
+    Returns:
+        ``count`` lists [red, green, blue], 0 to 255.
+    """
+    colors: list[list[int]] = []
+    seen: set[tuple[int, ...]] = set()
+    step = 0
+    while len(colors) < count:
+        saturation, value = _SATURATION_AND_VALUE[step % len(_SATURATION_AND_VALUE)]
+        rgb = colorsys.hsv_to_rgb((0.08 + step * _GOLDEN_RATIO) % 1.0, saturation, value)
+        color = tuple(round(channel * 255) for channel in rgb)
+        if color not in seen:
+            seen.add(color)
+            colors.append(list(color))
+        step += 1
+    return colors

@@ -1,0 +1,9 @@
+"""What this package raises when somebody's data is wrong."""
+
+from __future__ import annotations
+
+from swinseg.errors import UserError
+
+
+class DataError(UserError):
+    """An image, a label, a folder or a class list is not what training needs; the message says the fix."""

@@ -1,0 +1,339 @@
+"""A dataset of one's own images: two folders, a list of classes, and any kind of label file."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mmseg.registry import DATASETS
+
+from swinseg.datasets.checked import CheckedDataset
+from swinseg.datasets.class_colors import distinct_colors
+from swinseg.datasets.errors import DataError
+from swinseg.datasets.label_map import IGNORE_INDEX, compose, subset_map
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """Class names in the order of their indices, their colours, and the raw values that stand for them."""
+
+    names: tuple[str, ...]
+    palette: list[list[int]] | None = None
+    label_map: dict[int, int] | None = None
+    ignore_values: tuple[int, ...] | None = None
+
+
+def read_classes_file(path: str | os.PathLike[str]) -> ClassList:
+    """Read a YAML file of classes.
+
+    ::
+
+        classes:
+          - {name: road, color: [128, 64, 128], values: [7]}
+          - {name: person, color: '#dc143c', values: [24, 25]}
+        ignore_values: [0, 255]        # optional
+
+    ``color`` and ``values`` (one number or several) are optional, for all classes or none; an entry may be
+    just the name. Without ``values`` the label files hold class indices, 0 for the first class.
+
+    Raises:
+        DataError: the file is missing, is no such YAML, or names something unknown.
+    """
+    where = os.fspath(path)
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
+        raise DataError(
+            f'the classes file {where} cannot be read: {reason}; set classes_file'
+        ) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, 'problem_mark', None)
+        line = f' in line {mark.line + 1}' if mark else ''
+        problem = getattr(error, 'problem', None) or 'it cannot be parsed'
+        raise DataError(f'the classes file {where} is not valid YAML{line}: {problem}') from error
+    if not isinstance(content, dict) or not isinstance(content.get('classes'), list):
+        raise DataError(
+            f"the classes file {where} must have a list named 'classes', for example "
+            "'classes: [{name: road, color: [128, 64, 128]}, {name: sky}]'"
+        )
+    _reject_unknown(content, ('classes', 'ignore_values'), f'the classes file {where}')
+    names: list[str] = []
+    colors: dict[str, list[int]] = {}
+    values: dict[int, int] = {}
+    with_values = 0
+    for index, entry in enumerate(content['classes']):
+        if isinstance(entry, str):
+            entry = {'name': entry}
+        at = f'class {index + 1} of {where}'
+        if not isinstance(entry, dict) or not isinstance(entry.get('name'), str):
+            raise DataError(
+                f'{at} must be a name or have one, found {entry!r}; '
+                'quote names that YAML takes for something else, such as yes or 12'
+            )
+        _reject_unknown(entry, ('name', 'color', 'colour', 'values', 'value'), at)
+        names.append(entry['name'])
+        color = entry.get('color', entry.get('colour'))
+        if color is not None:
+            colors[entry['name']] = _parse_color(color, at)
+        raw = entry.get('values', entry.get('value'))
+        if raw is not None:
+            with_values += 1
+            for value in _whole_numbers(raw, at):
+                if value in values:
+                    raise DataError(
+                        f'{at} has the raw value {value}, which {names[values[value]]} has already'
+                    )
+                values[value] = index
+    if 0 < with_values < len(names):
+        raise DataError(
+            f'{with_values} of {len(names)} classes in {where} have values; give values to all or to none'
+        )
+    if 0 < len(colors) < len(names):
+        missing = next(name for name in names if name not in colors)
+        raise DataError(
+            f'the class {missing} in {where} has no color; give one to all classes or to none'
+        )
+    ignored = content.get('ignore_values')
+    return ClassList(
+        names=tuple(names),
+        palette=[colors[name] for name in names] if colors else None,
+        label_map=values or None,
+        ignore_values=None if ignored is None else tuple(_whole_numbers(ignored, where)),
+    )
+
+
+def _reject_unknown(entry: Mapping[Any, Any], known: Sequence[str], where: str) -> None:
+    for key in entry:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            suggestion = (
+                f', did you mean {near[0]!r}' if near else f', known are {", ".join(known)}'
+            )
+            raise DataError(f'{where} has the unknown key {key!r}{suggestion}')
+
+
+def _parse_color(color: Any, where: str) -> list[int]:
+    if isinstance(color, str):
+        digits = color.removeprefix('#')
+        try:
+            if len(digits) == 6:
+                return list(bytes.fromhex(digits))
+        except ValueError:
+            pass
+    elif (
+        isinstance(color, (list, tuple))
+        and len(color) == 3
+        and all(type(channel) is int and 0 <= channel <= 255 for channel in color)
+    ):
+        return list(color)
+    raise DataError(f"{where} has the color {color!r}, expected [red, green, blue] or '#rrggbb'")
+
+
+def _whole_numbers(raw: Any, where: str) -> list[int]:
+    values = list(raw) if isinstance(raw, (list, tuple)) else [raw]
+    for value in values:
+        if type(value) is not int or not 0 <= value <= 65535:
+            raise DataError(
+                f'{where} has the raw label value {value!r}, expected whole numbers from 0 to 65535'
+            )
+    return values
+
+
+@DATASETS.register_module()
+class FolderDataset(CheckedDataset):
+    """Images in one folder, labels in another (or the same), classes from a YAML file or from the config.
+
+    An image ``NAME<img_suffix>`` belongs to the label ``NAME<seg_map_suffix>``, in subfolders as well. Label
+    files may be 8-bit, 16-bit, palette or 1-bit. By default they hold class indices. Where they do not,
+    ``label_map`` says which raw value is which class: values that it does not name are ignored, unless
+    ``ignore_values`` lists what may be ignored; then every other value stops with an error.
+
+    Args:
+        data_root: folder that ``data_prefix``, ``ann_file`` and ``classes_file`` are relative to.
+        data_prefix: ``img_path`` and ``seg_map_path``, folders; without ``seg_map_path`` there are no labels.
+        classes: class names in the order of their indices.
+        palette: one [red, green, blue] per class; generated where nobody gives one.
+        classes_file: YAML file instead of ``classes``, ``palette``, ``label_map`` and ``ignore_values``, see
+            :func:`read_classes_file`; looked for as given, then under ``data_root``.
+        metainfo: ``classes`` and ``palette`` as in mmseg; beside ``classes`` or ``classes_file`` its
+            ``classes`` select a subset, and the pixels of the others are ignored.
+        label_map: raw value -> class index.
+        ignore_values: raw values that mean "does not count", such as the void class.
+        ann_file: text file with one name per line, or empty for all images.
+        img_suffix: what image names end in, several of these, or ``'auto'`` for every known image format.
+        seg_map_suffix: what label names end in, several of these, or ``'auto'``.
+        pipeline: transforms or their configs.
+        test_mode: as in mmseg.
+        ignore_index: what ignored pixels become, 0 to 255.
+        reduce_zero_label: raw value 0 is ignored and class indices are raw values minus one.
+        filter_cfg: as in mmseg.
+        indices: as in mmseg.
+        serialize_data: as in mmseg.
+        lazy_init: as in mmseg.
+        max_refetch: as in mmseg.
+
+    Raises:
+        DataError: the classes, the folders or the files are not as they should be.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_root: str | None = None,
+        data_prefix: Mapping[str, str] | None = None,
+        classes: Sequence[str] | None = None,
+        palette: Sequence[Sequence[int]] | None = None,
+        classes_file: str | None = None,
+        metainfo: Mapping[str, Any] | None = None,
+        label_map: Mapping[int, int] | None = None,
+        ignore_values: Sequence[int] | None = None,
+        ann_file: str = '',
+        img_suffix: str | Sequence[str] = 'auto',
+        seg_map_suffix: str | Sequence[str] = 'auto',
+        pipeline: Sequence[Any] = (),
+        test_mode: bool = False,
+        ignore_index: int = IGNORE_INDEX,
+        reduce_zero_label: bool = False,
+        filter_cfg: dict[str, Any] | None = None,
+        indices: int | Sequence[int] | None = None,
+        serialize_data: bool = True,
+        lazy_init: bool = False,
+        max_refetch: int = 1000,
+    ) -> None:
+        given = dict(metainfo or {})
+        if classes_file is not None:
+            beside = {
+                'classes': classes,
+                'palette': palette,
+                'label_map': label_map,
+                'ignore_values': ignore_values,
+            }
+            twice = [name for name, value in beside.items() if value is not None]
+            if twice:
+                raise DataError(
+                    f'classes_file and {twice[0]} are both given; leave {twice[0]} out or put it into the file'
+                )
+            self._list = read_classes_file(_find(classes_file, data_root))
+        else:
+            if classes is None:
+                classes, given = (
+                    given.get('classes'),
+                    {k: v for k, v in given.items() if k != 'classes'},
+                )
+                if palette is None:
+                    palette = given.pop('palette', None)
+            self._list = ClassList(
+                names=()
+                if classes is None
+                else (classes,)
+                if isinstance(classes, str)
+                else tuple(classes),
+                palette=None if palette is None else [list(color) for color in palette],
+                label_map=None if label_map is None else _checked_map(label_map),
+                ignore_values=None
+                if ignore_values is None
+                else tuple(_whole_numbers(list(ignore_values), 'ignore_values of FolderDataset')),
+            )
+        if isinstance(classes, str):
+            raise DataError(
+                f"classes of FolderDataset must be a list of names, found {classes!r}; set classes=['{classes}']"
+            )
+        self._check_list(ignore_index, reduce_zero_label)
+        if self._list.label_map is not None:
+            self.unlisted_labels = 'ignore' if self._list.ignore_values is None else 'reject'
+        given.setdefault('classes', list(self._list.names))
+        super().__init__(
+            data_root=data_root,
+            data_prefix=data_prefix,
+            ann_file=ann_file,
+            metainfo=given,
+            img_suffix=img_suffix,
+            seg_map_suffix=seg_map_suffix,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            ignore_index=ignore_index,
+            reduce_zero_label=reduce_zero_label,
+            filter_cfg=filter_cfg,
+            indices=indices,
+            serialize_data=serialize_data,
+            lazy_init=lazy_init,
+            max_refetch=max_refetch,
+        )
+
+    def _check_list(self, ignore_index: int, reduce_zero_label: bool) -> None:
+        count = len(self._list.names)
+        if self._list.palette is not None and len(self._list.palette) != count:
+            raise DataError(
+                f'the palette has {len(self._list.palette)} colours for {count} classes; '
+                'give one [red, green, blue] per class, or leave the palette out'
+            )
+        if self._list.label_map is None and self._list.ignore_values is None:
+            return
+        if reduce_zero_label:
+            raise DataError(
+                'reduce_zero_label and label_map or ignore_values are both given to FolderDataset, but both say '
+                'what raw value 0 is; leave reduce_zero_label out and name the raw values'
+            )
+        for value, index in (self._list.label_map or {}).items():
+            if not (0 <= index < count or index == ignore_index):
+                raise DataError(
+                    f'label_map sends the raw value {value} to {index}, expected a class index from 0 to '
+                    f'{count - 1} or ignore_index {ignore_index}'
+                )
+        both = sorted(set(self._list.label_map or {}) & set(self._list.ignore_values or ()))
+        if both:
+            raise DataError(
+                f'the raw value {both[0]} is in label_map and in ignore_values; leave it out of one of them'
+            )
+
+    @property
+    def all_classes(self) -> Sequence[str]:
+        """The classes that label files tell apart; ``metainfo`` may name a subset."""
+        return self._list.names
+
+    @property
+    def all_colors(self) -> Sequence[Sequence[int]]:
+        """One RGB colour for each of :attr:`all_classes`."""
+        return self._list.palette or distinct_colors(len(self._list.names))
+
+    def get_label_map(self, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
+        """Return the map from raw values to indices among ``new_classes``, or None where they are the same.
+
+        Raises:
+            DataError: there are no classes, too many, two of the same name, or one that is not in the set.
+        """
+        self._check_classes(new_classes)
+        assert new_classes is not None
+        chosen = None
+        if list(new_classes) != list(self.all_classes):
+            chosen = subset_map(self.all_classes, new_classes, ignore_index=self.ignore_index)
+        ignored = {value: self.ignore_index for value in self._list.ignore_values or ()}
+        explicit = self._list.label_map
+        if explicit is not None and chosen is not None:
+            explicit = compose(explicit, chosen, ignore_index=self.ignore_index)
+        if explicit is None and chosen is None and not ignored:
+            return None
+        return {**(explicit or chosen or {}), **ignored}
+
+
+def _find(classes_file: str, data_root: str | None) -> str:
+    if not os.path.exists(classes_file) and data_root and not os.path.isabs(classes_file):
+        under_root = os.path.join(data_root, classes_file)
+        if os.path.exists(under_root):
+            return under_root
+    return classes_file
+
+
+def _checked_map(label_map: Mapping[int, int]) -> dict[int, int]:
+    for value, index in label_map.items():
+        if type(value) is not int or type(index) is not int or not 0 <= value <= 65535:
+            raise DataError(
+                f'label_map must map raw values (0 to 65535) to class indices, found {value!r}: {index!r}'
+            )
+    return dict(label_map)

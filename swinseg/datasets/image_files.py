@@ -1,0 +1,301 @@
+"""Reading image and label files, and saying in one sentence what is wrong with a bad one.
+
+OpenCV fills the missing part of a truncated JPEG with grey and returns it as if nothing had happened, and
+so do most decoders unless asked. The functions here walk a file's segments, which is a few microseconds
+beside the decoding, and so find what is missing without decoding anything twice.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import warnings
+from typing import Any
+
+import cv2
+import mmcv
+import numpy as np
+import numpy.typing as npt
+from mmengine import fileio
+from PIL import Image
+
+from swinseg.datasets.errors import DataError
+
+IMAGE_SUFFIXES = (
+    '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jp2', '.ppm', '.pgm', '.pnm', '.mpo',
+)  # fmt: skip
+"""File name endings (lower case) that are taken for images where none is named."""
+
+LABEL_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp', '.gif', '.pgm')
+"""File name endings (lower case) that are taken for labels where none is named: the lossless formats."""
+
+_SIGNATURES = (
+    (b'\xff\xd8\xff', 'JPEG'),
+    (b'\x89PNG\r\n\x1a\n', 'PNG'),
+    (b'BM', 'BMP'),
+    (b'GIF8', 'GIF'),
+    (b'II*\x00', 'TIFF'),
+    (b'MM\x00*', 'TIFF'),
+    (b'II+\x00', 'TIFF'),
+    (b'MM\x00+', 'TIFF'),
+    (b'RIFF', 'WebP'),
+    (b'\x00\x00\x00\x0cjP  ', 'JPEG 2000'),
+    (b'P2', 'PNM'),
+    (b'P3', 'PNM'),
+    (b'P4', 'PNM'),
+    (b'P5', 'PNM'),
+    (b'P6', 'PNM'),
+)
+
+# Inside a scan, 0xFF is followed by 0x00 (a stuffed byte), by a restart marker, or by more 0xFF.
+_MARKER_AFTER_SCAN = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
+_END_OF_IMAGE = 0xD9
+_START_OF_SCAN = 0xDA
+_MARKERS_WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
+
+_PNG_GREY, _PNG_PALETTE = 0, 3
+_PNG_CHANNELS = {2: '3 channels (RGB)', 4: '2 channels (grey and alpha)', 6: '4 channels (RGBA)'}
+_PIL_CHANNELS = {
+    'RGB': '3 channels (RGB)',
+    'RGBA': '4 channels (RGBA)',
+    'LA': '2 channels (grey and alpha)',
+    'CMYK': '4 channels (CMYK)',
+}
+
+
+def format_of(data: bytes) -> str | None:
+    """Name the image format that ``data`` begins as, or None where it is none that we know."""
+    return next((name for signature, name in _SIGNATURES if data.startswith(signature)), None)
+
+
+def jpeg_is_complete(data: bytes) -> bool:
+    """Whether the first picture of a JPEG file has its end-of-image marker.
+
+    Segments are skipped by their length, so neither a thumbnail inside EXIF nor further pictures or other
+    bytes after the end count.
+
+    Args:
+        data: the file, beginning with a start-of-image marker.
+    """
+    position, size = 2, len(data)
+    while True:
+        position = data.find(b'\xff', position)
+        if position < 0 or position + 1 >= size:
+            return False
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        position += 2
+        if marker == _END_OF_IMAGE:
+            return True
+        if marker in _MARKERS_WITHOUT_LENGTH:
+            continue
+        position += max(2, int.from_bytes(data[position : position + 2], 'big'))
+        if marker == _START_OF_SCAN:
+            found = _MARKER_AFTER_SCAN.search(data, position)
+            if found is None:
+                return False
+            position = found.start()
+
+
+def png_chunks(data: bytes) -> tuple[frozenset[bytes], bool]:
+    """Walk the chunks of a PNG file.
+
+    Returns:
+        The names of its chunks, and whether the closing IEND chunk is there in full.
+    """
+    names: set[bytes] = set()
+    position, size = 8, len(data)
+    while position + 8 <= size:
+        length = int.from_bytes(data[position : position + 4], 'big')
+        name = data[position + 4 : position + 8]
+        position += 12 + length
+        if position > size:
+            break
+        names.add(name)
+        if name == b'IEND':
+            return frozenset(names), True
+    return frozenset(names), False
+
+
+def read_bytes(
+    path: str | os.PathLike[str], *, what: str = 'image', backend_args: dict[str, Any] | None = None
+) -> bytes:
+    """Read an image or label file and check that it is an image and not cut short.
+
+    Args:
+        path: the file.
+        what: ``'image'`` or ``'label'``, for the message.
+        backend_args: mmengine's file backend, or None for the one that the path asks for.
+
+    Raises:
+        DataError: the file is missing, cannot be read, is empty, is no image, or is truncated.
+    """
+    name = os.fspath(path)
+    try:
+        data: bytes = fileio.get(name, backend_args=backend_args)
+    except FileNotFoundError as error:
+        raise DataError(
+            f'{what} {name} does not exist; check the data folder and its suffixes'
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f'{what} {name} cannot be read: {error.strerror or error}; check the file and its permissions'
+        ) from error
+    if not data:
+        raise DataError(
+            f'{what} {name} is empty (0 bytes); copy it again or remove it from the set'
+        )
+    found = format_of(data)
+    if found is None:
+        kind = 'a text file' if _looks_like_text(data) else 'no image format that can be read'
+        raise DataError(
+            f'{what} {name} is not an image: it is {kind} (it begins with {data[:12]!r}); '
+            'replace it or remove it from the set'
+        )
+    complete = (
+        jpeg_is_complete(data)
+        if found == 'JPEG'
+        else png_chunks(data)[1]
+        if found == 'PNG'
+        else True
+    )
+    if not complete:
+        raise DataError(
+            f'{what} {name} is truncated: the {found} file ends after {len(data)} bytes without its '
+            'end-of-image mark; copy it again or remove it from the set'
+        )
+    return data
+
+
+def _looks_like_text(data: bytes) -> bool:
+    try:
+        text = data[:256].decode('utf-8')
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character.isspace() for character in text)
+
+
+def decode_image(
+    data: bytes, path: str | os.PathLike[str], *, color_type: str = 'color'
+) -> npt.NDArray[Any]:
+    """Decode the bytes of an image exactly as mmcv does with its OpenCV backend.
+
+    Args:
+        data: from :func:`read_bytes`.
+        path: for the message.
+        color_type: mmcv's flag: ``'color'`` gives three channels whatever the file has, turned as its EXIF
+            orientation says; ``'grayscale'``; ``'unchanged'``; and ``'..._ignore_orientation'``.
+
+    Returns:
+        (H, W, 3) uint8 BGR for ``'color'``, (H, W) uint8 for ``'grayscale'``.
+
+    Raises:
+        DataError: OpenCV cannot decode it.
+    """
+    try:
+        image = mmcv.imfrombytes(data, flag=color_type, backend='cv2')
+    except cv2.error as error:
+        raise _undecodable('image', path, data, error.err or str(error)) from error
+    if image is None:
+        raise _undecodable('image', path, data, 'it is damaged')
+    return image
+
+
+def _undecodable(what: str, path: str | os.PathLike[str], data: bytes, reason: object) -> DataError:
+    first_line = str(reason).strip().splitlines()[0] if str(reason).strip() else 'it is damaged'
+    return DataError(
+        f'{what} {os.fspath(path)} cannot be decoded as {format_of(data)}: {first_line}; '
+        'copy it again or remove it from the set'
+    )
+
+
+def read_image(
+    path: str | os.PathLike[str],
+    *,
+    color_type: str = 'color',
+    backend_args: dict[str, Any] | None = None,
+) -> npt.NDArray[Any]:
+    """Read an image file; :func:`read_bytes` and :func:`decode_image` in one.
+
+    Returns:
+        (H, W, 3) uint8 BGR for ``'color'``, (H, W) uint8 for ``'grayscale'``.
+
+    Raises:
+        DataError: the file is missing, empty, no image, truncated or damaged.
+    """
+    return decode_image(read_bytes(path, backend_args=backend_args), path, color_type=color_type)
+
+
+def decode_label(
+    data: bytes, path: str | os.PathLike[str]
+) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """Decode the bytes of a label file to its raw values.
+
+    A palette file gives the indices, not the colours; a 1-bit file gives 0 and 1. For 8-bit, palette and
+    1-bit files these are the values that mmseg's ``LoadAnnotations`` sees.
+
+    Args:
+        data: from :func:`read_bytes`.
+        path: for the message.
+
+    Returns:
+        (H, W) uint8, or uint16 where the file has more than 8 bits.
+
+    Raises:
+        DataError: the file has several channels, is a JPEG, holds no integers, or cannot be decoded.
+    """
+    kind = format_of(data)
+    if kind == 'JPEG':
+        raise DataError(
+            f'label {os.fspath(path)} is a JPEG, whose compression changes label values; '
+            'export the labels again in a lossless format such as PNG'
+        )
+    if kind == 'PNG' and data[12:16] == b'IHDR':
+        depth, color = data[24], data[25]
+        if color in _PNG_CHANNELS:
+            raise _has_channels(path, _PNG_CHANNELS[color])
+        # OpenCV turns transparency into channels and reads animations in its own way.
+        plain = not (png_chunks(data)[0] & {b'tRNS', b'acTL'})
+        if color == _PNG_GREY and depth in (8, 16) and plain:
+            label = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            if label is None or label.ndim != 2:
+                raise _undecodable('label', path, data, 'it is damaged')
+            return label
+    return _decode_label_with_pillow(data, path)
+
+
+def _decode_label_with_pillow(
+    data: bytes, path: str | os.PathLike[str]
+) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    try:
+        with warnings.catch_warnings():
+            # Transparency of palette entries is of no interest here.
+            warnings.simplefilter('ignore', UserWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                mode = image.mode
+                values = np.array(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _undecodable('label', path, data, error) from error
+    if values.ndim != 2:
+        raise _has_channels(path, _PIL_CHANNELS.get(mode, f'several channels ({mode})'))
+    if values.dtype == np.bool_ or values.dtype == np.uint8:
+        return values.astype(np.uint8, copy=False)
+    if values.dtype == np.uint16:
+        return values
+    if values.dtype.kind in 'iu' and values.min() >= 0 and values.max() <= 65535:
+        return values.astype(np.uint16)
+    raise DataError(
+        f'label {os.fspath(path)} holds values of type {values.dtype} from {values.min()} to {values.max()}, '
+        'expected whole numbers from 0 to 65535; save it as an 8-bit or 16-bit PNG'
+    )
+
+
+def _has_channels(path: str | os.PathLike[str], channels: str) -> DataError:
+    return DataError(
+        f'label {os.fspath(path)} has {channels}, expected one channel that holds a class index per pixel; '
+        'if its channels are equal keep one with cv2.imwrite(path, cv2.imread(path)[..., 0]), '
+        'else replace each colour by the index of its class and save that as an 8-bit PNG'
+    )

@@ -1,0 +1,186 @@
+"""Finding images and the label that belongs to each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from swinseg.datasets.errors import DataError
+from swinseg.datasets.image_files import IMAGE_SUFFIXES, LABEL_SUFFIXES
+
+AUTO = 'auto'
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its label (None where the set has no labels)."""
+
+    image: str
+    label: str | None
+
+
+def find_pairs(
+    image_folder: str | os.PathLike[str],
+    label_folder: str | os.PathLike[str] | None,
+    *,
+    image_suffix: str | Sequence[str] = AUTO,
+    label_suffix: str | Sequence[str] = AUTO,
+    names_file: str | os.PathLike[str] | None = None,
+    hint: str = '',
+) -> list[Pair]:
+    """List the images under a folder, subfolders included, with the label of each.
+
+    An image ``sub/NAME<image suffix>`` belongs to the label ``sub/NAME<label suffix>``. Endings are compared
+    without regard to case. Hidden files are skipped. Labels without an image are left alone.
+
+    Args:
+        image_folder: where the images are.
+        label_folder: where the labels are, or None for a set without labels.
+        image_suffix: what image names end in, such as ``'_leftImg8bit.jpg'``; several; or ``'auto'`` for
+            every known image format.
+        label_suffix: what label names end in; several; or ``'auto'`` for every lossless image format.
+        names_file: a text file with one NAME (with or without the suffix) per line; those pairs, in that
+            order, instead of all.
+        hint: how to get the data, for the message about a folder that is missing or empty.
+
+    Returns:
+        The pairs, sorted by image path unless ``names_file`` gives the order.
+
+    Raises:
+        DataError: a folder is missing, no image is there, an image has no label, two files claim the same
+            name, or a name of ``names_file`` is not there.
+    """
+    image_endings = _endings(image_suffix, IMAGE_SUFFIXES)
+    label_endings = _endings(label_suffix, LABEL_SUFFIXES)
+    _require_folder(image_folder, 'images', hint)
+    same_folder = label_folder is not None and _same(image_folder, label_folder)
+    if same_folder and label_suffix == AUTO and set(image_endings) & set(label_endings):
+        raise DataError(
+            f'images and labels are both in {os.fspath(image_folder)}, so their file names must tell them '
+            "apart; set img_suffix and seg_map_suffix, for example img_suffix='.jpg', seg_map_suffix='.png'"
+        )
+    images = _by_name(
+        image_folder, image_endings, 'image', exclude=label_endings if same_folder else ()
+    )
+    if not images:
+        raise DataError(
+            f'no image whose name ends in {_listed(image_endings)} is in {os.fspath(image_folder)}; '
+            + (
+                hint
+                or 'set img_path in data_prefix and img_suffix to where and what your images are'
+            )
+        )
+    if names_file is not None:
+        names = _names(names_file, image_endings)
+        absent = [name for name in names if name not in images]
+        if absent:
+            raise DataError(
+                f'{_some(absent)} of {os.fspath(names_file)} {_is_are(absent)} not among the images in '
+                f'{os.fspath(image_folder)}; expected one file name without its suffix per line'
+            )
+    else:
+        names = sorted(images, key=images.__getitem__)
+    if label_folder is None:
+        return [Pair(images[name], None) for name in names]
+
+    _require_folder(label_folder, 'labels', hint)
+    labels = _by_name(label_folder, label_endings, 'label')
+    without_label = [images[name] for name in names if name not in labels]
+    if without_label:
+        example = names[next(i for i, name in enumerate(names) if name not in labels)]
+        raise DataError(
+            f'{len(without_label)} of {len(names)} images have no label in {os.fspath(label_folder)}: '
+            f'{_some([os.path.basename(path) for path in without_label])}; expected for example '
+            f'{example}{label_endings[0]}, so add the labels, remove the images, or set seg_map_suffix'
+        )
+    return [Pair(images[name], labels[name]) for name in names]
+
+
+def _endings(suffix: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    if suffix == AUTO:
+        return tuple(known)
+    endings = (suffix,) if isinstance(suffix, str) else tuple(suffix)
+    # The longest first, so that of '_rgb.png' and '.png' the one that says more is taken off.
+    return tuple(sorted((ending.lower() for ending in endings), key=len, reverse=True))
+
+
+def _require_folder(folder: str | os.PathLike[str], what: str, hint: str) -> None:
+    if os.path.isdir(folder):
+        return
+    state = 'is not a folder' if os.path.exists(folder) else 'does not exist'
+    fix = hint or 'set data_root and data_prefix to where your data is'
+    raise DataError(f'the folder of {what} {os.fspath(folder)} {state}; {fix}')
+
+
+def _same(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> bool:
+    return Path(first).resolve() == Path(second).resolve()
+
+
+def _files(folder: str | os.PathLike[str], prefix: str = '') -> Iterator[tuple[str, str]]:
+    """Yield (path, path relative to the first folder with forward slashes) of every file that is not hidden."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith('.'):
+                continue
+            if entry.is_dir():
+                yield from _files(entry.path, f'{prefix}{entry.name}/')
+            else:
+                yield entry.path, prefix + entry.name
+
+
+def _without(name: str, endings: Sequence[str]) -> str | None:
+    lower = name.lower()
+    ending = next((ending for ending in endings if lower.endswith(ending)), None)
+    return None if ending is None else name[: len(name) - len(ending)]
+
+
+def _by_name(
+    folder: str | os.PathLike[str], endings: Sequence[str], what: str, exclude: Sequence[str] = ()
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path, relative in _files(folder):
+        if exclude and relative.lower().endswith(tuple(exclude)):
+            continue
+        name = _without(relative, endings)
+        if name is None:
+            continue
+        if name in found:
+            raise DataError(
+                f'two {what}s have the name {name}: {found[name]} and {path}; '
+                f'remove one or set {"img_suffix" if what == "image" else "seg_map_suffix"}'
+            )
+        found[name] = path
+    return found
+
+
+def _names(names_file: str | os.PathLike[str], image_endings: Sequence[str]) -> list[str]:
+    try:
+        lines = Path(names_file).read_text(encoding='utf-8-sig').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
+        raise DataError(
+            f'the split file {os.fspath(names_file)} cannot be read: {reason}; set ann_file to a text file '
+            'with one file name without its suffix per line'
+        ) from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise DataError(
+            f'the split file {os.fspath(names_file)} names no image; expected one name per line'
+        )
+    stripped = (_without(name, image_endings) for name in names)
+    return [name if short is None else short for name, short in zip(names, stripped, strict=True)]
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ', '.join(names[:3])
+    return shown if len(names) <= 3 else f'{shown} and {len(names) - 3} more'
+
+
+def _is_are(names: Sequence[str]) -> str:
+    return 'is' if len(names) == 1 else 'are'
+
+
+def _listed(endings: Sequence[str]) -> str:
+    return endings[0] if len(endings) == 1 else f'one of {", ".join(endings)}'
