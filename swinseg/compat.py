@@ -14,6 +14,7 @@ import pickle
 import pkgutil
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,9 @@ def point_sample(
 
 
 def _install_pure_ops() -> None:
-    ops = types.ModuleType('mmcv.ops', 'The ops that mmseg imports, in pure PyTorch (swinseg.compat).')
+    ops = types.ModuleType(
+        'mmcv.ops', 'The ops that mmseg imports, in pure PyTorch (swinseg.compat).'
+    )
     ops.sigmoid_focal_loss = sigmoid_focal_loss  # type: ignore[attr-defined]
     ops.point_sample = point_sample  # type: ignore[attr-defined]
 
@@ -114,6 +117,10 @@ def _install_pure_ops() -> None:
     ops.__getattr__ = absent  # type: ignore[method-assign]
     sys.modules['mmcv.ops'] = ops
     importlib.import_module('mmcv').ops = ops  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        # mmcv warns, once and at import, that deformable attention is absent; this model has none.
+        warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+        importlib.import_module('mmcv.cnn.bricks.transformer')
 
 
 def _is_installed(package: str) -> bool:
@@ -149,7 +156,10 @@ def _installed_path(package: str) -> str:
 def _replace_pkg_resources() -> None:
     for name in ('mmengine.utils.package_utils', 'mmengine.utils', 'mmengine.config.config'):
         module = importlib.import_module(name)
-        for function, ours in (('is_installed', _is_installed), ('get_installed_path', _installed_path)):
+        for function, ours in (
+            ('is_installed', _is_installed),
+            ('get_installed_path', _installed_path),
+        ):
             if hasattr(module, function):
                 setattr(module, function, ours)
 
@@ -159,7 +169,7 @@ def _restore_find_loader() -> None:
         spec = importlib.util.find_spec(name)
         return None if spec is None else spec.loader
 
-    pkgutil.find_loader = find_loader  # type: ignore[attr-defined,unused-ignore]
+    setattr(pkgutil, 'find_loader', find_loader)  # noqa: B010 - absent from newer type stubs
 
 
 def safe_checkpoint_classes() -> list[Any]:
@@ -173,7 +183,10 @@ def safe_checkpoint_classes() -> list[Any]:
         np.dtype,
         multiarray.multiarray._reconstruct,
         multiarray.multiarray.scalar,
-        *(type(np.dtype(code)) for code in ('f8', 'f4', 'i8', 'i4', 'u8', 'u4', 'u1', 'i2', 'u2', '?')),
+        *(
+            type(np.dtype(code))
+            for code in ('f8', 'f4', 'i8', 'i4', 'u8', 'u4', 'u1', 'i2', 'u2', '?')
+        ),
     ]
 
 

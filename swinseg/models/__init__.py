@@ -1,1 +1,7 @@
-"""."""
+"""The networks: Swin backbone, UPerNet head and the segmentor that joins them."""
+
+from swinseg.models.segmentor import SwinSegmentor
+from swinseg.models.swin import SwinBackbone
+from swinseg.models.upernet import UPerNetHead
+
+__all__ = ['SwinBackbone', 'SwinSegmentor', 'UPerNetHead']

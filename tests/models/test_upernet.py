@@ -1,0 +1,81 @@
+"""The decode head and the whole model against stock mmsegmentation, in evaluation and in training."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.decode_heads.psp_head import PPM
+from mmseg.structures import SegDataSample
+from support.mmseg_pairs import TINY, VARIANTS, build_pair, randomise
+
+from swinseg.models.upernet import PyramidPooling
+
+
+def batch(size=(64, 80), images=2, num_classes=7, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(images, 3, *size, generator=generator)
+    samples = []
+    for _ in range(images):
+        label = torch.randint(0, num_classes, (1, *size), generator=generator)
+        label[:, :4] = 255
+        meta = dict(img_shape=size, ori_shape=size, pad_shape=size)
+        samples.append(SegDataSample(gt_sem_seg=PixelData(data=label), metainfo=meta))
+    return inputs, samples
+
+
+def test_pyramid_pooling__equals_mmseg():
+    options = dict(conv_cfg=None, norm_cfg=dict(type='BN'), act_cfg=dict(type='ReLU'))
+    stock = randomise(PPM((1, 2, 3, 6), 24, 8, align_corners=False, **options)).eval()
+    ours = PyramidPooling((1, 2, 3, 6), 24, 8, align_corners=False, **options).eval()
+    ours.load_state_dict(stock.state_dict(), strict=True)
+    x = torch.randn(2, 24, 11, 17)
+    for found, expected in zip(ours(x), stock(x), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_logits__equal_mmseg_for_all_variants(variant):
+    stock, ours = build_pair(VARIANTS[variant])
+    stock.eval()
+    ours.eval()
+    for size in ((512, 512), (333, 517), (20, 23)):
+        image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            expected, found = stock(image), ours(image)
+        assert expected.abs().max() > 0.1, 'the comparison needs logits that differ from zero'
+        assert (found - expected).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize('size', [(64, 64), (77, 45)])
+def test_gradients__equal_mmseg_in_training_mode(size):
+    stock, ours = build_pair({**TINY, 'drop_path_rate': 0.0}, channels=32, num_classes=7)
+    inputs, samples = batch(size)
+    for model in (stock, ours):
+        model.train()
+        losses = model.loss(inputs, copy.deepcopy(samples))
+        sum(value for name, value in losses.items() if 'loss' in name).backward()
+    for (name, x), y in zip(ours.named_parameters(), stock.parameters(), strict=True):
+        assert (x.grad - y.grad).norm() <= 1e-3 * y.grad.norm() + 1e-8, name
+    for (name, x), y in zip(ours.named_buffers(), stock.buffers(), strict=True):
+        torch.testing.assert_close(x, y, msg=name)
+
+
+def test_losses__twenty_steps_agree_with_mmseg():
+    stock, ours = build_pair({**TINY, 'drop_path_rate': 0.0}, channels=32, num_classes=7)
+    curves = []
+    for model in (stock, ours):
+        model.train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+        curve = []
+        for step in range(20):
+            inputs, samples = batch(seed=step % 4)
+            losses = model.loss(inputs, samples)
+            loss = losses['decode.loss_ce'] + losses['aux.loss_ce']
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            curve.append(loss.item())
+        curves.append(curve)
+    assert curves[0][-1] < curves[0][0], 'the steps must train for the comparison to mean anything'
+    assert curves[1] == pytest.approx(curves[0], abs=1e-3)

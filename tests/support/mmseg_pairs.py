@@ -1,0 +1,97 @@
+"""Stock mmseg models and swinseg's, with the same configuration and the same random weights."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.config import ConfigDict
+from mmseg.models.backbones import SwinTransformer
+from mmseg.registry import MODELS
+from torch import nn
+
+import swinseg.models  # noqa: F401
+
+VARIANTS = {
+    'T': dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24), window_size=7),
+    'S': dict(embed_dims=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24), window_size=7),
+    'B': dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), window_size=12),
+    'L': dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), window_size=12),
+}
+TINY = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7)
+
+
+def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Draw every parameter and statistic, so that a swapped or forgotten one shows in the output."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() > 1:
+                # Keeps the size of the activations through any depth.
+                fan_in = parameter[0].numel() if parameter.dim() > 2 else parameter.shape[-1]
+                parameter.copy_(noise / fan_in**0.5)
+            else:
+                parameter.add_(0.1 * noise)
+        for name, buffer in model.named_buffers():
+            if name.endswith('running_mean'):
+                buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))
+            elif name.endswith('running_var'):
+                buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+    return model
+
+
+def build_segmentor(
+    *, stock: bool, backbone: dict, channels: int = 512, num_classes: int = 150, **segmentor
+) -> nn.Module:
+    """Build backbone + UPerNet + auxiliary FCN, of mmseg's classes or of ours."""
+    width = backbone['embed_dims']
+    norm_cfg = dict(type='BN')
+    config = dict(
+        type='EncoderDecoder' if stock else 'SwinSegmentor',
+        data_preprocessor=dict(type='SegDataPreProcessor', size=None),
+        backbone=dict(type='SwinTransformer' if stock else 'SwinBackbone', **backbone),
+        decode_head=dict(
+            type='UPerHead' if stock else 'UPerNetHead',
+            in_channels=[width, 2 * width, 4 * width, 8 * width],
+            in_index=[0, 1, 2, 3],
+            channels=channels,
+            dropout_ratio=0.0,
+            num_classes=num_classes,
+            norm_cfg=norm_cfg,
+            align_corners=False,
+        ),
+        auxiliary_head=dict(
+            type='FCNHead',
+            in_channels=4 * width,
+            in_index=2,
+            channels=channels // 2,
+            num_convs=1,
+            concat_input=False,
+            dropout_ratio=0.0,
+            num_classes=num_classes,
+            norm_cfg=norm_cfg,
+            align_corners=False,
+            loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
+        ),
+        test_cfg=dict(mode='whole'),
+    )
+    config.update(segmentor)
+    return MODELS.build(ConfigDict(config))
+
+
+def build_pair(backbone: dict, **options) -> tuple[nn.Module, nn.Module]:
+    """Return (stock, ours) with the same random weights, moved strictly in one direction and back."""
+    stock = randomise(build_segmentor(stock=True, backbone=backbone, **options))
+    ours = build_segmentor(stock=False, backbone=backbone, **options)
+    ours.load_state_dict(stock.state_dict(), strict=True)
+    stock.load_state_dict(ours.state_dict(), strict=True)
+    return stock, ours
+
+
+def build_backbone_pair(**options) -> tuple[nn.Module, nn.Module]:
+    """Return mmseg's and our backbone with the same random weights."""
+    from swinseg.models import SwinBackbone
+
+    stock = randomise(SwinTransformer(**options))
+    ours = SwinBackbone(**options)
+    ours.load_state_dict(stock.state_dict(), strict=True)
+    return stock, ours
