@@ -1,0 +1,132 @@
+"""What a state dict says about the network that it belongs to, and which lines of a config describe it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from swinseg.checkpoints.formats import backbone_part
+from swinseg.checkpoints.resize import window_size_of
+
+_BLOCK = re.compile(r'stages\.(\d+)\.blocks\.(\d+)\.(.+)')
+_VARIANTS = {
+    (96, (2, 2, 6, 2)): 'Swin-T',
+    (96, (2, 2, 18, 2)): 'Swin-S',
+    (128, (2, 2, 18, 2)): 'Swin-B',
+    (192, (2, 2, 18, 2)): 'Swin-L',
+}
+# What must agree for weights to mean the same; windows are resized and classes may differ.
+_DECISIVE = ('embed_dims', 'depths', 'num_heads', 'patch_size')
+
+
+def infer_architecture(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read the sizes of a Swin backbone and its head off the shapes of a state dict in mmseg's names.
+
+    Args:
+        state_dict: of a backbone, with or without the prefix ``backbone.``, or of a segmentor.
+
+    Returns:
+        ``embed_dims`` (channels of the first stage), ``depths`` (blocks per stage), ``num_heads`` (per stage),
+        ``window_size`` (tokens), ``patch_size`` and ``in_channels`` (pixels, channels of the patch embedding),
+        ``num_classes``; each None where the state dict does not tell it.
+    """
+    backbone = backbone_part(state_dict)
+    depths: dict[int, int] = {}
+    heads: dict[int, int] = {}
+    embed_dims = window_size = None
+    for key, value in backbone.items():
+        match = _BLOCK.fullmatch(key)
+        if match is None:
+            continue
+        stage = int(match[1])
+        depths[stage] = max(depths.get(stage, 0), int(match[2]) + 1)
+        if key.endswith('relative_position_bias_table'):
+            heads[stage] = value.shape[1]
+            window_size = window_size_of(value)
+        elif match[3] == 'norm1.weight':
+            embed_dims = value.shape[0] >> stage
+    stages = range(max(depths, default=-1) + 1)
+    projection = backbone.get('patch_embed.projection.weight')
+    classifier = state_dict.get('decode_head.conv_seg.weight')
+    return {
+        'embed_dims': embed_dims if projection is None else projection.shape[0],
+        'depths': tuple(depths.get(stage, 0) for stage in stages) or None,
+        'num_heads': tuple(heads.get(stage, 0) for stage in stages) if heads else None,
+        'window_size': window_size,
+        'patch_size': None if projection is None else projection.shape[-1],
+        'in_channels': None if projection is None else projection.shape[1],
+        'num_classes': None if classifier is None else classifier.shape[0],
+    }
+
+
+def describe(architecture: Mapping[str, Any]) -> str:
+    """Return e.g. ``Swin-B: embed_dims 128, depths 2-2-18-2, num_heads 4-8-16-32, window 12``."""
+    depths = architecture['depths']
+    if depths is None:
+        return 'no Swin Transformer'
+    name = _VARIANTS.get((architecture['embed_dims'], depths), 'a Swin Transformer')
+    parts = [f'embed_dims {architecture["embed_dims"]}', f'depths {_dashed(depths)}']
+    if architecture['num_heads'] is not None:
+        parts.append(f'num_heads {_dashed(architecture["num_heads"])}')
+        parts.append(f'window {architecture["window_size"]}')
+    if architecture['patch_size'] not in (None, 4):
+        parts.append(f'patch {architecture["patch_size"]}')
+    return f'{name}: {", ".join(parts)}'
+
+
+def difference(file: Mapping[str, Any], model: Mapping[str, Any]) -> str | None:
+    """Return the first decisive item in which a file's network differs from the model's, or None.
+
+    Stages that only one of the two has are not compared: a model may end early.
+    """
+    for name in _DECISIVE:
+        ours, theirs = model[name], file[name]
+        if ours is None or theirs is None:
+            continue
+        if isinstance(ours, tuple):
+            common = min(len(ours), len(theirs))
+            ours, theirs = ours[:common], theirs[:common]
+        if ours != theirs:
+            return name
+    return None
+
+
+def config_change(architecture: Mapping[str, Any]) -> str:
+    """Return the part of a config that builds a network with this backbone, in one line to paste."""
+    embed_dims, depths = architecture['embed_dims'], architecture['depths']
+    channels = [embed_dims << stage for stage in range(len(depths))]
+    backbone = [f'embed_dims={embed_dims}', f'depths={list(depths)}']
+    if architecture['num_heads'] is not None:
+        backbone.append(f'num_heads={list(architecture["num_heads"])}')
+        backbone.append(f'window_size={architecture["window_size"]}')
+    change = f'model = dict(backbone=dict({", ".join(backbone)}), decode_head=dict(in_channels={channels})'
+    if len(channels) > 2:
+        change += f', auxiliary_head=dict(in_channels={channels[2]})'
+    return change + ')'
+
+
+def is_complete(state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether a backbone lacks no block and no part of one, so that what it looks like is what it is."""
+    backbone = backbone_part(state_dict)
+    blocks: dict[tuple[int, int], set[str]] = {}
+    for key in backbone:
+        match = _BLOCK.fullmatch(key)
+        if match is not None:
+            blocks.setdefault((int(match[1]), int(match[2])), set()).add(match[3])
+    depths = infer_architecture(backbone)['depths'] or ()
+    expected = [(stage, block) for stage, depth in enumerate(depths) for block in range(depth)]
+    merging = (f'stages.{stage}.downsample.reduction.weight' for stage in range(len(depths) - 1))
+    return (
+        sorted(blocks) == expected
+        and 0 not in depths
+        and len({frozenset(parts) for parts in blocks.values()}) == 1
+        and 'patch_embed.projection.weight' in backbone
+        and all(key in backbone for key in merging)
+    )
+
+
+def _dashed(numbers: tuple[int, ...]) -> str:
+    return '-'.join(str(number) for number in numbers)

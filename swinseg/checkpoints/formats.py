@@ -1,0 +1,339 @@
+"""State dicts of Swin Transformers of other libraries to mmseg's names and layout, and back.
+
+All functions are pure: they return a new dict and leave the one they were given as it is; tensors that need no
+change are shared. A file without a decode head becomes the state dict of a bare ``SwinTransformer``
+(``stages.0...``); one with a decode head that of an ``EncoderDecoder`` (``backbone.stages.0...``).
+
+Besides names, three things differ between the libraries:
+
+- Patch merging: mmseg orders the 4C channels as ``nn.Unfold`` does (channel, row, column); all others put
+  four blocks of C channels one after another, (0,0), (1,0), (0,1), (1,1) (row, column).
+- Hugging Face keeps query, key and value apart.
+- Microsoft's segmentation code keeps an absolute position embedding as 1 x C x H x W, all others as 1 x HW x C.
+
+The norm that ends a classifier keeps its own name (``norm``), as in mmseg's published backbone files: mmseg's
+``SwinTransformer`` has no place for it and begins fine-tuning with fresh output norms (``norm0`` ... ``norm3``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from swinseg.checkpoints import names
+from swinseg.checkpoints.errors import CheckpointError
+from swinseg.checkpoints.resize import is_square, relative_position_index, window_size_of
+
+StateDict = dict[str, Tensor]
+
+FORMATS = {
+    'mmseg': "mmsegmentation's SwinTransformer and its segmentors",
+    'official': "Microsoft's ImageNet and ADE20K files",
+    'timm': 'timm',
+    'huggingface': "Hugging Face Swin and UperNet, in the published files' names",
+    'huggingface-v5': 'Hugging Face Swin and UperNet, in the names that transformers 5 has in memory',
+    'torchvision': 'torchvision',
+}
+
+# Which keys betray a format; what stands before the match is the backbone's prefix.
+_SIGNATURES = {
+    'mmseg': r'stages\.\d+\.blocks\.\d+\.attn\.w_msa\.',
+    'huggingface-v5': r'encoder\.layers\.\d+\.blocks\.\d+\.attention\.([qkvo]_proj|relative)',
+    'huggingface': r'encoder\.layers\.\d+\.blocks\.\d+\.(attention|layernorm|intermediate|output)',
+    'torchvision': r'features\.\d+\.\d+\.(attn|mlp|norm)',
+    'official': r'layers[._]\d+\.blocks\.\d+\.(attn|mlp|norm)',
+}
+_TABLES: dict[str, names.Table] = {
+    'official': names.OFFICIAL,
+    'timm': names.TIMM,
+    'torchvision': names.TORCHVISION,
+    'huggingface': names.HUGGINGFACE,
+    'huggingface-v5': names.HUGGINGFACE_V5,
+}
+_HEADS = ('decode_head.', 'auxiliary_head.')
+# Swin Transformer V2 has another block (post-norm, cosine attention), so its weights fit nothing here.
+_SWIN_V2 = re.compile(r'logit_scale|cpb_mlp|continuous_position_bias_mlp')
+_COMPUTED = re.compile(r'(^|\.)(relative_position_index|attn_mask)$')
+_CLASSIFIER = re.compile(r'^(head|classifier|pooler|decoder)\.|(^|\.)mask_token$')
+_MERGING = re.compile(r'stages\.\d+\.downsample\.(norm\.\w+|reduction\.weight)$')
+_OUTPUT_NORM = re.compile(r'^norm\d+\.')
+_TABLE_NAME = 'relative_position_bias_table'
+_INDEX_NAME = 'relative_position_index'
+
+
+def detect(state_dict: Mapping[str, Tensor]) -> str:
+    """Tell from its keys which library a state dict is from.
+
+    Returns:
+        One of the keys of ``FORMATS``.
+
+    Raises:
+        CheckpointError: the keys are those of no known format, or of Swin Transformer V2.
+    """
+    if any(_SWIN_V2.search(key) for key in state_dict):
+        raise CheckpointError(
+            'the weights are of Swin Transformer V2, whose blocks differ from the Swin Transformer of this '
+            'package; use the weights of a first-version Swin'
+        )
+    for name, signature in _SIGNATURES.items():
+        if any(re.search(r'(^|\.)' + signature, key) for key in state_dict):
+            return 'timm' if name == 'official' and _is_timm(state_dict) else name
+    example = ', '.join(list(state_dict)[:4]) or 'none at all'
+    raise CheckpointError(
+        f'the weights are of no known format: {len(state_dict)} keys such as {example}; the known formats are '
+        + '; '.join(f'{name} ({what})' for name, what in FORMATS.items())
+    )
+
+
+def to_mmseg(state_dict: Mapping[str, Tensor], source: str = 'auto') -> StateDict:
+    """Return a state dict in mmseg's names and layout.
+
+    Classification heads and mask buffers are left out, position indices are computed anew, and a key that no
+    table knows is kept as it is, so that the receipt of loading shows it.
+
+    Args:
+        state_dict: parameters and buffers by name, as a library's model gives them.
+        source: one of ``FORMATS``, or ``'auto'`` to tell from the keys.
+
+    Returns:
+        Keys without a prefix for a backbone alone, with ``backbone.``, ``decode_head.`` and
+        ``auxiliary_head.`` for a segmentor.
+
+    Raises:
+        CheckpointError: unknown format.
+    """
+    source = detect(state_dict) if source == 'auto' else _known(source)
+    root, inner = _prefixes(state_dict, source)
+    output: StateDict = {}
+    for full_key, value in state_dict.items():
+        key = full_key.removeprefix(root)
+        is_head = key.startswith(_HEADS)
+        if not is_head:
+            key = re.sub(
+                r'^layers_(\d+)', r'layers.\1', key.removeprefix(inner).removeprefix('swin.')
+            )
+        if _COMPUTED.search(key) or (_CLASSIFIER.search(key) and not is_head):
+            continue
+        renamed = key if source == 'mmseg' else _to_mmseg_name(key, source)
+        if source != 'mmseg' and _MERGING.search(renamed):
+            value = _blocks_to_unfold(value)
+        if renamed == 'absolute_pos_embed' and value.dim() == 4:
+            value = value.flatten(2).transpose(1, 2).contiguous()
+        output[renamed] = value
+    output = _with_position_indices(_join_qkv(output))
+    if any(_OUTPUT_NORM.match(key) for key in output):
+        output = {key: value for key, value in output.items() if not key.startswith('norm.')}
+    return _add_backbone_prefix(output) if any(key.startswith(_HEADS) for key in output) else output
+
+
+def from_mmseg(state_dict: Mapping[str, Tensor], target: str) -> StateDict:
+    """Return a state dict in another library's names and layout.
+
+    What the target has no place for is left out: the heads outside segmentors (timm, torchvision), the norms of
+    the single outputs (timm, torchvision; the last one becomes the final norm when there is none).
+
+    Args:
+        state_dict: in mmseg's names, of a backbone (with or without the prefix ``backbone.``) or a segmentor.
+        target: one of ``FORMATS``. ``'official'`` gives the layout of Microsoft's segmentation code for a
+            segmentor, else that of its classification code; ``'huggingface'`` that of ``UperNetFor...`` or of
+            ``SwinModel`` / ``SwinBackbone``, to be loaded with ``from_pretrained``.
+
+    Raises:
+        CheckpointError: unknown target, a state dict in another format, or one that the target cannot express.
+    """
+    _known(target)
+    found = detect(state_dict)
+    if found != 'mmseg':
+        raise CheckpointError(
+            f"from_mmseg expects a state dict in mmseg's names, this one is of the format {found}; "
+            'call to_mmseg first'
+        )
+    is_segmentor = any(key.startswith(_HEADS) for key in state_dict)
+    plain = {key.removeprefix('backbone.'): value for key, value in state_dict.items()}
+    if target == 'mmseg':
+        return _add_backbone_prefix(plain) if is_segmentor else plain
+    if target.startswith('huggingface'):
+        plain = _split_qkv(plain)
+    if target in ('timm', 'torchvision'):
+        plain = _last_norm_as_final(plain)
+    output: StateDict = {}
+    for key, value in plain.items():
+        if key.endswith(_INDEX_NAME):
+            continue
+        renamed = names.translate(key, _TABLES[target], to_mmseg=False)
+        if renamed is None:
+            if target in ('timm', 'torchvision') and (
+                key.startswith(_HEADS) or _OUTPUT_NORM.match(key)
+            ):
+                continue
+            raise CheckpointError(f'the format {target} has no place for {key} of this state dict')
+        if _MERGING.search(key):
+            value = _unfold_to_blocks(value)
+        if key == 'absolute_pos_embed' and target == 'official' and is_segmentor:
+            value = _position_embedding_to_map(value)
+        prefix = (
+            '' if renamed.startswith(_HEADS) else _prefix_for(renamed, target, plain, is_segmentor)
+        )
+        output[prefix + renamed] = value
+        if key.endswith(_TABLE_NAME) and target not in ('timm', 'huggingface-v5'):
+            index = relative_position_index(window_size_of(value))
+            index_name = renamed.replace(_TABLE_NAME, _INDEX_NAME)
+            output[prefix + index_name] = index.flatten() if target == 'torchvision' else index
+    return output
+
+
+def backbone_part(state_dict: Mapping[str, Tensor]) -> StateDict:
+    """Return the backbone of a state dict in mmseg's names, without the prefix ``backbone.``."""
+    if not any(key.startswith('backbone.') for key in state_dict):
+        return {key: value for key, value in state_dict.items() if not key.startswith(_HEADS)}
+    return {
+        key.removeprefix('backbone.'): value
+        for key, value in state_dict.items()
+        if key.startswith('backbone.')
+    }
+
+
+def _known(name: str) -> str:
+    if name not in FORMATS:
+        raise CheckpointError(f'unknown checkpoint format {name!r}; known: {", ".join(FORMATS)}')
+    return name
+
+
+def _is_timm(state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether stages begin with their downsampling (timm) rather than end with it (official, timm < 0.9)."""
+    if any(re.search(r'(^|\.)layers_\d+\.', key) for key in state_dict):
+        return True  # only timm's feature extractors write an underscore
+    for key, value in state_dict.items():
+        match = re.search(
+            r'(?P<stage>(^|.*\.)layers\.(?P<i>\d+)\.)downsample\.reduction\.weight$', key
+        )
+        if match is None:
+            continue
+        norm = state_dict.get(match['stage'] + 'blocks.0.norm1.weight')
+        if norm is not None:
+            return norm.shape[0] == value.shape[0]
+        if match['i'] == '0':
+            return False
+    return any(re.search(r'(^|\.)layers\.1\.downsample\.', key) for key in state_dict) and not any(
+        re.search(r'(^|\.)layers\.0\.downsample\.', key) for key in state_dict
+    )
+
+
+def _prefixes(state_dict: Mapping[str, Tensor], source: str) -> tuple[str, str]:
+    """Return what stands before every key, and what then stands before the backbone's keys."""
+    signature = _SIGNATURES['official' if source == 'timm' else source]
+    for key in state_dict:
+        match = re.search(r'(^|\.)(?P<start>' + signature + ')', key)
+        if match is not None:
+            prefix = key[: match.start('start')].removesuffix('swin.')
+            root = prefix.removesuffix('backbone.')
+            return root, prefix[len(root) :]
+    return '', ''
+
+
+def _to_mmseg_name(key: str, source: str) -> str:
+    tables = [_TABLES[source]]
+    if source.startswith('huggingface'):
+        # Files written by transformers 5 mix the names of both generations.
+        tables = [names.HUGGINGFACE, names.HUGGINGFACE_V5]
+    for table in tables:
+        renamed = names.translate(key, table, to_mmseg=True)
+        if renamed is not None:
+            return renamed
+    return key
+
+
+def _prefix_for(name: str, target: str, plain: Mapping[str, Tensor], is_segmentor: bool) -> str:
+    """Return what the target writes before the backbone key ``name``."""
+    prefix = 'backbone.' if is_segmentor else ''
+    if target != 'huggingface-v5' or name.startswith('hidden_states_norms.'):
+        return prefix
+    # SwinBackbone wraps a SwinModel and has the output norms beside it; a SwinModel alone has none.
+    has_output_norms = any(_OUTPUT_NORM.match(key) for key in plain)
+    return f'{prefix}swin.' if has_output_norms else prefix
+
+
+def _add_backbone_prefix(state_dict: StateDict) -> StateDict:
+    parts = (*_HEADS, 'backbone.', 'neck.', 'data_preprocessor.')
+    return {
+        key if key.startswith(parts) else f'backbone.{key}': value
+        for key, value in state_dict.items()
+    }
+
+
+def _blocks_to_unfold(value: Tensor) -> Tensor:
+    """Reorder the last axis, 4C, from (column, row, channel) to (channel, row, column)."""
+    grid = value.reshape(*value.shape[:-1], 2, 2, -1)
+    return grid.transpose(-3, -1).reshape(value.shape)
+
+
+def _unfold_to_blocks(value: Tensor) -> Tensor:
+    """Undo ``_blocks_to_unfold``."""
+    grid = value.reshape(*value.shape[:-1], -1, 2, 2)
+    return grid.transpose(-3, -1).reshape(value.shape)
+
+
+def _join_qkv(state_dict: StateDict) -> StateDict:
+    output: StateDict = {}
+    for key, value in state_dict.items():
+        match = re.fullmatch(r'(.*\.w_msa\.)(query|key|value)(\.\w+)', key)
+        if match is None:
+            output[key] = value
+            continue
+        start, part, leaf = match.groups()
+        parts = [state_dict.get(f'{start}{name}{leaf}') for name in ('query', 'key', 'value')]
+        if part == 'query' and all(tensor is not None for tensor in parts):
+            output[f'{start}qkv{leaf}'] = torch.cat(
+                [tensor for tensor in parts if tensor is not None]
+            )
+        elif any(tensor is None for tensor in parts):
+            output[key] = value
+    return output
+
+
+def _split_qkv(state_dict: StateDict) -> StateDict:
+    output: StateDict = {}
+    for key, value in state_dict.items():
+        match = re.fullmatch(r'(.*\.w_msa\.)qkv(\.\w+)', key)
+        if match is None:
+            output[key] = value
+            continue
+        for name, part in zip(('query', 'key', 'value'), value.chunk(3), strict=True):
+            # safetensors refuses tensors that share memory.
+            output[f'{match[1]}{name}{match[2]}'] = part.clone()
+    return output
+
+
+def _with_position_indices(state_dict: StateDict) -> StateDict:
+    output: StateDict = {}
+    for key, value in state_dict.items():
+        output[key] = value
+        if key.endswith(_TABLE_NAME):
+            index = relative_position_index(window_size_of(value))
+            output[key.replace(_TABLE_NAME, _INDEX_NAME)] = index
+    return output
+
+
+def _last_norm_as_final(state_dict: StateDict) -> StateDict:
+    stages = {int(match[1]) for key in state_dict if (match := re.match(r'stages\.(\d+)\.', key))}
+    last = f'norm{max(stages)}.'
+    if 'norm.weight' in state_dict:
+        return state_dict
+    return {
+        key.replace(last, 'norm.') if key.startswith(last) else key: value
+        for key, value in state_dict.items()
+    }
+
+
+def _position_embedding_to_map(value: Tensor) -> Tensor:
+    if not is_square(value.shape[1]):
+        raise CheckpointError(
+            f'an absolute position embedding of {value.shape[1]} tokens is not square, so its height and width '
+            'cannot be told; the official format needs them'
+        )
+    side = math.isqrt(value.shape[1])
+    return value.transpose(1, 2).reshape(1, -1, side, side)

@@ -1,0 +1,127 @@
+"""What a checkpoint says beside the weights: class names, palette, and the config it was trained with."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+_CONSTANTS = {'inf': float('inf'), 'nan': float('nan')}
+
+
+def checkpoint_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return class names, palette and config of a checkpoint, each None where it has none.
+
+    Reads what mmengine (``dataset_meta``, ``cfg``) and mmcv 1 (``CLASSES``, ``PALETTE``, ``config``) save, and the
+    metadata that ``tools/convert_checkpoint.py`` writes into ``.safetensors`` files. The config is text in the
+    syntax of Python; it is parsed, not run: only literals, lists, tuples and ``dict(...)`` are understood.
+
+    Args:
+        checkpoint: as ``read_checkpoint`` returns it.
+
+    Returns:
+        ``classes``: tuple of names; ``palette``: list of [R, G, B] in [0, 255]; ``config``: mmengine ``Config``.
+    """
+    raw = raw_meta(checkpoint)
+    config = None
+    if raw['config'] is not None:
+        try:
+            config = Config(parse_config_text(raw['config']))
+        except ValueError as error:
+            print_log(
+                f'the config inside the checkpoint is ignored: {error}', logger='current', level=30
+            )
+    classes, palette = raw['classes'], raw['palette']
+    return {
+        'classes': None if classes is None else tuple(str(name) for name in classes),
+        'palette': None
+        if palette is None
+        else [[int(value) for value in colour] for colour in palette],
+        'config': config,
+    }
+
+
+def raw_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``classes``, ``palette`` and ``config`` (its text) as the checkpoint holds them, None where absent."""
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, Mapping):
+        return {'classes': None, 'palette': None, 'config': None}
+    dataset = meta.get('dataset_meta')
+    # mmcv 1 wrote capitals, and metadata of .safetensors files are strings in the top level.
+    merged = {str(key).lower(): value for key, value in meta.items()}
+    if isinstance(dataset, Mapping):
+        merged.update({str(key).lower(): value for key, value in dataset.items()})
+    config = merged.get('cfg', merged.get('config'))
+    return {
+        'classes': _from_json(merged.get('classes')),
+        'palette': _from_json(merged.get('palette')),
+        'config': config if isinstance(config, str) and config.strip() else None,
+    }
+
+
+def parse_config_text(text: str) -> dict[str, Any]:
+    """Parse a config as mmengine writes it, without running it.
+
+    Raises:
+        ValueError: there is something in it other than names assigned to literals.
+    """
+    try:
+        module = ast.parse(text)
+        config: dict[str, Any] = {}
+        for statement in module.body:
+            if (
+                not isinstance(statement, ast.Assign)
+                or len(statement.targets) != 1
+                or not isinstance(statement.targets[0], ast.Name)
+            ):
+                raise ValueError(f'line {statement.lineno} is not an assignment to one name')
+            config[statement.targets[0].id] = _value(statement.value)
+    except SyntaxError as error:
+        raise ValueError(f'line {error.lineno} is not Python') from error
+    except (RecursionError, MemoryError) as error:
+        raise ValueError('it is nested too deeply') from error
+    return config
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.List):
+        return [_value(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_value(item) for item in node.elts)
+    if isinstance(node, ast.Set):
+        return {_value(item) for item in node.elts}
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        keys = [_value(key) for key in node.keys if key is not None]
+        return dict(zip(keys, map(_value, node.values), strict=True))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        operand = _value(node.operand)
+        if isinstance(operand, (int, float)):
+            return -operand
+    if isinstance(node, ast.Name) and node.id in _CONSTANTS:
+        return _CONSTANTS[node.id]
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == 'dict'
+        and not node.args
+        and all(keyword.arg for keyword in node.keywords)
+    ):
+        return {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+    raise ValueError(
+        f'line {node.lineno} has something other than a literal: {ast.unparse(node)[:60]}'
+    )
+
+
+def _from_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return None

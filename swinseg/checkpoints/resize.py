@@ -1,0 +1,87 @@
+"""What depends on the size of a window or of the training image: bias tables, indices, position embeddings.
+
+Shapes: table (2w-1)^2 x heads for a window of w x w tokens; position embedding 1 x N x C for N tokens.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from swinseg.checkpoints.errors import CheckpointError
+
+
+def window_size_of(table: Tensor) -> int:
+    """Return w for a relative position bias table of shape ((2w-1)^2, heads).
+
+    Raises:
+        CheckpointError: the table belongs to no square window.
+    """
+    side = math.isqrt(table.shape[0])
+    if side * side != table.shape[0] or side % 2 == 0:
+        raise CheckpointError(
+            f'a relative position bias table has (2w-1)^2 rows for a window of w x w tokens, '
+            f'but one of {table.shape[0]} rows was found; only square windows are supported'
+        )
+    return (side + 1) // 2
+
+
+def relative_position_index(window_size: int) -> Tensor:
+    """Return the row of the bias table for every pair of tokens of a window.
+
+    Args:
+        window_size: w, in tokens.
+
+    Returns:
+        (w*w, w*w) int64, values in [0, (2w-1)^2): entry (a, b) is for query token a and key token b, both
+        counted row by row (Liu et al. 2021, section 3.2).
+    """
+    row, column = torch.meshgrid(
+        torch.arange(window_size), torch.arange(window_size), indexing='ij'
+    )
+    code = (row * (2 * window_size - 1) + column).flatten()
+    # code is linear in (row, column), so the last token's code shifts every difference to start at 0.
+    return code[:, None] - code[None, :] + code[-1]
+
+
+def resize_bias_table(table: Tensor, rows: int) -> Tensor:
+    """Resize a relative position bias table bicubically to another window, as the official code and mmseg do.
+
+    Args:
+        table: ((2w-1)^2, heads) float.
+        rows: (2v-1)^2, the rows of the table wanted.
+
+    Returns:
+        (rows, heads) in the dtype of ``table``.
+    """
+    side, new_side = math.isqrt(table.shape[0]), math.isqrt(rows)
+    grid = table.T.reshape(1, -1, side, side)
+    return _bicubic(grid, new_side, new_side).reshape(-1, rows).T.contiguous()
+
+
+def resize_position_embedding(embedding: Tensor, tokens: int) -> Tensor:
+    """Resize an absolute position embedding of a square image bicubically to another square image.
+
+    Args:
+        embedding: (1, N, C) float, N a square number.
+        tokens: the number of tokens wanted, a square number.
+
+    Returns:
+        (1, tokens, C) in the dtype of ``embedding``.
+    """
+    side, new_side = math.isqrt(embedding.shape[1]), math.isqrt(tokens)
+    grid = embedding.transpose(1, 2).reshape(1, -1, side, side)
+    return _bicubic(grid, new_side, new_side).flatten(2).transpose(1, 2).contiguous()
+
+
+def is_square(number: int) -> bool:
+    """Whether ``number`` is the square of an integer."""
+    return math.isqrt(number) ** 2 == number
+
+
+def _bicubic(grid: Tensor, height: int, width: int) -> Tensor:
+    resized = F.interpolate(grid.float(), size=(height, width), mode='bicubic', align_corners=False)
+    return resized.to(grid.dtype)
