@@ -255,7 +255,7 @@ def _check_backbone(
         parts.append(f'to use this file set {config_change(file_has)}')
     else:
         parts.append(
-            'use a complete file for this network, or allow less with minimum_backbone=0 if it is meant'
+            'use a complete file for this network, or allow less by a lower minimum if it is meant'
         )
     raise CheckpointError('; '.join(parts))
 

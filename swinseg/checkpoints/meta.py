@@ -46,7 +46,7 @@ def checkpoint_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def raw_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``classes``, ``palette`` and ``config`` (its text) as the checkpoint holds them, None where absent."""
+    """Return ``classes``, ``palette`` and ``config`` (its text) as the checkpoint has them, None if absent."""
     meta = checkpoint.get('meta')
     if not isinstance(meta, Mapping):
         return {'classes': None, 'palette': None, 'config': None}

@@ -1,0 +1,48 @@
+"""Convert a Swin Transformer checkpoint between mmseg, Microsoft, timm, Hugging Face and torchvision."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import swinseg  # noqa: F401  (adapts the third-party packages)
+from swinseg.checkpoints.convert import convert
+from swinseg.checkpoints.formats import FORMATS
+from swinseg.cli import run
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='formats:\n' + '\n'.join(f'  {name}: {what}' for name, what in FORMATS.items()),
+    )
+    parser.add_argument('input', help='checkpoint to read: a file or an http(s) address')
+    parser.add_argument('output', help='file to write: .pth or .safetensors')
+    parser.add_argument('--to', default='mmseg', choices=FORMATS, help='default: mmseg')
+    parser.add_argument(
+        '--from',
+        default='auto',
+        dest='source_format',
+        choices=['auto', *FORMATS],
+        help='default: tell from the keys',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Convert the file and print what was done."""
+    arguments = parse_arguments()
+    print(
+        convert(
+            arguments.input,
+            arguments.output,
+            target=arguments.to,
+            source_format=arguments.source_format,
+        )
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))
