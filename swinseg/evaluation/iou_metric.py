@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from swinseg import files
 from swinseg.evaluation.confusion import EvaluationError, Matrix, confusion_matrix
@@ -41,6 +43,15 @@ def add_sparse(entries: Sequence[SparseMatrix], num_classes: int) -> Matrix:
     for indices, values in entries:
         total[indices] += values
     return total.reshape(num_classes, num_classes)
+
+
+def _label_map(field: dict) -> Tensor:
+    """Return the (H, W) integer labels of a data sample's field."""
+    # mmseg's test-time augmentation gives (H, W) where the plain model gives (1, H, W), and its
+    # binary heads give 0 and 1 as floats.
+    labels: Tensor = field['data']
+    labels = labels.reshape(labels.shape[-2:])
+    return labels.to(torch.uint8) if labels.is_floating_point() else labels
 
 
 @METRICS.register_module()
@@ -110,20 +121,19 @@ class MeanIoUMetric(BaseMetric):
             EvaluationError: a sample cannot be counted; the message names its image.
         """
         for sample in data_samples:
-            prediction = sample['pred_sem_seg']['data']
             if self.format_only:
                 # A placeholder keeps "one result per image", by which mmengine drops duplicates.
                 self.results.append(to_sparse(np.zeros((1, 1), np.int64)))
             else:
                 self.results.append(self._count(sample))
             if self.output_dir is not None:
-                self._save(prediction.squeeze(0).cpu().numpy(), sample)
+                self._save(_label_map(sample['pred_sem_seg']).cpu().numpy(), sample)
 
     def _count(self, sample: dict) -> SparseMatrix:
         try:
             matrix = confusion_matrix(
-                sample['pred_sem_seg']['data'],
-                sample['gt_sem_seg']['data'],
+                _label_map(sample['pred_sem_seg']),
+                _label_map(sample['gt_sem_seg']),
                 num_classes=self.num_classes,
                 ignore_index=self.ignore_index,
             )
