@@ -1,0 +1,55 @@
+# Everything runs in .venv; `make setup` is implied by the others.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.setup-$(EXTRA)
+EXTRA ?= test
+MINI := work_dirs/mini
+# Workers of pytest-xdist; the tests themselves use one thread each then.
+JOBS ?= 2
+
+.PHONY: setup demo test check format clean
+
+setup: $(SETUP)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "swinseg needs Python 3.10 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(SETUP): $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA)]'
+	touch $@
+
+# Draw the mini dataset, train on it, evaluate, and write masks.
+demo: EXTRA := test
+demo: $(SETUP)
+	$(BIN)/python -m swinseg.datasets.synthetic --out data/mini
+	rm -rf $(MINI)
+	$(BIN)/python tools/train.py configs/upernet_swin_t_mini.py --work-dir $(MINI)
+	$(BIN)/python tools/test.py configs/upernet_swin_t_mini.py $(MINI)/best_*.pth --out $(MINI)/test
+	$(BIN)/python tools/segment.py $(MINI)/best_*.pth data/mini/images/validation --out $(MINI)/masks
+	@echo
+	@echo "checkpoint:     $$(ls $(MINI)/best_*.pth)"
+	@echo "curves:         $(MINI)/curves.png"
+	@echo "evaluation:     $(MINI)/test"
+	@echo "masks:          $(MINI)/masks (*_overlay.png, *_color.png, *_labels.png)"
+
+test: $(SETUP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+check:
+	$(MAKE) EXTRA=dev setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format:
+	$(MAKE) EXTRA=dev setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build *.egg-info work_dirs data/mini
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

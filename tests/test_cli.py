@@ -1,0 +1,53 @@
+"""Exit codes, and the one line that a user sees."""
+
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+from swinseg.cli import one_sentence, run
+from swinseg.datasets import DataError
+from swinseg.errors import UserError
+
+
+def test_run__returns_zero_on_success():
+    assert run(lambda: None) == 0
+
+
+def test_run__passes_an_exit_code_on():
+    assert run(lambda: 2) == 2
+
+
+def test_run__a_users_mistake_is_one_line_and_two(capsys):
+    def main():
+        raise UserError('expected a number, found a word')
+
+    assert run(main) == 2
+    assert capsys.readouterr().err == 'error: expected a number, found a word\n'
+
+
+def test_run__a_defect_of_ours_keeps_its_traceback():
+    def main():
+        raise ValueError('ours')
+
+    with pytest.raises(ValueError, match='ours'):
+        run(main)
+
+
+def test_run__control_c_is_130(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    assert run(main) == 130
+
+
+class _Broken(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise DataError('labels/a.png: expected a value: below 3, found 7')
+
+
+def test_one_sentence__of_an_error_from_a_worker_process():
+    with pytest.raises(DataError) as caught:
+        next(iter(DataLoader(_Broken(), num_workers=1)))
+    assert one_sentence(caught.value) == 'labels/a.png: expected a value: below 3, found 7'
