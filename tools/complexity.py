@@ -11,7 +11,7 @@ from swinseg.engine.config import load_config
 
 from swinseg.cli import run
 from swinseg.files import make_folder
-from swinseg.models.complexity import attention_costs, count_multiply_adds
+from swinseg.models.complexity import attention_costs, count_multiply_adds, growth_exponent
 from swinseg.visualization.cost_plot import plot_attention_costs
 
 
@@ -60,6 +60,14 @@ def main() -> None:
             f'{cost.attention:>9} {cost.side:>5} x {cost.side:<4} {cost.by_equation / 1e9:>13.3f} '
             f'{cost.counted / 1e9:>12.3f} {seconds}'
         )
+    for name in ('W-MSA', 'MSA'):
+        # The smallest maps are all projection and overhead; the larger half shows the law.
+        large = [
+            cost for cost in costs if cost.attention == name and cost.side >= args.sides[-1] // 8
+        ]
+        if len(large) > 1:
+            exponent = growth_exponent([c.patches for c in large], [c.counted for c in large])
+            print(f'{name} grows as patches ** {exponent:.2f} (counted)')
     path = folder / 'attention_cost.png'
     threads = f'{torch.get_num_threads()} CPU threads'
     plot_attention_costs(

@@ -143,6 +143,19 @@ def attention_costs(
     return costs
 
 
+def growth_exponent(patches: Sequence[int], cost: Sequence[float]) -> float:
+    """Return p of ``cost = a * patches ** p``, the slope of a least-squares line on logarithmic axes.
+
+    Args:
+        patches: at least two different sizes.
+        cost: what each costs, positive.
+    """
+    x = torch.tensor(patches, dtype=torch.float64).log()
+    y = torch.tensor(cost, dtype=torch.float64).log()
+    x = x - x.mean()
+    return float((x * (y - y.mean())).sum() / x.square().sum())
+
+
 def _shortest_time(layer: nn.Module, side: int, channels: int, repeats: int) -> float:
     tokens = torch.randn(1, side, side, channels)
     times = []

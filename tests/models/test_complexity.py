@@ -9,6 +9,7 @@ from swinseg.models.complexity import (
     attention_costs,
     attention_multiply_adds,
     count_multiply_adds,
+    growth_exponent,
     padded_attention_multiply_adds,
 )
 from swinseg.models.errors import ArchitectureError
@@ -33,6 +34,10 @@ def test_attention_costs__windows_are_linear_and_global_attention_quadratic():
     everywhere = costs['MSA', 112].counted / costs['MSA', 56].counted
     assert windows == 4
     assert 14 < everywhere < 16
+
+
+def test_growth_exponent__of_a_power_law():
+    assert growth_exponent([1, 4, 9], [5.0, 40.0, 135.0]) == pytest.approx(1.5)
 
 
 def test_attention_costs__measures_what_fits():
