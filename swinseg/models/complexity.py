@@ -156,6 +156,44 @@ def growth_exponent(patches: Sequence[int], cost: Sequence[float]) -> float:
     return float((x * (y - y.mean())).sum() / x.square().sum())
 
 
+def format_model_costs(model: nn.Module, sides: Sequence[int]) -> str:
+    """Return a table of the multiply-adds of a segmentor, its backbone and its head for square images.
+
+    Args:
+        model: a segmentor with a ``backbone``.
+        sides: sides of the images in pixels.
+    """
+    rows = [f'{"image":>13} {"multiply-adds (G)":>18} {"backbone":>10} {"head":>10}']
+    for side in sides:
+        total = count_multiply_adds(model, (side, side)) / 1e9
+        backbone = count_multiply_adds(model.get_submodule('backbone'), (side, side)) / 1e9
+        image = f'{side} x {side}'
+        rows.append(f'{image:>13} {total:>18.1f} {backbone:>10.1f} {total - backbone:>10.1f}')
+    return '\n'.join(rows)
+
+
+def format_attention_costs(costs: Sequence[AttentionCost]) -> str:
+    """Return a table of :func:`attention_costs` with the exponent of each kind's growth below it."""
+    rows = [
+        f'{"attention":>9} {"patches":>11} {"equation (G)":>13} {"counted (G)":>12} {"seconds":>9}'
+    ]
+    for cost in costs:
+        patches = f'{cost.side} x {cost.side}'
+        seconds = 'too large' if cost.seconds is None else f'{cost.seconds:.4f}'
+        rows.append(
+            f'{cost.attention:>9} {patches:>11} {cost.by_equation / 1e9:>13.3f} '
+            f'{cost.counted / 1e9:>12.3f} {seconds:>9}'
+        )
+    for name in dict.fromkeys(cost.attention for cost in costs):
+        # The smallest maps are mostly projections and overhead; the larger half shows the law.
+        ordered = sorted((c for c in costs if c.attention == name), key=lambda cost: cost.side)
+        large = ordered[len(ordered) // 2 :]
+        if len(large) > 1:
+            power = growth_exponent([c.patches for c in large], [c.counted for c in large])
+            rows.append(f'{name} grows as patches ** {power:.2f}')
+    return '\n'.join(rows)
+
+
 def _shortest_time(layer: nn.Module, side: int, channels: int, repeats: int) -> float:
     tokens = torch.randn(1, side, side, channels)
     times = []
