@@ -17,7 +17,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from swinseg.files import atomic_path
 from swinseg.visualization.palette import VisualizationError
@@ -165,6 +165,7 @@ def _draw_losses(axis: Axes, losses: dict[str, Series]) -> None:
     values = [v for series in losses.values() for v in series.values() if math.isfinite(v)]
     if values and min(values) > 0 and max(values) / min(values) > 30:
         axis.set_yscale('log')
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
         axis.yaxis.set_minor_formatter(NullFormatter())
     else:
