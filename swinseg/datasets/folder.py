@@ -313,7 +313,7 @@ class FolderDataset(CheckedDataset):
         chosen = None
         if list(new_classes) != list(self.all_classes):
             chosen = subset_map(self.all_classes, new_classes, ignore_index=self.ignore_index)
-        ignored = {value: self.ignore_index for value in self._list.ignore_values or ()}
+        ignored = dict.fromkeys(self._list.ignore_values or (), int(self.ignore_index))
         explicit = self._list.label_map
         if explicit is not None and chosen is not None:
             explicit = compose(explicit, chosen, ignore_index=self.ignore_index)

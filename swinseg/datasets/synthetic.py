@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from mmseg.datasets import ADE20KDataset
 
-from swinseg.datasets.synthetic_scenes import RAW_VALUES, draw_scene
+from swinseg.datasets.synthetic_canvas import RAW_VALUES
+from swinseg.datasets.synthetic_scenes import draw_scene
 from swinseg.files import make_folder, write_bytes, write_text
 
 CLASSES: tuple[str, ...] = tuple(RAW_VALUES)
@@ -31,7 +32,7 @@ PALETTE: list[list[int]] = [
 
 _MANIFEST = 'mini_set.json'
 # Raise it whenever the drawing changes, so that a folder drawn by an older version is drawn anew.
-_VERSION = 1
+_VERSION = 2
 _JPEG_QUALITY = 92
 _LONGEST_TO_SHORTEST = 1.3
 
