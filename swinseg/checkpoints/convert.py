@@ -91,8 +91,8 @@ def convert(
     meta = {name: value for name, value in raw_meta(checkpoint).items() if value is not None}
     is_segmentor = any(key.startswith('decode_head.') for key in weights)
     kept = _write(path, converted, meta, target, is_segmentor=is_segmentor)
-    back = formats.to_mmseg(converted, target)
-    dropped = [key for key in weights if key not in back]
+    back = {key.removeprefix('backbone.') for key in formats.to_mmseg(converted, target)}
+    dropped = [key for key in weights if key.removeprefix('backbone.') not in back]
     if source_format != 'mmseg':
         dropped += [key for key in original if key.startswith(('head.', 'classifier.'))]
     return ConversionReceipt(

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from swinseg.checkpoints import formats
+from swinseg.checkpoints.convert import convert
+from swinseg.checkpoints.errors import CheckpointError
+from swinseg.checkpoints.meta import checkpoint_meta
+from swinseg.checkpoints.reading import read_checkpoint, state_dict_of
+from swinseg.files import OutputError
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'convert_checkpoint.py'
+META = {
+    'dataset_meta': {'classes': ('sky', 'road'), 'palette': [[1, 2, 3], [4, 5, 6]]},
+    'cfg': "model = dict(type='SwinSegmentor')\n",
+}
+
+
+@pytest.fixture
+def trained(build_segmentor, randomise, tmp_path):
+    model = build_segmentor('mmseg')
+    randomise(model)
+    path = tmp_path / 'trained.pth'
+    torch.save({'meta': META, 'state_dict': model.state_dict()}, path)
+    return path, model.state_dict()
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+@pytest.mark.parametrize('target', ['mmseg', 'official', 'huggingface', 'huggingface-v5'])
+def test_convert__there_and_back(target, suffix, trained, tmp_path):
+    path, weights = trained
+    there, back = tmp_path / f'there{suffix}', tmp_path / 'back.pth'
+    receipt = convert(path, there, target=target)
+    assert (receipt.source_format, receipt.output_format, receipt.dropped) == ('mmseg', target, ())
+    assert formats.detect(state_dict_of(read_checkpoint(there))) == target
+    convert(there, back)
+    found = state_dict_of(read_checkpoint(back))
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[key], weights[key]) for key in weights)
+    # Hugging Face reads a bare state dict, which has no place for anything else.
+    if suffix == '.safetensors' or not target.startswith('huggingface'):
+        meta = checkpoint_meta(read_checkpoint(back))
+        assert meta['classes'] == ('sky', 'road')
+        assert meta['palette'] == [[1, 2, 3], [4, 5, 6]]
+        assert meta['config'].model.type == 'SwinSegmentor'
+        assert receipt.meta == ('classes', 'palette', 'config')
+    else:
+        assert receipt.meta == ()
+
+
+def test_convert__says_what_it_leaves_out(trained, tmp_path):
+    receipt = convert(trained[0], tmp_path / 'timm.safetensors', target='timm')
+    assert 'backbone.norm0.weight' in receipt.dropped
+    assert 'decode_head.conv_seg.weight' in receipt.dropped
+    assert 'backbone.stages.0.blocks.0.norm1.weight' not in receipt.dropped
+    assert 'left out: ' in str(receipt)
+    with safe_open(tmp_path / 'timm.safetensors', framework='pt') as file:
+        assert file.metadata()['format'] == 'pt'
+        assert json.loads(file.metadata()['classes']) == ['sky', 'road']
+
+
+def test_convert__layout_that_the_library_loads(trained, tmp_path):
+    backbone = formats.backbone_part(trained[1])
+    source = tmp_path / 'backbone.pth'
+    torch.save(backbone, source)
+    convert(source, tmp_path / 'official.pth', target='official')
+    assert list(torch.load(tmp_path / 'official.pth', weights_only=True)) == ['model']
+    convert(source, tmp_path / 'torchvision.pth', target='torchvision')
+    assert 'features.0.0.weight' in torch.load(tmp_path / 'torchvision.pth', weights_only=True)
+
+
+def test_convert__bad_output(trained, tmp_path):
+    with pytest.raises(CheckpointError, match=r'ending with one of .pth.*found out.txt'):
+        convert(trained[0], tmp_path / 'out.txt')
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OutputError, match='cannot write to the output folder'):
+        convert(trained[0], tmp_path / 'file' / 'out.pth')
+
+
+def run_tool(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(TOOL), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_tool__converts(trained, tmp_path):
+    output = tmp_path / 'out' / 'hf.safetensors'
+    done = run_tool(trained[0], output, '--to', 'huggingface')
+    assert done.returncode == 0, done.stderr
+    assert 'a Swin Transformer: embed_dims 16, depths 2-2-3-2' in done.stdout
+    assert 'kept beside them: classes, palette, config' in done.stdout
+    assert formats.detect(state_dict_of(read_checkpoint(output))) == 'huggingface'
+
+
+def test_tool__bad_input_is_one_line_and_exit_2(trained, tmp_path):
+    done = run_tool(tmp_path / 'trainedd.pth', tmp_path / 'out.pth')
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines() == [
+        f'error: no weight file {tmp_path / "trainedd.pth"}; did you mean trained.pth'
+    ]
+    assert not (tmp_path / 'out.pth').exists()
