@@ -194,7 +194,7 @@ class Predictor:
         meta = checkpoint_meta(read_checkpoint(path))
         cfg = _config(path, config, meta['config'])
         model = _build_model(cfg)
-        load_weights(model, path, strict=True)
+        load_weights(model, path, strict=True, logger=None)
         classes, palette = meta['classes'], meta['palette']
         if classes is None:
             classes, palette = _dataset_meta(path, cfg)
@@ -210,6 +210,19 @@ class Predictor:
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+    def require_tta(self) -> Compose:
+        """Return the augmenting transform, or say that there is none.
+
+        Raises:
+            PredictorError: the config has no ``tta_pipeline``.
+        """
+        if self._augment is None:
+            raise PredictorError(
+                'test-time augmentation needs a tta_pipeline, but the config has none; '
+                'add one or leave tta out'
+            )
+        return self._augment
 
     @torch.inference_mode()
     def __call__(
@@ -257,12 +270,7 @@ class Predictor:
 
     def _preprocess(self, loaded: Mapping[str, Any], *, tta: bool) -> list[dict[str, Any]]:
         """Run the pipeline: one packed input, or one for each scale and flip."""
-        if tta and self._augment is None:
-            raise PredictorError(
-                'test-time augmentation needs a tta_pipeline, but the config has none; '
-                'add one or leave tta out'
-            )
-        transform = self._augment if tta and self._augment is not None else self._transform
+        transform = self.require_tta() if tta else self._transform
         # The transforms write into the dict that they are given.
         packed = transform(dict(loaded))
         inputs, samples = packed['inputs'], packed['data_samples']
@@ -454,7 +462,7 @@ def _config(
 
 
 def _build_model(cfg: Config) -> EncoderDecoder:
-    settings = copy.deepcopy(cfg['model'].to_dict())
+    settings = copy.deepcopy(cfg['model'])
     if not settings.get('data_preprocessor'):
         raise PredictorError(
             "the config's model has no data_preprocessor, so images would not be normalised; "

@@ -82,6 +82,9 @@ class MeanIoUMetric(BaseMetric):
         EvaluationError: an unknown metric, or ``format_only`` without ``output_dir``.
     """
 
+    # Not None, which mmengine takes for forgotten and warns of at each start.
+    default_prefix = ''
+
     def __init__(
         self,
         ignore_index: int = 255,

@@ -1,0 +1,171 @@
+"""Segmenting files, folders and globs: what ``tools/segment.py`` calls."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from swinseg import files
+from swinseg.datasets.errors import DataError
+from swinseg.datasets.image_files import IMAGE_SUFFIXES
+from swinseg.errors import UserError
+from swinseg.predictor import Predictor, PredictorError
+
+
+class InputError(UserError):
+    """No image is where the user said."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image to segment and the name of its results.
+
+    Attributes:
+        path: the image.
+        name: relative path without suffix; results are ``<out>/<name>_labels.png`` and so on.
+    """
+
+    path: Path
+    name: str
+
+
+@dataclass
+class Outcome:
+    """What became of the images: the results by source, and one sentence for each that was
+    skipped.
+    """
+
+    done: dict[Path, dict[str, Path]] = field(default_factory=dict)
+    skipped: dict[Path, str] = field(default_factory=dict)
+
+
+def find_images(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list[Source]:
+    """Turn files, folders and globs into images and the names of their results.
+
+    Folders are searched with their sub-folders for the known image suffixes, leaving ``out`` aside,
+    and keep their sub-folders in the names; files are named by their stem. When two images would
+    get the same name, all of them keep their folders below the deepest one that they share, and the
+    suffix where that is not enough.
+
+    Args:
+        inputs: paths and globs (``**`` goes through sub-folders). A file is taken whatever its
+            suffix.
+        out: where results are written.
+
+    Returns:
+        Each image once, in the order of the inputs. A path that does not exist is among them when
+        others do: reading it says so.
+
+    Raises:
+        InputError: nothing at all was found.
+    """
+    found: dict[Path, Source] = {}
+    for item in inputs:
+        for source in _expand(os.fspath(item), out.absolute()):
+            found.setdefault(source.path.absolute(), source)
+    if not any(path.is_file() for path in found):
+        listed = ', '.join(os.fspath(item) for item in inputs)
+        raise InputError(
+            f'no image was found in {listed}; give image files, folders or quoted globs '
+            f'(suffixes looked for in folders: {" ".join(IMAGE_SUFFIXES)})'
+        )
+    return _with_unique_names(list(found.values()))
+
+
+def _expand(item: str, out: Path) -> Iterable[Source]:
+    path = Path(item)
+    if path.is_dir():
+        return _in_folder(path, out)
+    if path.exists() or not glob.has_magic(item):
+        return [Source(path, path.stem)]
+    sources: list[Source] = []
+    for match in sorted(glob.glob(item, recursive=True)):
+        # "**" matches folders as well as what is in them; a folder matched by name is searched.
+        if Path(match).is_file():
+            sources.append(Source(Path(match), Path(match).stem))
+        elif not item.endswith('**'):
+            sources.extend(_in_folder(Path(match), out))
+    return sources
+
+
+def _in_folder(folder: Path, out: Path) -> list[Source]:
+    return [
+        Source(path, path.relative_to(folder).with_suffix('').as_posix())
+        for path in sorted(folder.rglob('*'))
+        # Results of an earlier call are no input of this one.
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not path.absolute().is_relative_to(out)
+    ]
+
+
+def _with_unique_names(sources: list[Source]) -> list[Source]:
+    if len({source.name for source in sources}) == len(sources):
+        return sources
+    absolute = [source.path.absolute() for source in sources]
+    shared = Path(os.path.commonpath([path.parent for path in absolute]))
+    relative = [path.relative_to(shared) for path in absolute]
+    stems = [path.with_suffix('').as_posix() for path in relative]
+    count = Counter(stems)
+    return [
+        Source(source.path, stem if count[stem] == 1 else path.as_posix())
+        for source, stem, path in zip(sources, stems, relative, strict=True)
+    ]
+
+
+def segment_images(
+    predictor: Predictor,
+    sources: Sequence[Source],
+    out: str | os.PathLike[str],
+    *,
+    tta: bool = False,
+    alpha: float = 0.5,
+    report: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Segment images one by one and write label, colour and overlay PNGs.
+
+    An image that cannot be read is skipped and the rest are done.
+
+    Args:
+        predictor: the model.
+        sources: from :func:`find_images`.
+        out: folder for the results.
+        tta: average over the config's scales and flips.
+        alpha: weight of the colours in the overlay.
+        report: called with one line about each image.
+
+    Raises:
+        OutputError: a result cannot be written.
+        PredictorError: ``tta`` without a ``tta_pipeline``.
+    """
+    if tta:
+        predictor.require_tta()
+    outcome = Outcome()
+    for number, source in enumerate(sources, 1):
+        progress = f'[{number}/{len(sources)}] {source.path}'
+        try:
+            result = predictor(source.path, tta=tta)
+        except (DataError, PredictorError) as error:
+            outcome.skipped[source.path] = str(error)
+            report(f'{progress}: skipped: {error}')
+            continue
+        target = Path(out) / source.name
+        outcome.done[source.path] = result.save(target.parent, target.name, alpha=alpha)
+        largest = ', '.join(
+            f'{name} {100 * share:.0f}%' for name, share in list(result.areas().items())[:3]
+        )
+        report(f'{progress}: {largest}')
+    return outcome
+
+
+def summary(outcome: Outcome, out: str | os.PathLike[str]) -> str:
+    """Return one line: how many images were done and skipped, and where the results are."""
+    done, skipped = len(outcome.done), len(outcome.skipped)
+    line = f'{done} {"image" if done == 1 else "images"} segmented'
+    if skipped:
+        line += f', {skipped} skipped'
+    return f'{line}; labels, colours and overlays are in {files.make_folder(out)}'
