@@ -1,1 +1,36 @@
-"""."""
+"""Config, runner and hooks: everything between the command line and the networks."""
+
+from swinseg.engine.autocast import AutocastOptimWrapper
+from swinseg.engine.config import ConfigError, load_config
+from swinseg.engine.hooks import (
+    CurvesHook,
+    NonFiniteGuardHook,
+    ProgressHook,
+    SafeCheckpointHook,
+    TrainingError,
+)
+from swinseg.engine.runner import (
+    Evaluation,
+    SwinsegRunner,
+    Training,
+    evaluate,
+    evaluate_in_full,
+    train,
+)
+
+__all__ = [
+    'AutocastOptimWrapper',
+    'ConfigError',
+    'CurvesHook',
+    'Evaluation',
+    'NonFiniteGuardHook',
+    'ProgressHook',
+    'SafeCheckpointHook',
+    'SwinsegRunner',
+    'Training',
+    'TrainingError',
+    'evaluate',
+    'evaluate_in_full',
+    'load_config',
+    'train',
+]

@@ -68,7 +68,7 @@ _TAKEN_OUT_FIRST = {
     'HOOKS': ('priority',),
     'OPTIM_WRAPPERS': ('constructor', 'paramwise_cfg'),
     'PARAM_SCHEDULERS': ('convert_to_iter_based',),
-    'WEIGHT_INITIALIZERS': ('override',),
+    'WEIGHT_INITIALIZERS': ('override', 'minimum'),  # SwinBackbone reads `minimum`
 }
 _DATALOADER_KEYS = frozenset(
     (*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch')
@@ -159,7 +159,13 @@ def check_config(cfg: Config, *, name: str = 'the config') -> None:
         if top in content:
             for place, node in _dicts((top,), content[top]):
                 _check_dict(place, node, name)
-    _check_num_classes(content, name)
+    loaders = (content.get(f'{part}_dataloader') for part in ('train', 'val', 'test'))
+    dataset = next(
+        (loader['dataset'] for loader in loaders if loader and 'dataset' in loader), None
+    )
+    classes = dataset_classes(dataset) if isinstance(dataset, dict) else None
+    if classes is not None and isinstance(content.get('model'), dict):
+        check_num_classes(content['model'], classes, name=name)
 
 
 def dataset_classes(dataset: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -167,7 +173,7 @@ def dataset_classes(dataset: Mapping[str, Any]) -> tuple[str, ...] | None:
     inner = dataset.get('dataset') or (dataset.get('datasets') or [None])[0]
     if inner is not None:
         return dataset_classes(inner)
-    classes = (dataset.get('metainfo') or {}).get('classes')
+    classes = (dataset.get('metainfo') or {}).get('classes') or dataset.get('classes')
     if classes is None:
         owner = _find(dataset.get('type'), 'DATASETS')
         classes = getattr(owner, 'METAINFO', {}).get('classes')
@@ -255,7 +261,7 @@ def _registry_name(place: Sequence[str | int]) -> str | None:
         if part in ('train_cfg', 'val_cfg', 'test_cfg') and depth > 0:
             continue
         if part in names:
-            return names[part]  # type: ignore[index]
+            return names[part]
     return None
 
 
@@ -283,7 +289,7 @@ def _find(kind: Any, registry_name: str | None) -> Any:
     registries = _registries()
     order = [registry_name] if registry_name in registries else []
     for name in (*order, *registries):
-        registry: Registry | None = registries[name]  # type: ignore[index]
+        registry: Registry | None = registries[name]
         while registry is not None:
             if kind in registry.module_dict:
                 return registry.module_dict[kind]
@@ -314,7 +320,7 @@ def _signature(owner: Callable[..., Any]) -> tuple[frozenset[str], bool]:
         if klass is object or '__init__' not in vars(klass):
             continue
         try:
-            parameters = inspect.signature(klass.__init__).parameters.values()
+            parameters = inspect.signature(vars(klass)['__init__']).parameters.values()
         except ValueError:  # a constructor written in C
             return frozenset(collected), True
         collected |= {p.name for p in parameters if p.kind in named and p.name != 'self'}
@@ -346,8 +352,8 @@ def _untyped(place: Sequence[str | int]) -> Accepted | None:
     if place == ('auto_scale_lr',):
         return Accepted('auto_scale_lr', frozenset(('base_batch_size', 'enable')))
     if place == ('env_cfg',):
-        keys = ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit')
-        return Accepted('env_cfg', frozenset(keys))
+        settings = ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit')
+        return Accepted('env_cfg', frozenset(settings))
     if place == ('log_processor',):
         return Accepted('LogProcessor', _signature(LogProcessor)[0])
     if place == ('default_hooks',):
@@ -462,26 +468,21 @@ def _spread_data_root(cfg: Config, root: Any) -> None:
         spread(cfg.get(loader))
 
 
-def _check_num_classes(content: Mapping[str, Any], name: str) -> None:
-    model = content.get('model')
-    dataset = next(
-        (
-            content[loader]['dataset']
-            for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader')
-            if isinstance(content.get(loader), dict) and 'dataset' in content[loader]
-        ),
-        None,
-    )
-    classes = dataset_classes(dataset) if isinstance(dataset, dict) else None
-    if classes is None or not isinstance(model, dict):
-        return
+def check_num_classes(model: Mapping[str, Any], classes: Sequence[str], *, name: str) -> None:
+    """Compare the number of classes of the heads with the classes of the dataset.
+
+    Args:
+        model: the config's ``model``.
+        classes: class names of the dataset.
+        name: what to call the config in a message.
+
+    Raises:
+        ConfigError: they differ.
+    """
     for head in ('decode_head', 'auxiliary_head'):
         # In a list of auxiliary heads one may predict something else, such as boundaries.
-        found = (
-            (model.get(head) or {}).get('num_classes')
-            if isinstance(model.get(head), dict)
-            else None
-        )
+        settings = model.get(head)
+        found = settings.get('num_classes') if isinstance(settings, dict) else None
         if found is not None and found != len(classes):
             raise ConfigError(
                 f'model.{head}.num_classes={found} in {name}, but its dataset has {len(classes)} classes; '

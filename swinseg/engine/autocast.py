@@ -1,0 +1,46 @@
+"""Mixed precision that also works without a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmseg.registry import OPTIM_WRAPPERS
+from torch import nn
+
+from swinseg.engine.config import ConfigError
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """mmengine's ``OptimWrapper`` with the forward pass under ``torch.autocast`` and no loss scaling.
+
+    mmengine's ``AmpOptimWrapper`` refuses to run on a CPU. bfloat16 has the exponent range of float32, so no
+    loss needs scaling, and this wrapper gives the same run on a CPU and on a GPU. For float16 on a GPU use
+    ``AmpOptimWrapper``, which scales.
+
+    Args:
+        dtype: ``'bfloat16'``.
+        **kwargs: as ``OptimWrapper`` takes them.
+
+    Raises:
+        ConfigError: another dtype.
+    """
+
+    def __init__(self, dtype: str = 'bfloat16', **kwargs: Any) -> None:
+        if dtype != 'bfloat16':
+            raise ConfigError(
+                f"optim_wrapper.dtype must be 'bfloat16' for AutocastOptimWrapper, which does not scale the "
+                f"loss, got {dtype!r}; for float16 on a GPU set optim_wrapper.type='AmpOptimWrapper'"
+            )
+        super().__init__(**kwargs)
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass of ``model`` in bfloat16 on the device of its parameters."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
+            yield

@@ -1,0 +1,52 @@
+#!/usr/bin/env python
+"""Evaluate a checkpoint on a config's test set: a table per class, aAcc, mIoU and mAcc."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import swinseg  # noqa: F401  (registers everything that a config names)
+from swinseg.cli import run
+from swinseg.engine import evaluate_in_full, load_config
+from swinseg.evaluation import format_table
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='the config that the checkpoint was trained with')
+    parser.add_argument('checkpoint', help='path or http(s) address, any known format')
+    parser.add_argument('--tta', action='store_true', help="average the config's scales and flips")
+    parser.add_argument('--out', metavar='DIR', help='for metrics.json (default: work directory)')
+    parser.add_argument('--work-dir', help='for the log (default: work_dirs/NAME)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='K=V', help='such as data_root=/data/ade'
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+        help='how this process was started, for several processes',
+    )  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Evaluate and print."""
+    args = parse_args(argv)
+    result = evaluate_in_full(
+        load_config(args.config, args.cfg_options),
+        args.checkpoint,
+        tta=args.tta,
+        out=args.out,
+        work_dir=args.work_dir,
+        launcher=args.launcher,
+    )
+    if result.report is not None:
+        print(format_table(result.report, protocol=result.protocol))
+    else:
+        print('  '.join(f'{name} {value}' for name, value in result.metrics.items()))
+    print(f'{result.images} images in {result.seconds:.1f} s')
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))

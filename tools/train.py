@@ -1,0 +1,60 @@
+#!/usr/bin/env python
+"""Train a segmentor from a config."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import swinseg  # noqa: F401  (registers everything that a config names)
+from swinseg.cli import run
+from swinseg.engine import load_config, train
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='a file such as configs/upernet_swin_t_ade20k.py')
+    parser.add_argument('--work-dir', help='for checkpoints and logs (default: work_dirs/NAME)')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const=True,
+        default=False,
+        metavar='PATH',
+        help='go on from PATH, or from the last checkpoint in the work directory',
+    )
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument('--seed', type=int, help='of the random numbers')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='K=V',
+        help='such as train_cfg.max_iters=900',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+        help='how this process was started, for several processes',
+    )  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train, and say where the best checkpoint is."""
+    args = parse_args(argv)
+    cfg = load_config(args.config, args.cfg_options)
+    result = train(
+        cfg,
+        work_dir=args.work_dir,
+        resume=args.resume,
+        amp=args.amp,
+        seed=args.seed,
+        launcher=args.launcher,
+    )
+    if result.best is not None:
+        print(f'best mIoU {result.best_score:.2f}: {result.best}')
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))
