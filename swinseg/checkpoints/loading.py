@@ -41,6 +41,7 @@ Logger = str | logging.Logger | None
 _COMPUTED = 'relative_position_index'
 # Only training uses the auxiliary head, so a file without it is complete for everything else.
 _OPTIONAL = ('auxiliary_head.',)
+_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,12 @@ class Receipt:
             lines.append(f'  not in the file, left as initialised: {_examples(self.missing)}')
         if self.unexpected:
             lines.append(f'  in the file, not in the model: {_examples(self.unexpected)}')
-        for key, (file, model) in self.mismatched.items():
+        for key, (file, model) in list(self.mismatched.items())[:_SHOWN]:
             lines.append(
                 f'  left as initialised: {key} is {file} in the file, {model} in the model'
             )
+        if len(self.mismatched) > _SHOWN:
+            lines.append(f'  and {len(self.mismatched) - _SHOWN} more of another shape')
         return '\n'.join(lines)
 
 
@@ -103,13 +106,13 @@ def load_weights(
         source: path, http(s) address, checkpoint or state dict; of a segmentor or of a backbone alone.
         minimum_backbone: share of the backbone's parameters that must be filled, in [0, 1]; 0 also allows
             weights of another architecture, of which what fits is taken.
-        strict: whether all other parameters must be filled as well (the auxiliary head may be absent, only
-            training uses it). Without it a head for other classes stays as initialised.
+        strict: whether all other parameters must be filled as well, and all of the file's be used (but for the
+            auxiliary head, which only training uses). Without it a head for other classes stays as initialised.
         logger: where the receipt goes, as in mmengine's ``print_log``; None prints it.
 
     Raises:
         CheckpointError: unreadable file, unknown format, too little of the backbone filled, weights for another
-            architecture or with values that are not finite, or under ``strict`` anything left unfilled.
+            architecture or with values that are not finite, or under ``strict`` anything unfilled or unused.
     """
     name, weights, source_format = _read(source)
     if not any(key.startswith('backbone.') for key in weights):
@@ -148,7 +151,7 @@ def load_backbone_weights(
 
 def _read(source: Source) -> tuple[str, formats.StateDict, str]:
     in_memory = isinstance(source, Mapping)
-    name = 'memory' if in_memory else os.fspath(source)  # type: ignore[arg-type]
+    name = 'the state dict' if in_memory else os.fspath(source)  # type: ignore[arg-type]
     checkpoint = source if in_memory else read_checkpoint(source)  # type: ignore[arg-type]
     try:
         state_dict = state_dict_of(checkpoint)  # type: ignore[arg-type]
@@ -275,8 +278,15 @@ def _check_complete(receipt: Receipt) -> None:
     else:
         for key, (file, model) in list(receipt.mismatched.items())[:1]:
             parts.append(f'{key} is {file} in the file and {model} in the model')
+    # Position tables that the model has no place for, say, would be lost without a trace in the numbers.
+    unused = [key for key in receipt.unexpected if not key.startswith(_OPTIONAL)]
+    if unused:
+        parts.append(f'the model has no place for {_examples(unused)}')
     if parts:
-        raise CheckpointError(f'{receipt.source} does not fill the whole model; {"; ".join(parts)}')
+        raise CheckpointError(
+            f'{receipt.source} does not fit the whole model; {"; ".join(parts)}; use the config that it was '
+            'trained with'
+        )
 
 
 def _examples(keys: Iterable[str]) -> str:

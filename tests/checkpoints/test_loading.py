@@ -154,7 +154,7 @@ def test_load_weights__strict(trained, build_segmentor):
     weights = trained.state_dict()
     headless = {key: v for key, v in weights.items() if not key.startswith('decode_head.')}
     message = sentence_of(load_weights, build_segmentor(), headless, strict=True)
-    assert 'does not fill the whole model; missing: decode_head.conv_seg.weight' in message
+    assert 'does not fit the whole model; missing: decode_head.conv_seg.weight' in message
     # The auxiliary head only trains, so published files may come without it.
     without = {key: v for key, v in weights.items() if not key.startswith('auxiliary_head.')}
     receipt = load_weights(build_segmentor(), without, strict=True)
@@ -256,6 +256,22 @@ def test_load_backbone_weights__without_position_bias(trained, build_backbone):
     backbone = build_backbone('SwinBackbone', use_rel_pos_bias=False)
     receipt = load_backbone_weights(backbone, trained.state_dict())
     assert receipt.backbone_fraction == 1
+
+
+def test_load_weights__strict_uses_the_whole_file(trained, build_segmentor):
+    model = build_segmentor('swinseg', use_rel_pos_bias=False)
+    message = sentence_of(load_weights, model, trained.state_dict(), strict=True)
+    assert 'the model has no place for backbone.stages.0.blocks.0.attn.w_msa.relative' in message
+    weights = {**trained.state_dict(), 'auxiliary_head.other.weight': torch.ones(1)}
+    load_weights(build_segmentor('swinseg'), weights, strict=True)
+
+
+def test_receipt__is_short_when_nothing_fits(build_backbone, capsys):
+    other = build_backbone(embed_dims=32).state_dict()
+    sentence_of(load_backbone_weights, build_backbone(), other, logger=None)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) < 10
+    assert re.fullmatch(r'  and \d+ more of another shape', printed[-1])
 
 
 def test_load_weights__values_not_finite(trained, build_segmentor):
