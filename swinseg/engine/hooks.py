@@ -85,6 +85,7 @@ class ProgressHook(Hook):
         self.interval = interval
         self._stream = stream
         self._speed = Speed()
+        self._paused = True
         self._shown_at = -math.inf
         self._best: float | None = None
 
@@ -118,7 +119,13 @@ class ProgressHook(Hook):
             f'training from iteration {runner.iter} to {runner.max_iters}; files in {runner.work_dir}'
         )
         self._best = runner.message_hub.runtime_info.get('best_score')
-        self._speed.restart()
+        self._paused = True
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Start the clock after a pause: a validation, or the data that a resumed run skips."""
+        if self._paused:
+            self._paused = False
+            self._speed.restart()
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -142,12 +149,6 @@ class ProgressHook(Hook):
         self._line(
             f'trained to iteration {runner.iter}; checkpoints and curves in {runner.work_dir}'
         )
-
-    def before_val(self, runner: Any) -> None:
-        """Start the clock of a validation."""
-        self._speed.restart()
-
-    before_test = before_val
 
     def _after_image(self, what: str, loader: Any, batch_idx: int) -> None:
         total = len(loader)
@@ -177,7 +178,7 @@ class ProgressHook(Hook):
         if score > (-math.inf if self._best is None else self._best):
             self._best, mark = score, '  (best so far)'
         self._line(f'validation at iteration {runner.iter}: {figures}{mark}')
-        self._speed.restart()
+        self._paused = True
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Clear the live line, so that what the caller prints starts in an empty one."""

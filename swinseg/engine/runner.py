@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import logging
 import re
 import sys
@@ -26,6 +27,7 @@ from torch import nn
 
 from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.loading import checkpoint_meta, load_weights, read_checkpoint
+from swinseg.datasets.integrity import check_before_training
 from swinseg.engine.config import ConfigError, check_num_classes
 from swinseg.engine.hooks import CLEAR_LINE
 from swinseg.errors import UserError
@@ -34,6 +36,7 @@ from swinseg.files import atomic_path, make_folder
 
 # Whose information reaches the terminal; the log file has everybody's.
 _HEARD = ('swinseg.checkpoints', 'swinseg.datasets', 'swinseg.engine', 'swinseg.models')
+_run_number = itertools.count()
 # What mmengine warns of in every run, about its own insides.
 _NOISE = (
     'The prefix is not set in metric class',
@@ -224,11 +227,14 @@ def train(
         # BatchNorm over 2 images is noise; over all processes' images it is the published setting.
         cfg.setdefault('sync_bn', 'torch')
     with _plain_messages():
-        if check:
-            for loader in ('train_dataloader', 'val_dataloader'):
-                if cfg.get(loader) is not None:
-                    _check_dataset(cfg, loader)
+        summaries = []
+        for what in ('train', 'val') if check else ():
+            if cfg.get(f'{what}_dataloader') is not None:
+                summary = check_before_training(_build_dataset(cfg, f'{what}_dataloader'))
+                summaries.append(f'{what} set: {str(summary).splitlines()[0]}')
         runner = _build_runner(cfg)
+        for line in summaries:
+            runner.logger.info(line)
         _tell_batch_size(runner)
         runner.train()
     info = runner.message_hub.runtime_info
@@ -342,6 +348,10 @@ def last_checkpoint(work_dir: str | Path) -> Path:
 
 
 def _build_runner(cfg: Config) -> SwinsegRunner:
+    # mmengine finds loggers and scalars by this name and a time in whole seconds: two runs of one config
+    # within a second would share them.
+    name = cfg.get('experiment_name') or Path(cfg.filename or 'unnamed').stem
+    cfg.experiment_name = f'{name}_{next(_run_number)}'
     return SwinsegRunner.from_cfg(cfg)
 
 
@@ -396,14 +406,6 @@ def _build_dataset(cfg: Config, loader: str) -> Any:
     model = cfg.model.get('module', cfg.model)
     check_num_classes(model, dataset.metainfo['classes'], name=cfg.filename or 'the config')
     return dataset
-
-
-def _check_dataset(cfg: Config, loader: str) -> None:
-    try:
-        from swinseg.datasets.integrity import check_before_training
-    except ModuleNotFoundError:
-        return
-    check_before_training(_build_dataset(cfg, loader))
 
 
 def _check_classes(
