@@ -119,11 +119,13 @@ class Segmentation:
         Raises:
             OutputError: the folder or a file cannot be written.
         """
+        # Both pictures first: a wrong alpha leaves no file behind.
+        color, overlay = self.color(), self.overlay(alpha)
         target = files.make_folder(folder)
         paths = {kind: target / f'{stem}_{kind}.png' for kind in ('labels', 'color', 'overlay')}
         drawing.save_indexed_png(paths['labels'], self.labels, self.palette)
-        drawing.save_rgb_png(paths['color'], self.color())
-        drawing.save_rgb_png(paths['overlay'], self.overlay(alpha))
+        drawing.save_rgb_png(paths['color'], color)
+        drawing.save_rgb_png(paths['overlay'], overlay)
         return paths
 
 

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from PIL import Image
+from torch import nn
 
 from support.mmseg_pairs import TINY, randomise
 
@@ -76,12 +77,18 @@ def config(data_root: Path, *, stock: bool = False, **test_cfg) -> Config:
     )  # fmt: skip
 
 
-def save(path: Path, cfg: Config, *, with_config: bool = True, with_classes: bool = True) -> Path:
-    """Save random weights that make several classes win, and return the path."""
+def build(cfg: Config) -> nn.Module:
+    """Build the config's model with random weights that make several classes win."""
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = randomise(MODELS.build(cfg.model), seed=1)
     # Zero bias: the scores of all classes have the same size, so no class wins everywhere.
     torch.nn.init.zeros_(model.decode_head.conv_seg.bias)
+    return model
+
+
+def save(path: Path, cfg: Config, *, with_config: bool = True, with_classes: bool = True) -> Path:
+    """Save the model of :func:`build` with its meta and return the path."""
+    model = build(cfg)
     meta: dict = {'epoch': 0, 'iter': 900}
     if with_config:
         meta['cfg'] = cfg.pretty_text

@@ -1,0 +1,356 @@
+"""The Predictor against ``tools/test.py``'s own predictions, and what it says about bad input."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+import swinseg
+from support import tiny_checkpoint
+from swinseg.checkpoints.errors import CheckpointError
+from swinseg.datasets.errors import DataError
+from swinseg.engine.config import ConfigError
+from swinseg.engine.runner import evaluate_in_full
+from swinseg.files import OutputError
+from swinseg.predictor import Predictor, PredictorError, Segmentation, _decide
+from swinseg.visualization.palette import VisualizationError
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp('data')
+    tiny_checkpoint.make_images(root)
+    return root
+
+
+@pytest.fixture(scope='module')
+def images(data):
+    return sorted((data / 'images').iterdir())
+
+
+@pytest.fixture(scope='module')
+def checkpoint(data):
+    return tiny_checkpoint.save(data / 'tiny.pth', tiny_checkpoint.config(data))
+
+
+@pytest.fixture(scope='module')
+def predictor(checkpoint):
+    return Predictor.from_checkpoint(checkpoint)
+
+
+def test_swinseg__gives_the_predictor_by_name():
+    assert swinseg.Predictor is Predictor
+    assert swinseg.Segmentation is Segmentation
+
+
+SLIDE = {'mode': 'slide', 'crop_size': (48, 48), 'stride': (31, 31)}
+
+
+@pytest.mark.parametrize('tta', [False, True], ids=['plain', 'tta'])
+@pytest.mark.parametrize('stock', [False, True], ids=['ours', 'stock'])
+@pytest.mark.parametrize('test_cfg', [{'mode': 'whole'}, SLIDE], ids=['whole', 'slide'])
+def test_call__labels_are_those_that_the_evaluation_scores(
+    data, images, tmp_path, test_cfg, stock, tta
+):
+    cfg = tiny_checkpoint.config(data, stock=stock, **test_cfg)
+    checkpoint = tiny_checkpoint.save(tmp_path / 'tiny.pth', cfg)
+    cfg.test_evaluator = dict(
+        type='MeanIoUMetric', format_only=True, output_dir=str(tmp_path / 'evaluated')
+    )
+    evaluate_in_full(cfg, checkpoint, tta=tta, work_dir=tmp_path / 'work')
+    predictor = Predictor.from_checkpoint(checkpoint)
+    for path in images:
+        expected = np.array(Image.open(tmp_path / 'evaluated' / path.name))
+        assert len(np.unique(expected)) > 1
+        np.testing.assert_array_equal(predictor(path, tta=tta).labels, expected)
+
+
+def test_call__a_path_an_array_and_a_pil_image_are_the_same(predictor, images):
+    for path in images:
+        expected = predictor(path).labels
+        image = Image.open(path)
+        array = np.array(image)
+        before = array.copy()
+        np.testing.assert_array_equal(predictor(str(path)).labels, expected)
+        np.testing.assert_array_equal(predictor(array).labels, expected)
+        np.testing.assert_array_equal(predictor(image).labels, expected)
+        np.testing.assert_array_equal(array, before)
+
+
+def test_call__the_result_has_the_images_size_and_colours(predictor, images):
+    result = predictor(images[1])
+    assert result.labels.shape == (97, 61)
+    assert result.labels.dtype == np.uint8
+    assert result.confidence is None
+    assert result.classes == tiny_checkpoint.CLASSES
+    assert result.palette.tolist() == tiny_checkpoint.PALETTE
+    np.testing.assert_array_equal(result.image, np.array(Image.open(images[1])))
+
+
+@pytest.mark.parametrize('tta', [False, True], ids=['plain', 'tta'])
+def test_call__confidence_is_the_labels_probability(predictor, images, tta):
+    result = predictor(images[0], confidence=True, tta=tta)
+    np.testing.assert_array_equal(result.labels, predictor(images[0], tta=tta).labels)
+    assert result.confidence.shape == result.labels.shape
+    assert result.confidence.dtype == np.float32
+    assert result.confidence.min() >= 1 / len(result.classes)
+    assert result.confidence.max() <= 1
+
+
+def test_decide__confidence_in_blocks_equals_softmax():
+    logits = 5 * torch.randn(7, 150, 11, generator=torch.Generator().manual_seed(0))
+    labels, confidence = _decide(logits, averaged=False, with_confidence=True, threshold=0.0)
+    expected, indices = logits.softmax(0).max(0)
+    assert torch.equal(labels, indices)
+    torch.testing.assert_close(confidence, expected)
+
+
+@pytest.mark.parametrize('averaged', [False, True])
+def test_decide__one_channel_is_compared_with_the_threshold(averaged):
+    logits = torch.tensor([[[-2.0, -0.5, 3.0]]])
+    scores = logits.sigmoid() if averaged else logits
+    labels, confidence = _decide(scores, averaged=averaged, with_confidence=True, threshold=0.3)
+    assert labels.int().tolist() == [[0, 1, 1]]
+    torch.testing.assert_close(confidence, torch.tensor([[1 - 0.11920292, 0.37754067, 0.95257413]]))
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 40), (200, 7)])
+def test_call__tiny_and_narrow_images(predictor, size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    assert predictor(image).labels.shape == size
+
+
+def test_call__honours_exif_orientation(predictor, images, tmp_path):
+    image = Image.open(images[0])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    image.save(tmp_path / 'turned.jpg', exif=exif)
+    assert predictor(tmp_path / 'turned.jpg').labels.shape == (70, 50)
+    assert predictor(Image.open(tmp_path / 'turned.jpg')).labels.shape == (70, 50)
+
+
+@pytest.mark.parametrize('mode', ['L', 'P', 'RGBA', 'CMYK'])
+def test_call__pil_images_of_other_modes(predictor, images, mode):
+    image = Image.open(images[0])
+    expected = predictor(np.array(image.convert(mode).convert('RGB'))).labels
+    np.testing.assert_array_equal(predictor(image.convert(mode)).labels, expected)
+
+
+@pytest.mark.parametrize(
+    ('image', 'message'),
+    [
+        (np.zeros((4, 4), np.uint8), r'must be \(height, width, 3\) uint8 RGB, but is \(4, 4\) uint8'),
+        (np.zeros((4, 4, 3)), r'but is \(4, 4, 3\) float64'),
+        (np.zeros((0, 4, 3), np.uint8), r'but is \(0, 4, 3\)'),
+        (Image.new('I;16', (4, 4)), 'must have 8 bits per channel, but its mode is I;16'),
+        (17, 'must be a path, an array or a PIL image, but is a int'),
+    ],
+    ids=['grey', 'float', 'empty', '16-bit', 'number'],
+)  # fmt: skip
+def test_call__images_of_the_wrong_kind(predictor, image, message):
+    with pytest.raises(PredictorError, match=message):
+        predictor(image)
+
+
+def test_call__damaged_files(predictor, images, tmp_path):
+    (tmp_path / 'text.jpg').write_text('not an image')
+    (tmp_path / 'empty.png').write_bytes(b'')
+    Image.open(images[0]).save(tmp_path / 'whole.jpg')
+    (tmp_path / 'cut.jpg').write_bytes((tmp_path / 'whole.jpg').read_bytes()[:-200])
+    for name in ('text.jpg', 'empty.png', 'cut.jpg', 'missing.jpg'):
+        with pytest.raises(DataError, match=name):
+            predictor(tmp_path / name)
+    with pytest.raises(PredictorError, match='the PIL image cannot be decoded'):
+        predictor(Image.open(tmp_path / 'cut.jpg'))
+
+
+def test_from_checkpoint__keeps_the_callers_config(data, checkpoint):
+    cfg = tiny_checkpoint.config(data)
+    before = cfg.pretty_text
+    predictor = Predictor.from_checkpoint(checkpoint, cfg)
+    predictor(np.zeros((40, 40, 3), np.uint8), tta=True)
+    assert cfg.pretty_text == before
+
+
+def test_from_checkpoint__weights_without_meta_take_all_from_the_config(data, images, tmp_path):
+    cfg = tiny_checkpoint.config(data / 'not here')  # the data of the training need not be there
+    bare = tiny_checkpoint.save(tmp_path / 'bare.pth', cfg, with_config=False, with_classes=False)
+    cfg.dump(tmp_path / 'config.py')
+    predictor = Predictor.from_checkpoint(bare, tmp_path / 'config.py', device='cpu')
+    assert predictor.classes == tiny_checkpoint.CLASSES
+    assert predictor.palette.tolist() == tiny_checkpoint.PALETTE
+    assert predictor(images[0]).labels.shape == (50, 70)
+    with pytest.raises(PredictorError, match=r'bare\.pth has no config inside; give the config'):
+        Predictor.from_checkpoint(bare)
+
+
+def test_from_checkpoint__does_not_look_for_pretrained_weights(data, tmp_path):
+    cfg = tiny_checkpoint.config(data)
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='/nowhere/swin.pth')
+    cfg.model.pretrained = None
+    checkpoint = tiny_checkpoint.save(tmp_path / 'tiny.pth', cfg)
+    Predictor.from_checkpoint(checkpoint)
+
+
+def test_from_checkpoint__names_nowhere(data, tmp_path):
+    cfg = tiny_checkpoint.config(data)
+    cfg.pop('test_dataloader')
+    cfg.test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+    checkpoint = tiny_checkpoint.save(tmp_path / 'tiny.pth', cfg, with_classes=False)
+    with pytest.raises(PredictorError, match=r'neither .*tiny\.pth nor its config names the class'):
+        Predictor.from_checkpoint(checkpoint)
+
+
+def test_from_checkpoint__names_that_do_not_match(data, tmp_path):
+    cfg = tiny_checkpoint.config(data)
+    path = tiny_checkpoint.save(tmp_path / 'tiny.pth', cfg)
+    content = torch.load(path, weights_only=True)
+    content['meta']['dataset_meta']['classes'] = ('a', 'b')
+    torch.save(content, path)
+    with pytest.raises(PredictorError, match='the model predicts 4 classes, but 2 class names'):
+        Predictor.from_checkpoint(path)
+
+
+def test_from_checkpoint__a_config_for_another_architecture(data, checkpoint):
+    cfg = tiny_checkpoint.config(data)
+    cfg.model.backbone.depths = (2, 2, 6, 2)
+    with pytest.raises(CheckpointError, match=r'tiny\.pth'):
+        Predictor.from_checkpoint(checkpoint, cfg)
+
+
+def test_from_checkpoint__a_config_that_would_not_normalise(data, checkpoint):
+    cfg = tiny_checkpoint.config(data)
+    del cfg.model['data_preprocessor']
+    with pytest.raises(PredictorError, match='no data_preprocessor, so images would not be norm'):
+        Predictor.from_checkpoint(checkpoint, cfg)
+
+
+def test_from_checkpoint__a_config_without_a_pipeline(data, checkpoint):
+    cfg = tiny_checkpoint.config(data)
+    cfg.test_dataloader.dataset.pipeline = []
+    with pytest.raises(PredictorError, match='has no test pipeline that begins with loading'):
+        Predictor.from_checkpoint(checkpoint, cfg)
+
+
+def test_from_checkpoint__a_misspelled_key_inside_the_checkpoint(data, tmp_path):
+    path = tiny_checkpoint.save(tmp_path / 'tiny.pth', tiny_checkpoint.config(data))
+    content = torch.load(path, weights_only=True)
+    content['meta']['cfg'] = content['meta']['cfg'].replace('window_size', 'window_sise')
+    torch.save(content, path)
+    with pytest.raises(ConfigError, match=r'window_sise in the config inside .*tiny\.pth'):
+        Predictor.from_checkpoint(path)
+
+
+def test_from_checkpoint__files_that_are_missing_or_cut(tmp_path, checkpoint):
+    with pytest.raises(CheckpointError, match=r'missing\.pth'):
+        Predictor.from_checkpoint(tmp_path / 'missing.pth')
+    (tmp_path / 'cut.pth').write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match=r'cut\.pth'):
+        Predictor.from_checkpoint(tmp_path / 'cut.pth')
+
+
+@pytest.mark.parametrize('device', ['nonsense', 'cuda:77'])
+def test_from_checkpoint__a_device_that_is_not_there(checkpoint, device):
+    with pytest.raises(PredictorError, match=f"device '{device}' cannot be used") as caught:
+        Predictor.from_checkpoint(checkpoint, device=device)
+    assert '\n' not in str(caught.value)
+
+
+def test_call__tta_that_the_config_does_not_have(data, checkpoint):
+    cfg = tiny_checkpoint.config(data)
+    cfg.pop('tta_pipeline')
+    predictor = Predictor.from_checkpoint(checkpoint, cfg)
+    with pytest.raises(PredictorError, match='needs a tta_pipeline'):
+        predictor(np.zeros((40, 40, 3), np.uint8), tta=True)
+
+
+def test_call__a_model_of_one_channel(data, tmp_path):
+    """Loaders of grey images: a file is loaded as the config says, and so is an array."""
+    cfg = tiny_checkpoint.config(data)
+    cfg.model.backbone.in_channels = 1
+    cfg.model.data_preprocessor = dict(type='SegDataPreProcessor', mean=[120.0], std=[60.0])
+    cfg.test_dataloader.dataset.pipeline[0] = dict(
+        type='LoadImageFromFile', color_type='grayscale', to_float32=True
+    )
+    predictor = Predictor.from_checkpoint(tiny_checkpoint.save(tmp_path / 'grey.pth', cfg))
+    grey = np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8)
+    Image.fromarray(grey).save(tmp_path / 'grey.png')
+    result = predictor(tmp_path / 'grey.png')
+    np.testing.assert_array_equal(result.image, np.repeat(grey[..., None], 3, axis=2))
+    np.testing.assert_array_equal(predictor(result.image).labels, result.labels)
+
+
+@pytest.fixture
+def segmentation():
+    labels = np.zeros((30, 40), np.uint8)
+    labels[:10] = 2
+    return Segmentation(
+        labels=labels,
+        classes=('sky', 'tree', 'road'),
+        palette=np.array([[0, 0, 200], [0, 200, 0], [90, 90, 90]], np.uint8),
+        image=np.full((30, 40, 3), 100, np.uint8),
+    )
+
+
+def test_segmentation__areas_are_of_the_classes_present_the_largest_first(segmentation):
+    assert list(segmentation.areas().items()) == [
+        ('sky', pytest.approx(2 / 3)),
+        ('road', pytest.approx(1 / 3)),
+    ]
+
+
+def test_segmentation__pictures(segmentation):
+    assert segmentation.color()[0, 0].tolist() == [90, 90, 90]
+    assert segmentation.overlay(legend=False).shape == (30, 40, 3)
+    assert segmentation.overlay(alpha=0.25, legend=False)[20, 0].tolist() == [75, 75, 125]
+    assert segmentation.overlay().size > 30 * 40 * 3
+    with pytest.raises(VisualizationError, match='alpha'):
+        segmentation.overlay(alpha=2)
+
+
+def test_segmentation__class_255_is_drawn_as_a_class():
+    """The ignore index means something in labels, not in predictions."""
+    classes = tuple(f'class {i}' for i in range(256))
+    result = Segmentation(
+        labels=np.full((4, 4), 255, np.uint8),
+        classes=classes,
+        palette=np.arange(768, dtype=np.uint16).reshape(256, 3).astype(np.uint8),
+        image=np.zeros((4, 4, 3), np.uint8),
+    )
+    assert result.areas() == {'class 255': 1.0}
+    assert result.overlay(alpha=1, legend=False)[0, 0].tolist() == [253, 254, 255]
+
+
+def test_segmentation__save(segmentation, tmp_path):
+    paths = segmentation.save(tmp_path / 'new' / 'folder', 'street.v2')
+    assert [path.name for path in paths.values()] == [
+        'street.v2_labels.png', 'street.v2_color.png', 'street.v2_overlay.png',
+    ]  # fmt: skip
+    assert sorted(paths.values()) == sorted((tmp_path / 'new' / 'folder').iterdir())
+    labels = Image.open(paths['labels'])
+    assert labels.mode == 'P'
+    np.testing.assert_array_equal(np.array(labels), segmentation.labels)
+    np.testing.assert_array_equal(np.array(Image.open(paths['color'])), segmentation.color())
+    np.testing.assert_array_equal(np.array(Image.open(paths['overlay'])), segmentation.overlay())
+
+
+def test_segmentation__save_where_it_cannot(segmentation, tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OutputError, match='cannot write to the output folder'):
+        segmentation.save(tmp_path / 'file' / 'out', 'street')
+
+
+def test_init__understands_the_pipelines_of_this_repository():
+    cfg = Config.fromfile(Path(__file__).parents[1] / 'configs' / 'upernet_swin_t_mini.py')
+    predictor = Predictor(
+        tiny_checkpoint.build(tiny_checkpoint.config(Path())),
+        cfg.test_dataloader.dataset.pipeline,
+        classes=tiny_checkpoint.CLASSES,
+        tta_pipeline=cfg.tta_pipeline,
+    )
+    image = np.zeros((40, 48, 3), np.uint8)
+    assert predictor(image).labels.shape == (40, 48)
+    assert predictor(image, tta=True).labels.shape == (40, 48)
