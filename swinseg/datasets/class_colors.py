@@ -6,7 +6,7 @@ import colorsys
 
 _GOLDEN_RATIO = 0.618033988749895
 # Neighbouring classes differ in lightness as well as in hue, so that they stay apart for colour-blind eyes.
-_SATURATION_AND_VALUE = ((0.75, 0.95), (0.55, 0.70), (0.95, 0.80), (0.45, 1.00))
+_SATURATION_AND_VALUE = ((0.80, 0.95), (0.65, 0.60), (0.40, 0.95))
 
 
 def distinct_colors(count: int) -> list[list[int]]:

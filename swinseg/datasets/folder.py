@@ -330,10 +330,14 @@ def _find(classes_file: str, data_root: str | None) -> str:
     return classes_file
 
 
-def _checked_map(label_map: Mapping[int, int]) -> dict[int, int]:
-    for value, index in label_map.items():
+def _checked_map(label_map: Mapping[int, int] | Mapping[str, int]) -> dict[int, int]:
+    checked: dict[int, int] = {}
+    for key, index in label_map.items():
+        # JSON, YAML and --cfg-options make strings of the keys.
+        value = int(key) if isinstance(key, str) and key.isdecimal() else key
         if type(value) is not int or type(index) is not int or not 0 <= value <= 65535:
             raise DataError(
-                f'label_map must map raw values (0 to 65535) to class indices, found {value!r}: {index!r}'
+                f'label_map must map raw values (0 to 65535) to class indices, found {key!r}: {index!r}'
             )
-    return dict(label_map)
+        checked[value] = index
+    return checked

@@ -1,0 +1,297 @@
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from swinseg.datasets.errors import DataError
+from swinseg.datasets.image_files import (
+    decode_image,
+    decode_label,
+    format_of,
+    jpeg_is_complete,
+    png_chunks,
+    read_bytes,
+    read_image,
+)
+
+
+def encoded(suffix, array, *options):
+    success, data = cv2.imencode(suffix, array, list(options))
+    assert success
+    return data.tobytes()
+
+
+def saved(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+SMALL_JPEG = encoded('.jpg', np.full((9, 9, 3), 90, np.uint8))
+
+
+def jpegs(photo):
+    rgb = Image.fromarray(photo[..., ::-1])
+    thumbnail = saved(rgb.resize((14, 10)), 'JPEG')
+    # An EXIF segment that carries a complete JPEG of its own, end-of-image marker included.
+    exif = b'Exif\x00\x00' + thumbnail
+    plain = saved(rgb, 'JPEG')
+    return {
+        'plain': plain,
+        'progressive': saved(rgb, 'JPEG', progressive=True),
+        'grey': saved(rgb.convert('L'), 'JPEG'),
+        'restart': encoded('.jpg', photo, cv2.IMWRITE_JPEG_RST_INTERVAL, 1),
+        'thumbnail': plain[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + plain[2:],
+        'fill bytes': plain[:2] + b'\xff\xff' + plain[2:],
+    }
+
+
+JPEG_KINDS = ('plain', 'progressive', 'grey', 'restart', 'thumbnail', 'fill bytes')
+
+
+@pytest.mark.parametrize('kind', JPEG_KINDS)
+def test_jpeg_is_complete__every_kind(photo, kind):
+    data = jpegs(photo)[kind]
+    assert jpeg_is_complete(data)
+    assert jpeg_is_complete(data + b'\x00' * 100)
+    assert jpeg_is_complete(data + data[: len(data) // 2])
+
+
+@pytest.mark.parametrize('kind', JPEG_KINDS)
+def test_jpeg_is_complete__no_proper_beginning_is(photo, kind):
+    data = jpegs(photo)[kind]
+    # The last two bytes are the marker itself.
+    assert not any(jpeg_is_complete(data[:length]) for length in range(3, len(data)))
+
+
+def test_jpeg_is_complete__beginning_padded_with_zeros_is_not(photo):
+    data = jpegs(photo)['plain']
+    assert not jpeg_is_complete(data[: len(data) // 2] + bytes(len(data) // 2))
+
+
+@given(tail=st.binary(max_size=64))
+@settings(max_examples=30)
+def test_jpeg_is_complete__what_follows_the_end_does_not_matter(tail):
+    assert jpeg_is_complete(SMALL_JPEG + tail)
+
+
+def test_jpeg_is_complete__several_pictures_in_one_file(real_data):
+    data = (real_data / 'formats' / 'mpo_drone' / 'DJI_0025.JPG').read_bytes()
+    assert data.count(b'\xff\xd8\xff') > 1
+    assert jpeg_is_complete(data)
+    assert not jpeg_is_complete(data[: len(data) // 4])
+
+
+def test_png_chunks__names_and_completeness(photo):
+    data = encoded('.png', photo)
+    names, complete = png_chunks(data)
+    assert complete
+    assert {b'IHDR', b'IDAT', b'IEND'} <= names
+    assert png_chunks(data + b'more')[1]
+    assert not any(png_chunks(data[:length])[1] for length in range(8, len(data)))
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'expected'),
+    [
+        ('.jpg', 'JPEG'), ('.png', 'PNG'), ('.bmp', 'BMP'), ('.gif', 'GIF'), ('.tif', 'TIFF'),
+        ('.webp', 'WebP'), ('.jp2', 'JPEG 2000'), ('.ppm', 'PNM'),
+    ],
+)  # fmt: skip
+def test_format_of__by_content(photo, suffix, expected):
+    assert format_of(encoded(suffix, photo)) == expected
+
+
+def test_format_of__something_else():
+    assert format_of(b'name: road') is None
+
+
+def truncated_jpeg(photo):
+    data = jpegs(photo)['plain']
+    return data[: len(data) * 2 // 3]
+
+
+@pytest.mark.parametrize(
+    ('content', 'expected'),
+    [
+        (b'', 'is empty (0 bytes)'),
+        (
+            b'just a few words\n',
+            "is not an image: it is a text file (it begins with b'just a few w')",
+        ),
+        (bytes(range(7, 40)), 'is not an image: it is no image format that can be read'),
+        ('truncated jpeg', 'is truncated: the JPEG file ends after'),
+        ('truncated png', 'is truncated: the PNG file ends after'),
+    ],
+)
+def test_read_bytes__bad_file(tmp_path, photo, content, expected):
+    if content == 'truncated jpeg':
+        content = truncated_jpeg(photo)
+    elif content == 'truncated png':
+        content = encoded('.png', photo)[:-20]
+    path = tmp_path / 'street 1.jpg'
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_bytes(path)
+    message = str(caught.value)
+    assert message.startswith(f'image {path} {expected}')
+    assert '\n' not in message
+
+
+def test_read_bytes__missing_file(tmp_path):
+    with pytest.raises(DataError, match=r'^label .*gone\.png does not exist; '):
+        read_bytes(tmp_path / 'gone.png', what='label')
+
+
+def test_read_bytes__folder_in_its_place(tmp_path):
+    with pytest.raises(DataError, match=r'cannot be read: Is a directory; '):
+        read_bytes(tmp_path)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.bmp', '.tif', '.webp', '.jp2', '.ppm'])
+def test_decode_image__damaged(photo, suffix):
+    data = bytearray(encoded(suffix, photo))
+    del data[len(data) // 3 : -16]
+    with pytest.raises(DataError, match=r'image a\.xyz cannot be decoded as ') as caught:
+        decode_image(bytes(data), 'a.xyz')
+    assert '\n' not in str(caught.value)
+
+
+def test_read_image__turns_as_exif_says(tmp_path, photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / 'turned.jpg'
+    path.write_bytes(saved(Image.fromarray(photo[..., ::-1]), 'JPEG', exif=exif))
+    assert read_image(path).shape == (56, 40, 3)
+    assert read_image(path, color_type='color_ignore_orientation').shape == (40, 56, 3)
+
+
+LABEL = np.array([[0, 1, 2], [200, 254, 255]], np.uint8)
+
+
+def palette_image(label=LABEL, **options):
+    image = Image.fromarray(label, 'P')
+    rng = np.random.default_rng(1)
+    image.putpalette(rng.integers(0, 256, 768).astype(np.uint8).tobytes())
+    return saved(image, 'PNG', **options)
+
+
+def grey_png(depth, rows):
+    """A greyscale PNG of 1, 2, 4, 8 or 16 bits, from rows of packed bytes."""
+
+    def chunk(name, body):
+        return (
+            struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body))
+        )
+
+    width = len(rows[0]) * 8 // depth
+    header = struct.pack('>IIBBBBB', width, len(rows), depth, 0, 0, 0, 0)
+    body = zlib.compress(b''.join(b'\x00' + row for row in rows))
+    return (
+        b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', body) + chunk(b'IEND', b'')
+    )
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        encoded('.png', LABEL),
+        encoded('.bmp', LABEL),
+        encoded('.tif', LABEL),
+        palette_image(),
+        palette_image(transparency=0),
+        saved(Image.fromarray(LABEL), 'PNG', transparency=3),
+    ],
+    ids=[
+        'png',
+        'bmp',
+        'tif',
+        'palette',
+        'palette with transparency',
+        'grey with transparency',
+    ],
+)
+def test_decode_label__8_bit_kinds(data):
+    label = decode_label(data, 'label.png')
+    assert label.dtype == np.uint8
+    np.testing.assert_array_equal(label, LABEL)
+
+
+def test_decode_label__small_palette_is_stored_in_fewer_bits():
+    label = np.array([[0, 1, 3, 2], [3, 3, 0, 1]], np.uint8)
+    image = Image.fromarray(label, 'P')
+    image.putpalette([10, 20, 30] * 4)
+    data = saved(image, 'PNG', bits=2)
+    assert data[24] == 2
+    np.testing.assert_array_equal(decode_label(data, 'label.png'), label)
+
+
+def test_decode_label__one_bit_is_zero_and_one():
+    data = grey_png(1, [b'\xa5', b'\x0f'])
+    assert decode_label(data, 'mask.png').tolist() == [[1, 0, 1, 0, 0, 1, 0, 1], [0] * 4 + [1] * 4]
+
+
+def test_decode_label__16_bit():
+    wide = np.array([[0, 1], [1000, 65535]], np.uint16)
+    for suffix in ('.png', '.tif'):
+        label = decode_label(encoded(suffix, wide), 'label')
+        assert label.dtype == np.uint16
+        np.testing.assert_array_equal(label, wide)
+
+
+def test_decode_label__whole_numbers_of_32_bits_that_fit():
+    data = saved(Image.fromarray(np.array([[7, 70000 - 5000]], np.int32), 'I'), 'TIFF')
+    assert decode_label(data, 'label.tif').tolist() == [[7, 65000]]
+
+
+@pytest.mark.parametrize(
+    ('array', 'expected'),
+    [
+        (np.array([[0.5, 1.0]], np.float32), 'values of type float32 from 0.5 to 1.0'),
+        (np.array([[-1, 1]], np.int32), 'values of type int32 from -1 to 1'),
+        (np.array([[1, 70000]], np.int32), 'values of type int32 from 1 to 70000'),
+    ],
+)
+def test_decode_label__no_class_values(array, expected):
+    data = saved(Image.fromarray(array), 'TIFF')
+    with pytest.raises(DataError, match=expected):
+        decode_label(data, 'label.tif')
+
+
+@pytest.mark.parametrize(
+    ('mode', 'channels'),
+    [
+        ('RGB', '3 channels (RGB)'),
+        ('RGBA', '4 channels (RGBA)'),
+        ('LA', '2 channels (grey and alpha)'),
+    ],
+)
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF'])
+def test_decode_label__several_channels(mode, channels, kind):
+    data = saved(Image.fromarray(LABEL).convert(mode), kind)
+    with pytest.raises(DataError) as caught:
+        decode_label(data, 'label.png')
+    message = str(caught.value)
+    assert message.startswith(f'label label.png has {channels}, expected one channel')
+    assert 'cv2.imwrite(path, cv2.imread(path)[..., 0])' in message
+
+
+def test_decode_label__jpeg_is_refused(photo):
+    with pytest.raises(DataError, match=r'label a\.jpg is a JPEG, whose compression changes'):
+        decode_label(jpegs(photo)['grey'], 'a.jpg')
+
+
+@pytest.mark.parametrize('kind', ['palette', 'grey'])
+def test_decode_label__damaged(kind):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40)).astype(np.uint8)
+    data = bytearray(palette_image(noise) if kind == 'palette' else encoded('.png', noise))
+    at = data.index(b'IDAT') + 200
+    data[at : at + 40] = bytes(40)
+    with pytest.raises(DataError, match=r'label a\.png cannot be decoded as PNG'):
+        decode_label(bytes(data), 'a.png')
