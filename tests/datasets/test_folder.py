@@ -353,9 +353,11 @@ def test_folder__from_a_config_file_with_a_label_map(make_set, tmp_path):
 def test_folder__error_survives_a_worker_process(make_set, tmp_path, raw, expected):
     root = make_set({'x': LABEL, 'y': LABEL})
     assert cv2.imwrite(str(tmp_path / 'annotations' / 'y.png'), raw)
-    loader = DataLoader(build(root), batch_size=1, num_workers=2, collate_fn=pseudo_collate)
+    batches = iter(DataLoader(build(root), batch_size=1, num_workers=2, collate_fn=pseudo_collate))
     with pytest.raises(DataError) as caught:
-        list(loader)
+        list(batches)
+    # Left to the garbage collector, with the traceback, the workers would be waited for ten seconds.
+    batches._shutdown_workers()
     assert 'Traceback' in str(caught.value)
     sentence = one_sentence(caught.value)
     assert '\n' not in sentence
