@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from support.mmseg_pairs import VARIANTS, build_segmentor
 from torch import nn
 
+from support.mmseg_pairs import VARIANTS, build_segmentor
 from swinseg.models.complexity import (
     attention_costs,
     attention_multiply_adds,

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from mmseg.structures import SegDataSample
+
 from support.mmseg_pairs import TINY, build_pair
 
 SLIDE = dict(mode='slide', crop_size=(64, 64), stride=(42, 42))

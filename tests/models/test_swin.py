@@ -3,8 +3,8 @@
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from support.mmseg_pairs import TINY, build_backbone_pair, randomise
 
+from support.mmseg_pairs import TINY, build_backbone_pair, randomise
 from swinseg.models import SwinBackbone
 from swinseg.models.errors import ArchitectureError
 from swinseg.models.swin_blocks import ShiftedWindowAttention

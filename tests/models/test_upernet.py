@@ -7,8 +7,8 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads.psp_head import PPM
 from mmseg.structures import SegDataSample
-from support.mmseg_pairs import TINY, VARIANTS, build_pair, randomise
 
+from support.mmseg_pairs import TINY, VARIANTS, build_pair, randomise
 from swinseg.models.upernet import PyramidPooling
 
 
