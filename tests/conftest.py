@@ -63,13 +63,16 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_tiny_config(tmp_path: Path, tiny_dataset: Path) -> Callable[..., Path]:
     """Write a config of a network of 0.4 million parameters on ``root`` and return its path.
 
-    ``extra`` is Python appended to it.
+    ``extra`` is Python that changes it, as a config with it as its base does.
     """
 
     def write(*, root: Path | None = None, extra: str = '', name: str = 'tiny.py') -> Path:
         path = tmp_path / name
-        text = TINY_CONFIG.format(configs=REPOSITORY / 'configs', root=str(root or tiny_dataset))
-        path.write_text(text + extra)
+        base = tmp_path / f'base_of_{name}'
+        base.write_text(
+            TINY_CONFIG.format(configs=REPOSITORY / 'configs', root=str(root or tiny_dataset))
+        )
+        path.write_text(f"_base_ = './{base.name}'\n{extra}\n")
         return path
 
     return write

@@ -76,14 +76,12 @@ class ProgressHook(Hook):
 
     Args:
         interval: iterations between lines where the output is no terminal; validation and test images too.
-        stream: where to write; None is standard output.
     """
 
     priority = 'LOWEST'  # after checkpoints and curves, so that their time is in nobody's images per second
 
-    def __init__(self, interval: int = 50, stream: Any = None) -> None:
+    def __init__(self, interval: int = 50) -> None:
         self.interval = interval
-        self._stream = stream
         self._speed = Speed()
         self._paused = True
         self._shown_at = -math.inf
@@ -91,7 +89,7 @@ class ProgressHook(Hook):
 
     @property
     def _out(self) -> Any:
-        return self._stream or sys.stdout
+        return sys.stdout  # looked up late, for it may have been replaced
 
     def _line(self, text: str) -> None:
         if is_main_process():

@@ -1,0 +1,59 @@
+"""Mixed precision on any device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from swinseg.engine import AutocastOptimWrapper, ConfigError
+
+
+def _wrapper(model: nn.Module, kind: type[OptimWrapper] = AutocastOptimWrapper) -> OptimWrapper:
+    return kind(optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+
+
+def test_optim_context__computes_in_bfloat16_and_keeps_float32_weights():
+    model = nn.Linear(4, 3)
+    wrapper = _wrapper(model)
+    before = model.weight.detach().clone()
+    with wrapper.optim_context(model):
+        output = model(torch.ones(2, 4))
+    assert output.dtype is torch.bfloat16
+    wrapper.update_params(output.float().sum())
+    assert model.weight.dtype is torch.float32
+    assert not torch.equal(model.weight, before)
+
+
+def test_optim_context__ends_with_the_forward_pass():
+    model = nn.Linear(4, 3)
+    wrapper = _wrapper(model)
+    with wrapper.optim_context(model):
+        pass
+    assert model(torch.ones(2, 4)).dtype is torch.float32
+
+
+def test_update_params__is_the_step_of_the_rounded_forward_pass():
+    torch.manual_seed(0)
+    ours, reference = nn.Linear(4, 3), nn.Linear(4, 3)
+    reference.load_state_dict(ours.state_dict())
+    inputs = torch.rand(2, 4)
+    wrapper = _wrapper(ours)
+    with wrapper.optim_context(ours):
+        loss = ours(inputs).float().square().sum()
+    wrapper.update_params(loss)
+    optimizer = torch.optim.SGD(reference.parameters(), lr=0.1)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        loss = reference(inputs).float().square().sum()
+    loss.backward()
+    optimizer.step()
+    assert torch.equal(ours.weight, reference.weight)
+
+
+def test_init__refuses_float16_which_needs_scaling():
+    model = nn.Linear(4, 3)
+    with pytest.raises(
+        ConfigError, match=r"must be 'bfloat16' .* got 'float16'; .*AmpOptimWrapper"
+    ):
+        AutocastOptimWrapper(dtype='float16', optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
