@@ -28,6 +28,9 @@ class SegmentationDataset(Protocol):
         """Return paths and label rules of one image."""
 
 
+_LINES = 20
+
+
 @dataclass(frozen=True)
 class Summary:
     """What a look at a dataset found."""
@@ -58,7 +61,10 @@ class Summary:
             f'{self.ignored_pixels / max(1, everything):.1%} of the pixels are ignored'
         ]
         shares = sorted(self.class_shares.items(), key=lambda item: -item[1])
-        lines += [f'  {share:6.2%}  {name}' for name, share in shares if share > 0]
+        present = [f'  {share:6.2%}  {name}' for name, share in shares if share > 0]
+        lines += present[:_LINES]
+        if len(present) > _LINES:
+            lines.append(f'  and {len(present) - _LINES} rarer classes')
         if self.absent:
             more = f' and {len(self.absent) - 10} more' if len(self.absent) > 10 else ''
             lines.append(f'  not in the sample: {", ".join(self.absent[:10])}{more}')

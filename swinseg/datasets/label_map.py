@@ -123,6 +123,13 @@ def apply_table(
     return entries[label]
 
 
+def contains_any(label: npt.NDArray[np.uint8 | np.uint16], values: npt.NDArray[np.bool_]) -> bool:
+    """Say whether a raw value occurs for which ``values``, (256,) or (65536,) bool, is true."""
+    if label.dtype == np.uint8:
+        return bool(cv2.LUT(np.ascontiguousarray(label), values.view(np.uint8)[:256]).any())
+    return bool(values[label].any())
+
+
 def map_labels(
     label: npt.NDArray[np.uint8 | np.uint16],
     label_map: Mapping[int, int] | None,
@@ -154,7 +161,7 @@ def map_labels(
         ignore_index=ignore_index,
     )
     allowed = allowed_outputs(table, num_classes=None, ignore_index=ignore_index)
-    if not allowed.all() and not allowed[label].all():
+    if contains_any(label, ~allowed):
         value = int(label[~allowed[label]].min())
         raise ValueError(f'label value {value} has no class index')
     return apply_table(label, table)

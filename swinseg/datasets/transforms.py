@@ -18,6 +18,7 @@ from swinseg.datasets.label_map import (
     Unlisted,
     allowed_outputs,
     apply_table,
+    contains_any,
     label_table,
 )
 
@@ -116,10 +117,8 @@ class LoadLabel(BaseTransform):
         raw = image_files.decode_label(data, path)
         _check_size(raw, path, results)
         table, allowed = self._table(results, size=256 if raw.dtype == np.uint8 else 65536)
-        if not allowed.all():
-            wrong = ~allowed[raw]
-            if wrong.any():
-                raise _value_error(raw, wrong, table, path, results)
+        if contains_any(raw, ~allowed):
+            raise _value_error(raw, ~allowed[raw], table, path, results)
         results['gt_seg_map'] = apply_table(raw, table)
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results

@@ -27,6 +27,16 @@ def test_check__summary(make_set):
     assert 'not in the sample: unseen' in str(summary)
 
 
+def test_check__summary_of_many_classes_is_short(make_set):
+    root = make_set({'x': np.arange(100, dtype=np.uint8).reshape(10, 10)})
+    lines = str(check_before_training(build(root, classes=[f'{n}' for n in range(200)]))).split(
+        '\n'
+    )
+    assert len(lines) == 23
+    assert lines[-2] == '  and 80 rarer classes'
+    assert lines[-1].endswith(' and 90 more')
+
+
 @pytest.mark.parametrize(('sample', 'expected'), [(1, 1), (4, 4), (100, 9)])
 def test_check__sample_is_spread_evenly(make_set, sample, expected):
     # One label in nine is bad, the last one; it is always in a sample of two or more.

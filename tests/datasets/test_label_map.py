@@ -10,6 +10,7 @@ from swinseg.datasets.label_map import (
     allowed_outputs,
     apply_table,
     compose,
+    contains_any,
     label_table,
     map_labels,
     reduce_zero_table,
@@ -117,6 +118,13 @@ def test_apply_table__keeps_shape(shape):
 def test_apply_table__strided_label():
     label = np.arange(48, dtype=np.uint8).reshape(6, 8)[::2, ::-3]
     np.testing.assert_array_equal(apply_table(label, label_table(None, size=256)), label)
+
+
+@given(label=bytes_2d | words_2d, values=st.sets(st.integers(0, 255), max_size=5))
+def test_contains_any__is_membership(label, values):
+    chosen = np.zeros(256 if label.dtype == np.uint8 else 65536, np.bool_)
+    chosen[list(values)] = True
+    assert contains_any(label, chosen) == bool(values & set(label.ravel().tolist()))
 
 
 def test_subset_map__equals_mmsegs_for_ade20k():
