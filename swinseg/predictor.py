@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -474,7 +475,9 @@ def _build_model(cfg: Config) -> EncoderDecoder:
     for part in (settings, settings.get('backbone', {})):
         part.pop('pretrained', None)
         part.pop('init_cfg', None)
-    with DefaultScope.overwrite_default_scope('mmseg'):
+    with DefaultScope.overwrite_default_scope('mmseg'), warnings.catch_warnings():
+        # Advice about losses, which nothing here computes.
+        warnings.filterwarnings('ignore', module=r'mmseg\.models\.(losses|builder)')
         return MODELS.build(settings)
 
 
