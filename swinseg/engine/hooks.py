@@ -291,6 +291,11 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner: Any) -> None:
         """Find out what earlier runs have left, and put removals off from here on."""
         super().before_train(runner)
+        best = getattr(self, 'best_ckpt_path', None)
+        if best is not None:
+            # A run that was resumed in another folder must not remove the best checkpoint of the first.
+            here = Path(self.out_dir) / Path(best).name
+            self.best_ckpt_path = str(here) if here.is_file() else None
         self.file_backend: Any = _DeferredRemovals(self.file_backend)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:

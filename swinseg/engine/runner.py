@@ -10,7 +10,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,10 @@ class SwinsegRunner(Runner):
     in the work directory has everything.
     """
 
+    _resumed: dict[str, Any] | None = None
+    _load_from: str | None
+    _randomness_cfg: dict[str, Any]
+
     @property
     def is_training_run(self) -> bool:
         """Whether this run trains, so that a validation is one of many."""
@@ -109,6 +113,16 @@ class SwinsegRunner(Runner):
                 handler.setFormatter(_TerminalFormatter())
         return logger
 
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """Build the writer of scalars under a name of its own.
+
+        With the usual ``name='visualizer'`` mmengine would hand the next run of this process the writer of the
+        first, and its scalars would go into the first one's folder.
+        """
+        if isinstance(visualizer, dict):
+            visualizer = {**visualizer, 'name': self.experiment_name}
+        return super().build_visualizer(visualizer)
+
     def scalar_files(self) -> list[Path]:
         """Return the ``scalars.json`` of this run, preceded by those of the runs that it resumed."""
         own = Path(self.log_dir) / 'vis_data' / 'scalars.json'
@@ -121,6 +135,29 @@ class SwinsegRunner(Runner):
         # A resumed run overwrites every weight: no need for the network that ImageNet weights come from.
         if not self._resume:
             super()._init_model_weights()
+
+    def train(self) -> nn.Module:
+        """Train, or go on with a training."""
+        if self._resume:
+            self._load_from = self._load_from or str(last_checkpoint(self.work_dir))
+            self._resumed = read_checkpoint(self._load_from)
+            self._take_seed(self._resumed)
+        return super().train()
+
+    def _take_seed(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on with the random numbers of the earlier run.
+
+        mmengine does so after the data loaders have been built with a new seed, and then skips the first images
+        of an order that the earlier run never had.
+        """
+        seed = (checkpoint.get('meta') or {}).get('seed')
+        wanted = self._randomness_cfg.get('seed')
+        if seed is None:
+            return
+        if wanted is not None and wanted != seed:
+            self.logger.warning(f'the seed is that of the resumed run, {seed}, not {wanted}')
+        self._randomness_cfg = {**self._randomness_cfg, 'seed': seed}
+        self.set_randomness(**self._randomness_cfg)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Continue from a checkpoint of an earlier run.
@@ -151,7 +188,8 @@ class SwinsegRunner(Runner):
         """
         if revise_keys:
             raise ConfigError('revise_keys is not needed: the format of a checkpoint is detected')
-        checkpoint = read_checkpoint(filename, map_location=map_location)
+        checkpoint = self._resumed or read_checkpoint(filename, map_location=map_location)
+        self._resumed = None
         if self._resume:
             lacking = [key for key in ('optimizer', 'message_hub', 'meta') if key not in checkpoint]
             if lacking:

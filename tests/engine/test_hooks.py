@@ -6,6 +6,7 @@ import io
 
 import mmengine
 import pytest
+import torch
 from mmengine.hooks import CheckpointHook
 
 from swinseg.engine import TrainingError, load_config, train
@@ -153,6 +154,21 @@ def test_safe_checkpoint__keeps_as_many_as_it_should(write_tiny_config, tmp_path
     assert sorted(path.name for path in tmp_path.glob('iter_*.pth')) == ['iter_3.pth', 'iter_4.pth']
     assert list(tmp_path.glob('best_*.pth')) == [result.best]
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_4.pth')
+
+
+def test_safe_checkpoint__a_run_resumed_elsewhere_leaves_the_first_folder_alone(
+    write_tiny_config, tmp_path
+):
+    first = train(load_config(write_tiny_config()), work_dir=tmp_path / 'first', check=False)
+    cfg = load_config(write_tiny_config(), {'train_cfg.max_iters': 6})
+    cfg.optim_wrapper.optimizer.lr = 0.1
+    before = sorted(path.name for path in (tmp_path / 'first').iterdir())
+    message = torch.load(first.last, weights_only=True)
+    message['message_hub']['runtime_info']['best_score'] = -1.0  # whatever comes is better
+    torch.save(message, first.last)
+    second = train(cfg, work_dir=tmp_path / 'second', resume=first.last, check=False)
+    assert second.best.parent == tmp_path / 'second'
+    assert sorted(path.name for path in (tmp_path / 'first').iterdir()) == before
 
 
 def test_safe_checkpoint__takes_the_arguments_of_mmengine():
