@@ -159,7 +159,7 @@ class SwinBackbone(BaseModule):
             )
         self.drop_after_pos = nn.Dropout(drop_rate)
 
-        drop_path_rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        drop_path_rates = torch.linspace(0, drop_path_rate, sum(depths), device='cpu').tolist()
         self.stages = nn.ModuleList()
         for i, (depth, channels) in enumerate(zip(depths, self.num_features, strict=True)):
             blocks = [

@@ -19,7 +19,6 @@ from swinseg.engine import ConfigError, evaluate, evaluate_in_full, load_config,
 from swinseg.engine.runner import last_checkpoint
 from swinseg.files import OutputError
 
-
 NO_VALIDATION = """
 val_dataloader = val_cfg = val_evaluator = None
 default_hooks = dict(checkpoint=dict(save_best=None))

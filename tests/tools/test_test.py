@@ -1,0 +1,138 @@
+"""``tools/test.py``: a table, a JSON file, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from support import bad_data
+from support.scripts import TOOLS, assert_one_clear_line, load, run
+from swinseg.checkpoints import read_checkpoint
+from swinseg.datasets.synthetic import CLASSES
+
+
+def test_test__as_a_command(write_tiny_config, tmp_path, tiny_run):
+    command = [
+        *(sys.executable, TOOLS / 'test.py', write_tiny_config(), tiny_run / 'iter_4.pth'),
+        *('--out', tmp_path / 'out', '--work-dir', tmp_path / 'work'),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    header = next(i for i, line in enumerate(lines) if line.startswith('Class '))
+    assert [line.split()[0] for line in lines[header + 2 : header + 12]] == list(CLASSES)
+    assert any(line.startswith('aAcc ') and 'mIoU ' in line and 'mAcc ' in line for line in lines)
+    assert 'protocol: single scale' in done.stdout
+    assert lines[-1].startswith('2 images in ')
+    written = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert [entry['class'] for entry in written['per_class']] == list(CLASSES)
+
+
+def test_test__sliding_window_and_test_time_augmentation(
+    write_tiny_config, tmp_path, tiny_run, capsys
+):
+    extra = "model = dict(test_cfg=dict(mode='slide', crop_size=(48, 48), stride=(32, 32)))"
+    config = write_tiny_config(extra=extra)
+    assert (
+        run('test', config, tiny_run / 'iter_4.pth', '--tta', '--work-dir', tmp_path / 'work') == 0
+    )
+    out = capsys.readouterr().out
+    assert 'scales 0.75, 1, 1.25 of' in out
+    assert 'window 48 x 48, stride 32 x 32; horizontal flip averaged' in out
+    protocol = json.loads((tmp_path / 'work' / 'metrics.json').read_text())['protocol']
+    assert (protocol['window'], protocol['stride'], protocol['flip']) == ([48, 48], [32, 32], True)
+
+
+def test_test__stock_metric_prints_its_figures(write_tiny_config, tmp_path, tiny_run, capsys):
+    config = write_tiny_config(
+        extra="test_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])"
+    )
+    config.write_text(config.read_text().replace('dict(type', 'dict(_delete_=True, type'))
+    assert run('test', config, tiny_run / 'iter_4.pth', '--work-dir', tmp_path / 'work') == 0
+    assert 'mIoU ' in capsys.readouterr().out
+
+
+def test_test__help(capsys):
+    with pytest.raises(SystemExit) as caught:
+        load('test').main(['--help'])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for option in ('--tta', '--out', '--cfg-options', '--launcher'):
+        assert option in text
+
+
+@pytest.mark.parametrize('case', bad_data.CASES)
+def test_test__bad_data(write_tiny_config, tmp_path, tiny_dataset, tiny_run, capsys, case):
+    breaks, expected = bad_data.CASES[case]
+    root = tmp_path / 'data'
+    shutil.copytree(tiny_dataset, root)
+    breaks(root, 'validation')
+    config = write_tiny_config(root=root)
+    code = run('test', config, tiny_run / 'iter_4.pth', '--work-dir', tmp_path / 'work')
+    assert_one_clear_line(code, capsys, expected)
+    assert not (tmp_path / 'work' / 'metrics.json').exists()
+
+
+@pytest.mark.parametrize(
+    ('case', 'expected'),
+    [
+        ('missing config', r'no config file .*gone\.py'),
+        ('missing checkpoint', r'gone\.pth'),
+        ('truncated checkpoint', r'half\.pth is truncated or damaged'),
+        ('empty checkpoint', r'empty\.pth is empty'),
+        ('half of the backbone', r'lacking\.pth fills .*% of the backbone'),
+        ('backbone alone', r'alone\.pth .*decode_head'),
+        ('another architecture', r'iter_4\.pth.*embed_dims=16'),
+        ('another number of classes', r'classes'),
+        ('output folder under a file', r'cannot write to the output folder'),
+        ('no tta pipeline', r'needs a tta_pipeline'),
+    ],
+)
+def test_test__bad_input(write_tiny_config, tmp_path, tiny_run, capsys, case, expected):
+    config, checkpoint, arguments = write_tiny_config(), tiny_run / 'iter_4.pth', []
+    content = checkpoint.read_bytes()
+    state = read_checkpoint(checkpoint)['state_dict']
+    if case == 'missing config':
+        config = tmp_path / 'gone.py'
+    elif case == 'missing checkpoint':
+        checkpoint = tmp_path / 'gone.pth'
+    elif case == 'truncated checkpoint':
+        checkpoint = tmp_path / 'half.pth'
+        checkpoint.write_bytes(content[: len(content) // 2])
+    elif case == 'empty checkpoint':
+        checkpoint = tmp_path / 'empty.pth'
+        checkpoint.write_bytes(b'')
+    elif case == 'half of the backbone':
+        checkpoint = tmp_path / 'lacking.pth'
+        kept = {
+            k: v for i, (k, v) in enumerate(state.items()) if i % 2 or not k.startswith('backbone.')
+        }
+        torch.save(kept, checkpoint)
+    elif case == 'backbone alone':
+        checkpoint = tmp_path / 'alone.pth'
+        torch.save({k: v for k, v in state.items() if k.startswith('backbone.')}, checkpoint)
+    elif case == 'another architecture':
+        arguments = ['--cfg-options', 'model.backbone.embed_dims=32',
+                     'model.decode_head.in_channels=[32,64,128,256]',
+                     'model.auxiliary_head.in_channels=128']  # fmt: skip
+    elif case == 'another number of classes':
+        extra = """
+classes = dict(metainfo=dict(classes=('wall', 'sky')))
+test_dataloader = dict(dataset=classes)
+train_dataloader = dict(dataset=classes)
+val_dataloader = dict(dataset=classes)
+model = dict(decode_head=dict(num_classes=2), auxiliary_head=dict(num_classes=2))
+"""
+        config = write_tiny_config(extra=extra)
+    elif case == 'output folder under a file':
+        (tmp_path / 'file').write_text('')
+        arguments = ['--out', tmp_path / 'file' / 'out']
+    else:
+        config, arguments = write_tiny_config(extra='tta_pipeline = []'), ['--tta']
+    code = run('test', config, checkpoint, '--work-dir', tmp_path / 'work', *arguments)
+    assert_one_clear_line(code, capsys, expected)
