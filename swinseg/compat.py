@@ -119,7 +119,9 @@ def _install_pure_ops() -> None:
     importlib.import_module('mmcv').ops = ops  # type: ignore[attr-defined]
     with warnings.catch_warnings():
         # mmcv warns, once and at import, that deformable attention is absent; this model has none.
-        warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+        warnings.filterwarnings(
+            'ignore', message='Fail to import ``MultiScaleDeformableAttention``'
+        )
         importlib.import_module('mmcv.cnn.bricks.transformer')
 
 

@@ -48,9 +48,7 @@ def _processor() -> str:
 
 def _devices() -> list[str]:
     capability = torch.backends.cpu.get_cpu_capability()
-    cpu = (
-        f'{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {capability}'
-    )
+    cpu = f'{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {capability}'
     devices = [f'cpu: {cpu}']
     for i in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(i)
@@ -65,7 +63,10 @@ def _devices() -> list[str]:
 
 def report() -> str:
     """Return the report as text, a fact on each line."""
-    lines = [f'swinseg {swinseg.__version__}', f'python {sys.version.split()[0]} on {platform.platform()}']
+    lines = [
+        f'swinseg {swinseg.__version__}',
+        f'python {sys.version.split()[0]} on {platform.platform()}',
+    ]
     lines += [f'{name} {version}' for name in PACKAGES if (version := _version(name)) is not None]
     lines += _devices()
     compiled = 'yes' if compat.has_compiled_ops() else 'no (mmcv-lite; this model calls none)'

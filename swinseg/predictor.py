@@ -3,7 +3,7 @@
     predictor = swinseg.Predictor.from_checkpoint('work_dirs/upernet_swin_t_mini/best.pth')
     result = predictor('street.jpg')
     result.labels                       # (H, W) uint8 class indices
-    result.save('masks', 'street')      # label PNG, colour PNG, overlay with a legend
+    result.save('masks')                # label PNG, colour PNG, overlay with a legend
 
 Shapes: H, W = size of the given image; K = number of classes; h, w = size after the test pipeline's
 Resize. Images and colours are RGB here; inside, mmseg's pipelines carry BGR.
@@ -63,6 +63,7 @@ class Segmentation:
         image: (H, W, 3) uint8 RGB, the image that was segmented.
         confidence: (H, W) float32 in [0, 1], the probability of the label; None when it was not
             asked for.
+        name: the image's file name without its suffix, or ``'image'``.
     """
 
     labels: NDArray[np.uint8] | NDArray[np.uint16]
@@ -70,6 +71,7 @@ class Segmentation:
     palette: Palette
     image: NDArray[np.uint8]
     confidence: NDArray[np.float32] | None = None
+    name: str = 'image'
 
     # A label is a class even where its index is mmseg's ignore index: none is ignored here.
 
@@ -104,14 +106,14 @@ class Segmentation:
         return {self.classes[i]: float(share[i]) for i in order if share[i] > 0}
 
     def save(
-        self, folder: str | os.PathLike[str], stem: str, *, alpha: float = 0.5
+        self, folder: str | os.PathLike[str], stem: str | None = None, *, alpha: float = 0.5
     ) -> dict[str, Path]:
         """Write ``<stem>_labels.png`` (indices, palette inside), ``_color.png`` and
         ``_overlay.png``.
 
         Args:
             folder: made where it does not exist.
-            stem: beginning of the three file names.
+            stem: beginning of the three file names; None takes :attr:`name`.
             alpha: weight of the colours in the overlay.
 
         Returns:
@@ -123,6 +125,7 @@ class Segmentation:
         # Both pictures first: a wrong alpha leaves no file behind.
         color, overlay = self.color(), self.overlay(alpha)
         target = files.make_folder(folder)
+        stem = self.name if stem is None else stem
         paths = {kind: target / f'{stem}_{kind}.png' for kind in ('labels', 'color', 'overlay')}
         drawing.save_indexed_png(paths['labels'], self.labels, self.palette)
         drawing.save_rgb_png(paths['color'], color)
@@ -194,10 +197,11 @@ class Predictor:
                 device.
         """
         target = _device(device)
-        meta = checkpoint_meta(read_checkpoint(path))
+        checkpoint = read_checkpoint(path)
+        meta = checkpoint_meta(checkpoint)
         cfg = _config(path, config, meta['config'])
         model = _build_model(cfg)
-        load_weights(model, path, strict=True, logger=None)
+        load_weights(model, checkpoint, name=os.fspath(path), strict=True, logger=None)
         classes, palette = meta['classes'], meta['palette']
         if classes is None:
             classes, palette = _dataset_meta(path, cfg)
@@ -321,6 +325,7 @@ class Predictor:
             palette=self.palette,
             image=_to_rgb(loaded['img']),
             confidence=None if confidence_HW is None else confidence_HW.cpu().numpy(),
+            name=Path(loaded['img_path']).stem if 'img_path' in loaded else 'image',
         )
 
 

@@ -96,6 +96,7 @@ def load_weights(
     *,
     minimum_backbone: float = 0.99,
     strict: bool = False,
+    name: str | None = None,
     logger: Logger = 'current',
 ) -> Receipt:
     """Load a segmentor's weights from a file of any known format, and print the receipt.
@@ -108,13 +109,14 @@ def load_weights(
             weights of another architecture, of which what fits is taken.
         strict: whether all other parameters must be filled as well, and all of the file's be used (but for the
             auxiliary head, which only training uses). Without it a head for other classes stays as initialised.
+        name: what receipt and errors call a source that was read already; None takes the path.
         logger: where the receipt goes, as in mmengine's ``print_log``; None prints it.
 
     Raises:
         CheckpointError: unreadable file, unknown format, too little of the backbone filled, weights for another
             architecture or with values that are not finite, or under ``strict`` anything unfilled or unused.
     """
-    name, weights, source_format = _read(source)
+    name, weights, source_format = _read(source, name)
     if not any(key.startswith('backbone.') for key in weights):
         weights = {f'backbone.{key}': value for key, value in weights.items()}
     fitted, receipt = _fit(model, weights, name, source_format, backbone='backbone.')
@@ -149,12 +151,14 @@ def load_backbone_weights(
     return receipt
 
 
-def _read(source: Source) -> tuple[str, formats.StateDict, str]:
-    in_memory = isinstance(source, Mapping)
-    name = 'the state dict' if in_memory else os.fspath(source)  # type: ignore[arg-type]
-    checkpoint = source if in_memory else read_checkpoint(source)  # type: ignore[arg-type]
+def _read(source: Source, name: str | None = None) -> tuple[str, formats.StateDict, str]:
+    checkpoint: Mapping[str, Any]
+    if isinstance(source, Mapping):
+        name, checkpoint = name or 'the state dict', source
+    else:
+        name, checkpoint = name or os.fspath(source), read_checkpoint(source)
     try:
-        state_dict = state_dict_of(checkpoint)  # type: ignore[arg-type]
+        state_dict = state_dict_of(checkpoint)
         source_format = formats.detect(state_dict)
         return name, formats.to_mmseg(state_dict, source_format), source_format
     except CheckpointError as error:

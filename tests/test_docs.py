@@ -1,0 +1,51 @@
+"""What README and docs/ show is what runs: their Python blocks, their links, their scripts."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support import tiny_checkpoint
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / 'README.md',
+    ROOT / 'CONTRIBUTING.md',
+    ROOT / 'data' / 'README.md',
+    *ROOT.glob('docs/*.md'),
+]
+
+
+def blocks(page):
+    return re.findall(r'^```python\n(.*?)^```', page.read_text(encoding='utf-8'), re.S | re.M)
+
+
+@pytest.mark.parametrize('page', [p for p in PAGES if blocks(p)], ids=lambda page: page.name)
+def test_python_blocks__run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # What the pages take for granted: a trained checkpoint and a photograph.
+    (tmp_path / 'work_dirs' / 'mini').mkdir(parents=True)
+    config = tiny_checkpoint.config(tmp_path)
+    tiny_checkpoint.save(tmp_path / 'work_dirs' / 'mini' / 'best.pth', config)
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'photo.jpg')
+    for block in blocks(page):
+        exec(compile(block, str(page), 'exec'), {})
+    if page.name == 'README.md':
+        assert (tmp_path / 'masks' / 'photo_overlay.png').is_file()
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_links__lead_somewhere(page):
+    for target in re.findall(r'\]\(([^)#]+)\)', page.read_text(encoding='utf-8')):
+        if not target.startswith('http'):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_scripts_and_configs__exist(page):
+    text = page.read_text(encoding='utf-8')
+    for name in re.findall(r'\b((?:tools|configs)/[\w./]+\.(?:py))', text):
+        assert (ROOT / name).is_file(), name
