@@ -198,7 +198,7 @@ class SwinsegRunner(Runner):
                     f'from an iter_*.pth file, or start a new run from its weights with load_from={filename!r}'
                 )
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        load_weights(self.bare_model, filename, strict=strict or self._resume)
+        load_weights(self.bare_model, checkpoint, strict=strict or self._resume, name=filename)
         self._has_loaded = True
         return checkpoint
 
