@@ -123,6 +123,14 @@ class SwinsegRunner(Runner):
             visualizer = {**visualizer, 'name': self.experiment_name}
         return super().build_visualizer(visualizer)
 
+    def dump_config(self) -> None:
+        """Write the config into the work directory, of a training only.
+
+        An evaluation in the folder of a training would put its shortened config in the place of the whole one.
+        """
+        if self.is_training_run:
+            super().dump_config()
+
     def scalar_files(self) -> list[Path]:
         """Return the ``scalars.json`` of this run, preceded by those of the runs that it resumed."""
         own = Path(self.log_dir) / 'vis_data' / 'scalars.json'
@@ -386,6 +394,10 @@ def last_checkpoint(work_dir: str | Path) -> Path:
 
 
 def _build_runner(cfg: Config) -> SwinsegRunner:
+    if cfg.launcher != 'none' and not torch.cuda.is_available():
+        raise ConfigError(
+            f'--launcher {cfg.launcher} starts one process per GPU, but PyTorch sees none; leave --launcher out'
+        )
     # mmengine finds loggers and scalars by this name and a time in whole seconds: two runs of one config
     # within a second would share them.
     name = cfg.get('experiment_name') or Path(cfg.filename or 'unnamed').stem
