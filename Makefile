@@ -8,6 +8,10 @@ MINI := work_dirs/mini
 # Workers of pytest-xdist; the tests themselves use one thread each then.
 JOBS ?= 2
 
+# OpenMP threads that wait by spinning slow training down several times when anything else, a data worker
+# included, wants one of few cores; asleep they cost a little on an idle machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: setup demo test check format clean
 
 setup: $(SETUP)

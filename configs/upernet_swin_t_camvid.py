@@ -8,7 +8,7 @@
 _base_ = [
     './_base_/models/upernet_swin.py',
     './_base_/datasets/camvid.py',
-    './_base_/schedules/schedule_900.py',
+    './_base_/schedules/schedule_700.py',
     './_base_/runtime.py',
 ]
 model = dict(
