@@ -14,7 +14,7 @@ TINY_CONFIG = """
 _base_ = [
     '{configs}/_base_/models/upernet_swin.py',
     '{configs}/_base_/datasets/mini.py',
-    '{configs}/_base_/schedules/schedule_900.py',
+    '{configs}/_base_/schedules/schedule_160k.py',
     '{configs}/_base_/runtime.py',
 ]
 model = dict(
@@ -38,6 +38,11 @@ train_dataloader = dict(
 )
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root))
 test_dataloader = val_dataloader
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=50, end=900),
+]
 train_cfg = dict(max_iters=4, val_interval=2)
 auto_scale_lr = dict(base_batch_size=2)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
