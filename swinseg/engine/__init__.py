@@ -1,13 +1,13 @@
 """Config, runner and hooks: everything between the command line and the networks."""
 
 from swinseg.engine.autocast import AutocastOptimWrapper
-from swinseg.engine.config import ConfigError, load_config
+from swinseg.engine.config import load_config
+from swinseg.engine.errors import ConfigError, TrainingError
 from swinseg.engine.hooks import (
     CurvesHook,
     NonFiniteGuardHook,
     ProgressHook,
     SafeCheckpointHook,
-    TrainingError,
 )
 from swinseg.engine.runner import (
     Evaluation,

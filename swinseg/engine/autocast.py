@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from swinseg.engine.config import ConfigError
+from swinseg.engine.errors import ConfigError
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -16,14 +16,10 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmseg.registry import HOOKS
 
+from swinseg.engine.errors import TrainingError
+from swinseg.engine.terminal import CLEAR_LINE
 from swinseg.errors import UserError
 from swinseg.visualization.curves import plot_curves
-
-CLEAR_LINE = '\r\x1b[K'
-
-
-class TrainingError(UserError):
-    """Training cannot go on."""
 
 
 def format_duration(seconds: float) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import logging
 import re
-import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,31 +16,21 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.logging import MMLogger
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmseg.registry import DATASETS, RUNNERS
-from torch import nn
+from mmseg.registry import DATASETS
 
-from swinseg.checkpoints.errors import CheckpointError
-from swinseg.checkpoints.loading import checkpoint_meta, load_weights, read_checkpoint
+from swinseg.checkpoints import CheckpointError, checkpoint_meta
 from swinseg.datasets.integrity import check_before_training
-from swinseg.engine.config import ConfigError, check_num_classes
-from swinseg.engine.hooks import CLEAR_LINE
+from swinseg.engine.config_keys import check_num_classes
+from swinseg.engine.errors import ConfigError
+from swinseg.engine.safe_runner import SwinsegRunner, last_checkpoint
 from swinseg.errors import UserError
 from swinseg.evaluation.report import Protocol, Report, write_json
-from swinseg.files import atomic_path, make_folder
+from swinseg.files import make_folder
 
-# Whose information reaches the terminal; the log file has everybody's.
-_HEARD = ('swinseg.checkpoints', 'swinseg.datasets', 'swinseg.engine', 'swinseg.models')
+__all__ = ['Evaluation', 'SwinsegRunner', 'Training', 'evaluate', 'evaluate_in_full', 'train']
+
 _run_number = itertools.count()
-# What mmengine warns of in every run, about its own insides.
-_NOISE = (
-    'The prefix is not set in metric class',
-    '"FileClient" will be',
-    '"HardDiskBackend" is the',
-)
 _BUILDER_PREFIX = re.compile(r'^(class `\w+` in [\w./]+: )+')
 
 
@@ -82,155 +70,6 @@ class Evaluation:
     protocol: Protocol
     images: int
     seconds: float
-
-
-@RUNNERS.register_module()
-class SwinsegRunner(Runner):
-    """mmengine's ``Runner`` with whole checkpoints, checked weights and a quiet terminal.
-
-    A checkpoint gets its name when it is complete. Weights of any known format are loaded, with a receipt, and
-    fail when they do not fit. On the terminal stand warnings and what swinseg itself has to say; the log file
-    in the work directory has everything.
-    """
-
-    _resumed: dict[str, Any] | None = None
-    _load_from: str | None
-    _randomness_cfg: dict[str, Any]
-
-    @property
-    def is_training_run(self) -> bool:
-        """Whether this run trains, so that a validation is one of many."""
-        return self._train_loop is not None
-
-    def build_logger(
-        self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs: Any
-    ) -> MMLogger:
-        """Build mmengine's logger and keep the noise in its file."""
-        logger = super().build_logger(log_level, log_file, **kwargs)
-        for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
-                handler.addFilter(_is_heard)
-                handler.setFormatter(_TerminalFormatter())
-        return logger
-
-    def build_visualizer(self, visualizer: Any = None) -> Any:
-        """Build the writer of scalars under a name of its own.
-
-        With the usual ``name='visualizer'`` mmengine would hand the next run of this process the writer of the
-        first, and its scalars would go into the first one's folder.
-        """
-        if isinstance(visualizer, dict):
-            visualizer = {**visualizer, 'name': self.experiment_name}
-        return super().build_visualizer(visualizer)
-
-    def dump_config(self) -> None:
-        """Write the config into the work directory, of a training only.
-
-        An evaluation in the folder of a training would put its shortened config in the place of the whole one.
-        """
-        if self.is_training_run:
-            super().dump_config()
-
-    def scalar_files(self) -> list[Path]:
-        """Return the ``scalars.json`` of this run, preceded by those of the runs that it resumed."""
-        own = Path(self.log_dir) / 'vis_data' / 'scalars.json'
-        if not self._resume:
-            return [own]
-        # mmengine names a run's folder by its start time.
-        return sorted(path for path in Path(self.work_dir).glob('*/vis_data/scalars.json'))
-
-    def _init_model_weights(self) -> None:
-        # A resumed run overwrites every weight: no need for the network that ImageNet weights come from.
-        if not self._resume:
-            super()._init_model_weights()
-
-    def train(self) -> nn.Module:
-        """Train, or go on with a training."""
-        if self._resume:
-            self._load_from = self._load_from or str(last_checkpoint(self.work_dir))
-            self._resumed = read_checkpoint(self._load_from)
-            self._take_seed(self._resumed)
-        return super().train()
-
-    def _take_seed(self, checkpoint: Mapping[str, Any]) -> None:
-        """Go on with the random numbers of the earlier run.
-
-        mmengine does so after the data loaders have been built with a new seed, and then skips the first images
-        of an order that the earlier run never had.
-        """
-        seed = (checkpoint.get('meta') or {}).get('seed')
-        wanted = self._randomness_cfg.get('seed')
-        if seed is None:
-            return
-        if wanted is not None and wanted != seed:
-            self.logger.warning(f'the seed is that of the resumed run, {seed}, not {wanted}')
-        self._randomness_cfg = {**self._randomness_cfg, 'seed': seed}
-        self.set_randomness(**self._randomness_cfg)
-
-    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Continue from a checkpoint of an earlier run.
-
-        Raises:
-            CheckpointError: the file cannot be read, does not fit, or holds weights only.
-        """
-        super().resume(filename, *args, **kwargs)
-        self.logger.info(f'resumed from {filename} at iteration {self.iter}')
-
-    def load_checkpoint(
-        self,
-        filename: str,
-        map_location: Any = 'cpu',
-        strict: bool = False,
-        revise_keys: Sequence[tuple[str, str]] = (),
-    ) -> dict[str, Any]:
-        """Load a segmentor's weights and return what the file holds.
-
-        Args:
-            filename: path or http(s) address, any format that :func:`swinseg.checkpoints.load_weights` knows.
-            map_location: where the returned tensors are put.
-            strict: whether the decode head must be filled too. It always must be for resuming.
-            revise_keys: must be empty; the format of the file is detected.
-
-        Raises:
-            CheckpointError: the file cannot be read or does not fit.
-        """
-        if revise_keys:
-            raise ConfigError('revise_keys is not needed: the format of a checkpoint is detected')
-        checkpoint = self._resumed or read_checkpoint(filename, map_location=map_location)
-        self._resumed = None
-        if self._resume:
-            lacking = [key for key in ('optimizer', 'message_hub', 'meta') if key not in checkpoint]
-            if lacking:
-                raise CheckpointError(
-                    f'{filename} has no {" and no ".join(lacking)}, so training cannot go on from it; resume '
-                    f'from an iter_*.pth file, or start a new run from its weights with load_from={filename!r}'
-                )
-        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        load_weights(self.bare_model, checkpoint, strict=strict or self._resume, name=filename)
-        self._has_loaded = True
-        return checkpoint
-
-    @property
-    def bare_model(self) -> nn.Module:
-        """The segmentor, without the wrappers for several processes and for test-time augmentation."""
-        model = self.model
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
-        return model
-
-    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Write a checkpoint under a temporary name and rename it when it is complete.
-
-        Raises:
-            OutputError: the file cannot be written; an older file of that name is still there.
-        """
-        if not is_main_process():
-            return
-        if '://' in out_dir:  # a storage service, whose uploads appear when they are complete
-            super().save_checkpoint(out_dir, filename, *args, **kwargs)
-            return
-        with atomic_path(Path(out_dir) / filename) as temporary:
-            super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)
 
 
 def train(
@@ -368,31 +207,6 @@ def evaluate_in_full(
     return Evaluation(dict(metrics), report, protocol, len(dataset), seconds)
 
 
-def last_checkpoint(work_dir: str | Path) -> Path:
-    """Return the checkpoint that a training in ``work_dir`` can be resumed from.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    folder = Path(work_dir)
-    with contextlib.suppress(OSError):
-        # The file names an absolute path, which is wrong when the folder was moved, and is empty after a
-        # kill at the wrong moment.
-        named = Path((folder / 'last_checkpoint').read_text(encoding='utf-8').strip() or '.').name
-        if named and (folder / named).is_file():
-            return folder / named
-    numbered = [
-        (int(match[1]), path)
-        for path in folder.glob('iter_*.pth')
-        if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name))
-    ]
-    if not numbered:
-        raise CheckpointError(
-            f'there is no checkpoint to resume from in {folder}; leave --resume out, or name a file'
-        )
-    return max(numbered)[1]
-
-
 def _build_runner(cfg: Config) -> SwinsegRunner:
     if cfg.launcher != 'none' and not torch.cuda.is_available():
         raise ConfigError(
@@ -510,25 +324,3 @@ def _plain_messages() -> Iterator[None]:
         if text == str(error):
             raise
         raise type(error)(text) from error
-
-
-def _is_heard(record: logging.LogRecord) -> bool:
-    if record.levelno >= logging.WARNING:
-        return not record.getMessage().startswith(_NOISE)
-    frame = sys._getframe(1)
-    while frame is not None:
-        module = frame.f_globals.get('__name__', '')
-        if module != 'logging' and not module.startswith('mmengine.logging'):
-            return module.startswith(_HEARD)
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
-
-
-class _TerminalFormatter(logging.Formatter):
-    """The bare message, with ``warning:`` before one, in a line of its own beside a live progress line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        if record.levelno >= logging.WARNING:
-            text = f'{record.levelname.lower()}: {text}'
-        return f'{CLEAR_LINE}{text}' if sys.stdout.isatty() else text

@@ -11,8 +11,7 @@ from mmengine.hooks import CheckpointHook
 
 from swinseg.engine import TrainingError, load_config, train
 from swinseg.engine.hooks import ProgressHook, SafeCheckpointHook, Speed, format_duration
-from swinseg.engine.runner import SwinsegRunner
-from swinseg.files import OutputError
+from swinseg.engine.safe_runner import SwinsegRunner
 
 
 class Terminal(io.StringIO):
@@ -174,15 +173,6 @@ def test_safe_checkpoint__a_run_resumed_elsewhere_leaves_the_first_folder_alone(
 def test_safe_checkpoint__takes_the_arguments_of_mmengine():
     assert issubclass(SafeCheckpointHook, CheckpointHook)
     assert '__init__' not in vars(SafeCheckpointHook)
-
-
-def test_save_checkpoint__full_disk_is_a_clear_sentence(write_tiny_config, tmp_path, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(mmengine.runner.runner, 'save_checkpoint', full)
-    with pytest.raises(OutputError, match=r'cannot write .*iter_2\.pth: No space left on device'):
-        train(load_config(write_tiny_config()), work_dir=tmp_path, check=False)
 
 
 def test_curves__are_drawn_and_a_broken_log_does_not_stop_training(

@@ -16,7 +16,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from swinseg.checkpoints import CheckpointError, checkpoint_meta, read_checkpoint
 from swinseg.datasets.synthetic import CLASSES, PALETTE
 from swinseg.engine import ConfigError, evaluate, evaluate_in_full, load_config, train
-from swinseg.engine.runner import last_checkpoint
 from swinseg.files import OutputError
 
 NO_VALIDATION = """
@@ -245,28 +244,6 @@ def test_train__the_terminal_stays_quiet_and_the_log_file_has_everything(
         'Saving checkpoint at',
     ):
         assert part in log
-
-
-@pytest.mark.parametrize(
-    ('files', 'pointer', 'expected'),
-    [
-        (['iter_2.pth', 'iter_10.pth'], None, 'iter_10.pth'),
-        (['iter_2.pth', 'iter_10.pth'], '/moved/away/iter_2.pth', 'iter_2.pth'),
-        (['iter_2.pth', 'iter_10.pth'], '', 'iter_10.pth'),
-        (['iter_2.pth', 'iter_x.pth'], 'iter_99.pth', 'iter_2.pth'),
-    ],
-)
-def test_last_checkpoint__cases(tmp_path, files, pointer, expected):
-    for name in files:
-        (tmp_path / name).write_text('')
-    if pointer is not None:
-        (tmp_path / 'last_checkpoint').write_text(pointer)
-    assert last_checkpoint(tmp_path) == tmp_path / expected
-
-
-def test_last_checkpoint__none(tmp_path):
-    with pytest.raises(CheckpointError, match='no checkpoint to resume from in'):
-        last_checkpoint(tmp_path)
 
 
 def test_evaluate__figures_are_those_of_the_validation(write_tiny_config, tmp_path, tiny_run):

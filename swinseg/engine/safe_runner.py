@@ -1,0 +1,196 @@
+"""mmengine's ``Runner`` with whole checkpoints, checked weights and a quiet terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+from torch import nn
+
+from swinseg.checkpoints import CheckpointError, load_weights, read_checkpoint
+from swinseg.engine.errors import ConfigError
+from swinseg.engine.terminal import TerminalFormatter, is_heard
+from swinseg.files import atomic_path
+
+
+@RUNNERS.register_module()
+class SwinsegRunner(Runner):
+    """mmengine's ``Runner`` with whole checkpoints, checked weights and a quiet terminal.
+
+    A checkpoint gets its name when it is complete. Weights of any known format are loaded, with a receipt, and
+    fail when they do not fit. On the terminal stand warnings and what swinseg itself has to say; the log file
+    in the work directory has everything.
+    """
+
+    _resumed: dict[str, Any] | None = None
+    _load_from: str | None
+    _randomness_cfg: dict[str, Any]
+
+    @property
+    def is_training_run(self) -> bool:
+        """Whether this run trains, so that a validation is one of many."""
+        return self._train_loop is not None
+
+    def build_logger(
+        self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs: Any
+    ) -> MMLogger:
+        """Build mmengine's logger and keep the noise in its file."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(is_heard)
+                handler.setFormatter(TerminalFormatter())
+        return logger
+
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """Build the writer of scalars under a name of its own.
+
+        With the usual ``name='visualizer'`` mmengine would hand the next run of this process the writer of the
+        first, and its scalars would go into the first one's folder.
+        """
+        if isinstance(visualizer, dict):
+            visualizer = {**visualizer, 'name': self.experiment_name}
+        return super().build_visualizer(visualizer)
+
+    def dump_config(self) -> None:
+        """Write the config into the work directory, of a training only.
+
+        An evaluation in the folder of a training would put its shortened config in the place of the whole one.
+        """
+        if self.is_training_run:
+            super().dump_config()
+
+    def scalar_files(self) -> list[Path]:
+        """Return the ``scalars.json`` of this run, preceded by those of the runs that it resumed."""
+        own = Path(self.log_dir) / 'vis_data' / 'scalars.json'
+        if not self._resume:
+            return [own]
+        # mmengine names a run's folder by its start time.
+        return sorted(path for path in Path(self.work_dir).glob('*/vis_data/scalars.json'))
+
+    def _init_model_weights(self) -> None:
+        # A resumed run overwrites every weight: no need for the network that ImageNet weights come from.
+        if not self._resume:
+            super()._init_model_weights()
+
+    def train(self) -> nn.Module:
+        """Train, or go on with a training."""
+        if self._resume:
+            self._load_from = self._load_from or str(last_checkpoint(self.work_dir))
+            self._resumed = read_checkpoint(self._load_from)
+            self._take_seed(self._resumed)
+        return super().train()
+
+    def _take_seed(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on with the random numbers of the earlier run.
+
+        mmengine does so after the data loaders have been built with a new seed, and then skips the first images
+        of an order that the earlier run never had.
+        """
+        seed = (checkpoint.get('meta') or {}).get('seed')
+        wanted = self._randomness_cfg.get('seed')
+        if seed is None:
+            return
+        if wanted is not None and wanted != seed:
+            self.logger.warning(f'the seed is that of the resumed run, {seed}, not {wanted}')
+        self._randomness_cfg = {**self._randomness_cfg, 'seed': seed}
+        self.set_randomness(**self._randomness_cfg)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Continue from a checkpoint of an earlier run.
+
+        Raises:
+            CheckpointError: the file cannot be read, does not fit, or holds weights only.
+        """
+        super().resume(filename, *args, **kwargs)
+        self.logger.info(f'resumed from {filename} at iteration {self.iter}')
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = 'cpu',
+        strict: bool = False,
+        revise_keys: Sequence[tuple[str, str]] = (),
+    ) -> dict[str, Any]:
+        """Load a segmentor's weights and return what the file holds.
+
+        Args:
+            filename: path or http(s) address, any format that :func:`swinseg.checkpoints.load_weights` knows.
+            map_location: where the returned tensors are put.
+            strict: whether the decode head must be filled too. It always must be for resuming.
+            revise_keys: must be empty; the format of the file is detected.
+
+        Raises:
+            CheckpointError: the file cannot be read or does not fit.
+        """
+        if revise_keys:
+            raise ConfigError('revise_keys is not needed: the format of a checkpoint is detected')
+        checkpoint = self._resumed or read_checkpoint(filename, map_location=map_location)
+        self._resumed = None
+        if self._resume:
+            lacking = [key for key in ('optimizer', 'message_hub', 'meta') if key not in checkpoint]
+            if lacking:
+                raise CheckpointError(
+                    f'{filename} has no {" and no ".join(lacking)}, so training cannot go on from it; resume '
+                    f'from an iter_*.pth file, or start a new run from its weights with load_from={filename!r}'
+                )
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        load_weights(self.bare_model, checkpoint, strict=strict or self._resume, name=filename)
+        self._has_loaded = True
+        return checkpoint
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The segmentor, without the wrappers for several processes and for test-time augmentation."""
+        model = self.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        return model
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint under a temporary name and rename it when it is complete.
+
+        Raises:
+            OutputError: the file cannot be written; an older file of that name is still there.
+        """
+        if not is_main_process():
+            return
+        if '://' in out_dir:  # a storage service, whose uploads appear when they are complete
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        with atomic_path(Path(out_dir) / filename) as temporary:
+            super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)
+
+
+def last_checkpoint(work_dir: str | Path) -> Path:
+    """Return the checkpoint that a training in ``work_dir`` can be resumed from.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    folder = Path(work_dir)
+    with contextlib.suppress(OSError):
+        # The file names an absolute path, which is wrong when the folder was moved, and is empty after a
+        # kill at the wrong moment.
+        named = Path((folder / 'last_checkpoint').read_text(encoding='utf-8').strip() or '.').name
+        if named and (folder / named).is_file():
+            return folder / named
+    numbered = [
+        (int(match[1]), path)
+        for path in folder.glob('iter_*.pth')
+        if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name))
+    ]
+    if not numbered:
+        raise CheckpointError(
+            f'there is no checkpoint to resume from in {folder}; leave --resume out, or name a file'
+        )
+    return max(numbered)[1]

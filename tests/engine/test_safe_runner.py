@@ -1,0 +1,42 @@
+"""Whole checkpoints, and finding the last one."""
+
+from __future__ import annotations
+
+import mmengine
+import pytest
+
+from swinseg.checkpoints import CheckpointError
+from swinseg.engine import load_config, train
+from swinseg.engine.safe_runner import last_checkpoint
+from swinseg.files import OutputError
+
+
+@pytest.mark.parametrize(
+    ('files', 'pointer', 'expected'),
+    [
+        (['iter_2.pth', 'iter_10.pth'], None, 'iter_10.pth'),
+        (['iter_2.pth', 'iter_10.pth'], '/moved/away/iter_2.pth', 'iter_2.pth'),
+        (['iter_2.pth', 'iter_10.pth'], '', 'iter_10.pth'),
+        (['iter_2.pth', 'iter_x.pth'], 'iter_99.pth', 'iter_2.pth'),
+    ],
+)
+def test_last_checkpoint__cases(tmp_path, files, pointer, expected):
+    for name in files:
+        (tmp_path / name).write_text('')
+    if pointer is not None:
+        (tmp_path / 'last_checkpoint').write_text(pointer)
+    assert last_checkpoint(tmp_path) == tmp_path / expected
+
+
+def test_last_checkpoint__none(tmp_path):
+    with pytest.raises(CheckpointError, match='no checkpoint to resume from in'):
+        last_checkpoint(tmp_path)
+
+
+def test_save_checkpoint__full_disk_is_a_clear_sentence(write_tiny_config, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(mmengine.runner.runner, 'save_checkpoint', full)
+    with pytest.raises(OutputError, match=r'cannot write .*iter_2\.pth: No space left on device'):
+        train(load_config(write_tiny_config()), work_dir=tmp_path, check=False)
