@@ -31,12 +31,33 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
 ]
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='Resize', scale=(256, 64), keep_ratio=True),
+    dict(type='LoadLabel'),
+    dict(type='PackSegInputs'),
+]
+tta_pipeline = [
+    dict(type='LoadImage'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale=scale, keep_ratio=True) for scale in ((192, 48), (256, 64))],
+            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
+            [dict(type='LoadLabel')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
 data_root = {root!r}
 train_dataloader = dict(
     batch_size=2, num_workers=0, persistent_workers=False,
-    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+    dataset=dict(data_root=data_root, pipeline=train_pipeline, serialize_data=False),
 )
-val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root))
+val_dataloader = dict(
+    num_workers=0, persistent_workers=False,
+    dataset=dict(data_root=data_root, pipeline=test_pipeline, serialize_data=False),
+)
 test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,32 @@ class SwinsegRunner(Runner):
             self._load_from = self._load_from or str(last_checkpoint(self.work_dir))
             self._resumed = read_checkpoint(self._load_from)
             self._take_seed(self._resumed)
-        return super().train()
+        with self._workers_ended():
+            return super().train()
+
+    def test(self) -> dict[str, Any]:
+        """Evaluate on the test set."""
+        with self._workers_ended():
+            return super().test()
+
+    @contextlib.contextmanager
+    def _workers_ended(self) -> Iterator[None]:
+        """Stop the processes that load images when the block is left, with an error or without.
+
+        Left to the garbage collector each would be waited for five seconds: what tells it to stop may be
+        collected first.
+        """
+        try:
+            yield
+        finally:
+            for loop in (self._train_loop, self._val_loop, self._test_loop):
+                loader = getattr(loop, 'dataloader', None)
+                for owner in (getattr(loop, 'dataloader_iterator', None), loader):
+                    shut_down = getattr(
+                        getattr(owner, '_iterator', None), '_shutdown_workers', None
+                    )
+                    if shut_down is not None:
+                        shut_down()
 
     def _take_seed(self, checkpoint: Mapping[str, Any]) -> None:
         """Go on with the random numbers of the earlier run.

@@ -127,9 +127,10 @@ train_dataloader = dict(num_workers=1)
 """
     )
     train(load_config(path), work_dir=tmp_path / 'whole', seed=0)
-    train(load_config(path, {'train_cfg.max_iters': 2}), work_dir=tmp_path / 'parts', seed=0)
-    train(load_config(path), work_dir=tmp_path / 'parts', resume=tmp_path / 'parts' / 'iter_2.pth')
-    assert _losses(tmp_path / 'parts') == _losses(tmp_path / 'whole')
+    train(load_config(path), work_dir=tmp_path / 'part', resume=tmp_path / 'whole' / 'iter_2.pth')
+    whole, part = _losses(tmp_path / 'whole'), _losses(tmp_path / 'part')
+    assert list(part) == [3, 4]
+    assert part == {step: whole[step] for step in part}
 
 
 def test_train__resumes_without_the_file_of_the_initial_weights(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import shutil
+
 import mmengine
 import pytest
 
 from swinseg.checkpoints import CheckpointError
+from swinseg.datasets import DataError
 from swinseg.engine import load_config, train
 from swinseg.engine.safe_runner import last_checkpoint
 from swinseg.files import OutputError
@@ -31,6 +36,27 @@ def test_last_checkpoint__cases(tmp_path, files, pointer, expected):
 def test_last_checkpoint__none(tmp_path):
     with pytest.raises(CheckpointError, match='no checkpoint to resume from in'):
         last_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize('persistent', [False, True])
+@pytest.mark.parametrize('broken', [False, True])
+def test_train__leaves_no_process_behind(
+    write_tiny_config, tmp_path, tiny_dataset, persistent, broken
+):
+    root = tmp_path / 'data'
+    shutil.copytree(tiny_dataset, root)
+    if broken:
+        next((root / 'images' / 'training').glob('*.jpg')).write_text('text')
+    options = {
+        f'{loader}_dataloader.{key}': value
+        for loader in ('train', 'val')
+        for key, value in (('num_workers', 1), ('persistent_workers', persistent))
+    }
+    with pytest.raises(DataError) if broken else contextlib.nullcontext():
+        train(
+            load_config(write_tiny_config(root=root), options), work_dir=tmp_path / 'w', check=False
+        )
+    assert not [child for child in multiprocessing.active_children() if child.is_alive()]
 
 
 def test_save_checkpoint__full_disk_is_a_clear_sentence(write_tiny_config, tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ def test_test__sliding_window_and_test_time_augmentation(
         run('test', config, tiny_run / 'iter_4.pth', '--tta', '--work-dir', tmp_path / 'work') == 0
     )
     out = capsys.readouterr().out
-    assert 'scales 0.75, 1, 1.25 of' in out
+    assert 'scales 0.75, 1 of' in out
     assert 'window 48 x 48, stride 32 x 32; horizontal flip averaged' in out
     protocol = json.loads((tmp_path / 'work' / 'metrics.json').read_text())['protocol']
     assert (protocol['window'], protocol['stride'], protocol['flip']) == ([48, 48], [32, 32], True)
