@@ -8,7 +8,7 @@
 _base_ = [
     './_base_/models/upernet_swin.py',
     './_base_/datasets/camvid.py',
-    './_base_/schedules/schedule_700.py',
+    './_base_/schedules/schedule_800.py',
     './_base_/runtime.py',
 ]
 model = dict(
@@ -17,7 +17,7 @@ model = dict(
         embed_dims=48,  # (narrow)
         depths=[2, 2, 4, 2],  # (narrow)
         num_heads=[2, 4, 8, 16],  # (narrow)
-        drop_path_rate=0.1,  # (narrow)
+        drop_path_rate=0.0,  # (narrow)
     ),
     decode_head=dict(
         in_channels=[48, 96, 192, 384],  # (narrow)

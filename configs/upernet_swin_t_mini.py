@@ -3,7 +3,7 @@
 _base_ = [
     './_base_/models/upernet_swin.py',
     './_base_/datasets/mini.py',
-    './_base_/schedules/schedule_700.py',
+    './_base_/schedules/schedule_600.py',
     './_base_/runtime.py',
 ]
 model = dict(
