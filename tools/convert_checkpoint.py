@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Convert a Swin Transformer checkpoint between mmseg, Microsoft, timm, Hugging Face and torchvision."""
 
 from __future__ import annotations
