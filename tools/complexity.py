@@ -22,7 +22,7 @@ from swinseg.visualization.cost_plot import plot_attention_costs
 SIDES = [7, 14, 28, 42, 56, 84, 112, 224]
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', nargs='?', help='also count the model of this config')
     parser.add_argument(
@@ -31,11 +31,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--sides', type=int, nargs='+', default=SIDES, metavar='TOKENS')
     parser.add_argument('--window', type=int, default=7, help='side of a window in tokens')
     parser.add_argument('--out', default='work_dirs/complexity', help='folder for the plot')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     folder = make_folder(args.out)
     if args.config:
         config = load_config(args.config).model

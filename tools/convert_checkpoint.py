@@ -12,7 +12,7 @@ from swinseg.checkpoints.formats import FORMATS
 from swinseg.cli import run
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -29,18 +29,18 @@ def parse_arguments() -> argparse.Namespace:
         choices=['auto', *FORMATS],
         help='default: tell from the keys',
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Convert the file and print what was done."""
-    arguments = parse_arguments()
+    args = parse_args(argv)
     print(
         convert(
-            arguments.input,
-            arguments.output,
-            target=arguments.to,
-            source_format=arguments.source_format,
+            args.input,
+            args.output,
+            target=args.to,
+            source_format=args.source_format,
         )
     )
 
