@@ -7,6 +7,7 @@ import copy
 import itertools
 import re
 import time
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -216,7 +217,8 @@ def _build_runner(cfg: Config) -> SwinsegRunner:
     # within a second would share them.
     name = cfg.get('experiment_name') or Path(cfg.filename or 'unnamed').stem
     cfg.experiment_name = f'{name}_{next(_run_number)}'
-    return SwinsegRunner.from_cfg(cfg)
+    with _refused_arguments(cfg):
+        return SwinsegRunner.from_cfg(cfg)
 
 
 def _require(cfg: Config, keys: Sequence[str], purpose: str) -> None:
@@ -266,7 +268,8 @@ def _set_test_time_augmentation(cfg: Config) -> None:
 
 def _build_dataset(cfg: Config, loader: str) -> Any:
     init_default_scope(cfg.get('default_scope') or 'mmseg')
-    dataset = DATASETS.build(cfg[loader]['dataset'])
+    with _refused_arguments(cfg):
+        dataset = DATASETS.build(cfg[loader]['dataset'])
     model = cfg.model.get('module', cfg.model)
     check_num_classes(model, dataset.metainfo['classes'], name=cfg.filename or 'the config')
     return dataset
@@ -307,6 +310,26 @@ def _tell_batch_size(runner: SwinsegRunner) -> None:
 
 def _path_or_none(path: str | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+@contextlib.contextmanager
+def _refused_arguments(cfg: Config) -> Iterator[None]:
+    """Turn what a class of another package has against its arguments into an error of the config."""
+    try:
+        yield
+    except (AssertionError, TypeError, ValueError) as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if isinstance(error, UserError) or frame.f_globals.get('__name__', '').startswith(
+            'swinseg'
+        ):
+            raise
+        owner = type(frame.f_locals['self']).__name__ if 'self' in frame.f_locals else 'a part'
+        # An assertion without a message is at least shown itself.
+        reason = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
+        raise ConfigError(
+            f'{owner} refuses what {cfg.filename or "the config"} gives it: {reason} '
+            "(on the command line, 'k=(1,2)' is a tuple and 'k=1,2' a list)"
+        ) from error
 
 
 @contextlib.contextmanager

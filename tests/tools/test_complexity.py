@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import cv2
+
 from support import scripts
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'upernet_swin_t_mini.py'

@@ -159,3 +159,17 @@ def test_train__bad_input(write_tiny_config, tmp_path, tiny_run, capsys, case, e
         arguments = [*arguments, '--cfg-options', *options]
     code = run('train', config, '--work-dir', work_dir, *arguments)
     assert_one_clear_line(code, capsys, expected)
+
+
+@pytest.mark.parametrize(
+    ('option', 'sentence'),
+    [
+        ('train_dataloader.dataset.pipeline.3.crop_size=48,48', 'RandomCrop refuses .* list'),
+        ('model.decode_head.in_channels=16', 'UPerNetHead refuses .*isinstance'),
+    ],
+)
+def test_train__what_a_class_refuses_is_bad_input(
+    write_tiny_config, tmp_path, capsys, option, sentence
+):
+    code = run('train', write_tiny_config(), '--work-dir', tmp_path, '--cfg-options', option)
+    assert_one_clear_line(code, capsys, sentence)
