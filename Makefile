@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SETUP := $(VENV)/.setup-$(EXTRA)
 EXTRA ?= test
+SETUP := $(VENV)/.setup-$(EXTRA)
 MINI := work_dirs/mini
 # Workers of pytest-xdist; the tests themselves use one thread each then.
 JOBS ?= 2
@@ -25,7 +25,6 @@ $(SETUP): $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@
 
 # Draw the mini dataset, train on it, evaluate, and write masks.
-demo: EXTRA := test
 demo: $(SETUP)
 	$(BIN)/python -m swinseg.datasets.synthetic --out data/mini
 	rm -rf $(MINI)
