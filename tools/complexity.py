@@ -7,6 +7,7 @@ import argparse
 import sys
 
 import torch
+from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from swinseg.cli import run
@@ -38,9 +39,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     folder = make_folder(args.out)
     if args.config:
-        config = load_config(args.config).model
+        config = load_config(args.config)
+        init_default_scope(config.get('default_scope', 'mmseg'))
         with torch.device('meta'):
-            print(format_model_costs(MODELS.build(config), args.sizes), end='\n\n')
+            print(format_model_costs(MODELS.build(config.model), args.sizes), end='\n\n')
     costs = attention_costs(args.sides, window=args.window)
     print(format_attention_costs(costs))
     title = f'One attention layer, C = 96, M = {args.window}, {torch.get_num_threads()} CPU threads'
