@@ -21,6 +21,7 @@ Classes that do not occur
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ from swinseg.errors import UserError
 
 Matrix = NDArray[np.int64]
 Rates = NDArray[np.float64]
+
+# OpenCV's histogram counts in float32, which holds every integer up to here.
+_FLOAT32_COUNTS = 2**24
 
 
 class EvaluationError(UserError):
@@ -67,6 +71,55 @@ def confusion_matrix(
             f'{tuple(predicted.shape)} and the label {tuple(true.shape)}; '
             'resize the prediction to the label'
         )
+    matrix = _count_bytes(predicted, true, num_classes, ignore_index)
+    return _count_any(predicted, true, num_classes, ignore_index) if matrix is None else matrix
+
+
+def _count_bytes(
+    predicted: Tensor, true: Tensor, num_classes: int, ignore_index: int
+) -> Matrix | None:
+    """Count on the CPU where all values fit into bytes and are in range; None where they do not.
+
+    One joint histogram of all 256 x 256 pairs: without a mask, because ignored pixels are one row of
+    it, and without a check of each pixel, because what is out of range lies outside the first K rows
+    and columns.
+    """
+    if not (1 <= num_classes <= 256 and true.numel()):
+        return None
+    predicted_bytes, true_bytes = _bytes(predicted), _bytes(true)
+    if predicted_bytes is None or true_bytes is None:
+        return None
+    matrix = np.zeros((num_classes, num_classes), np.int64)
+    in_range = 0
+    for start in range(0, len(true_bytes), _FLOAT32_COUNTS):
+        block = slice(start, start + _FLOAT32_COUNTS)
+        pairs = cv2.calcHist(
+            [true_bytes[block], predicted_bytes[block]], [0, 1], None, [256, 256], [0, 256, 0, 256]
+        )
+        if 0 <= ignore_index <= 255:
+            in_range += int(pairs[ignore_index].sum(dtype=np.float64))
+            pairs[ignore_index] = 0
+        matrix += pairs[:num_classes, :num_classes].astype(np.int64)
+    in_range += int(matrix.sum())
+    return matrix if in_range == len(true_bytes) else None
+
+
+def _bytes(values: Tensor) -> NDArray[np.uint8] | None:
+    """Return flat uint8 values; None for those of a GPU or outside [0, 256)."""
+    if values.device.type != 'cpu':
+        return None
+    flat = values.numpy().reshape(-1)
+    if flat.dtype == np.uint8:
+        return flat
+    # The bits of all values together tell their range in one pass, half the cost of minimum and
+    # maximum.
+    if not 0 <= int(np.bitwise_or.reduce(flat)) <= 255:
+        return None
+    return flat.astype(np.uint8)
+
+
+def _count_any(predicted: Tensor, true: Tensor, num_classes: int, ignore_index: int) -> Matrix:
+    """Count integers of any size on any device, and name what is out of range."""
     counted = true != ignore_index
     # int64 before the product: label * K overflows uint8 and, from 182 classes on, int16.
     true = true[counted].to(predicted.device, torch.int64)
