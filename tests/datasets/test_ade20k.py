@@ -7,7 +7,8 @@ from swinseg.datasets import ADE20K, DataError
 
 PREFIX = {'img_path': 'images', 'seg_map_path': 'annotations'}
 PIPELINE = [{'type': 'mmseg.LoadImage'}, {'type': 'mmseg.LoadLabel'}]
-STOCK_PIPELINE = [{'type': 'mmseg.LoadImageFromFile'}, {'type': 'mmseg.LoadAnnotations'}]
+# LoadImageFromFile is mmcv's: 'mmseg.' before it is found only while no default scope is set.
+STOCK_PIPELINE = [{'type': 'LoadImageFromFile'}, {'type': 'mmseg.LoadAnnotations'}]
 NAMES = list(ADE20KDataset.METAINFO['classes'])
 COLORS = [list(color) for color in ADE20KDataset.METAINFO['palette']]
 ALL_VALUES = np.arange(151, dtype=np.uint8).reshape(1, 151).repeat(2, axis=0)

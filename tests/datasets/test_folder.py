@@ -324,7 +324,8 @@ def test_folder__options_are_not_changed(make_set):
 
 def test_folder__stock_mmseg_pipeline(make_set):
     root = make_set({'x': LABEL})
-    stock = [{'type': 'mmseg.LoadImageFromFile'}, {'type': 'mmseg.LoadAnnotations'}]
+    # mmcv's: 'mmseg.' before it is found only while no default scope is set.
+    stock = [{'type': 'LoadImageFromFile'}, {'type': 'mmseg.LoadAnnotations'}]
     options = {'ignore_values': [2], 'classes': ['a', 'b']}
     theirs = build(root, pipeline=[*stock, {'type': 'mmseg.PackSegInputs'}], **options)[0]
     ours = build(root, pipeline=[*PIPELINE, {'type': 'mmseg.PackSegInputs'}], **options)[0]
