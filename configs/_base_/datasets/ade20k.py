@@ -3,11 +3,17 @@ data_root = 'data/ade/ADEChallengeData2016'
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadLabel'),
-    dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+    dict(
+        type='RandomResizeCrop',
+        scale=(2048, 512),
+        ratio_range=(0.5, 2.0),
+        keep_ratio=True,
+        crop_size=(512, 512),
+        cat_max_ratio=0.75,
+    ),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    dict(type='TablePhotoMetricDistortion'),
+    dict(type='PackPlanes'),
 ]
 # The label is loaded after Resize and so keeps its own size, at which predictions are scored.
 test_pipeline = [

@@ -4,11 +4,17 @@ _base_ = './ade20k.py'
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadLabel'),
-    dict(type='RandomResize', scale=(2560, 640), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(640, 640), cat_max_ratio=0.75),
+    dict(
+        type='RandomResizeCrop',
+        scale=(2560, 640),
+        ratio_range=(0.5, 2.0),
+        keep_ratio=True,
+        crop_size=(640, 640),
+        cat_max_ratio=0.75,
+    ),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    dict(type='TablePhotoMetricDistortion'),
+    dict(type='PackPlanes'),
 ]
 test_pipeline = [
     dict(type='LoadImage'),

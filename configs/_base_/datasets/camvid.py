@@ -12,11 +12,17 @@ ignore_values = [11]  # void
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadLabel'),
-    # Light augmentation for minutes of training; for hours, ratio_range=(0.5, 2.0) and PhotoMetricDistortion.
-    dict(type='RandomResize', scale=(480, 360), ratio_range=(0.75, 1.25), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(192, 192), cat_max_ratio=0.75),
+    # Light augmentation for minutes of training; for hours, ratio_range=(0.5, 2.0) and TablePhotoMetricDistortion.
+    dict(
+        type='RandomResizeCrop',
+        scale=(480, 360),
+        ratio_range=(0.75, 1.25),
+        keep_ratio=True,
+        crop_size=(192, 192),
+        cat_max_ratio=0.75,
+    ),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs'),
+    dict(type='PackPlanes'),
 ]
 test_pipeline = [
     dict(type='LoadImage'),

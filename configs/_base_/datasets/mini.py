@@ -9,11 +9,17 @@ metainfo = dict(
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadLabel'),
-    dict(type='RandomResize', scale=(768, 192), ratio_range=(0.75, 1.5), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(128, 128), cat_max_ratio=0.75),
+    dict(
+        type='RandomResizeCrop',
+        scale=(768, 192),
+        ratio_range=(0.75, 1.5),
+        keep_ratio=True,
+        crop_size=(128, 128),
+        cat_max_ratio=0.75,
+    ),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    dict(type='TablePhotoMetricDistortion'),
+    dict(type='PackPlanes'),
 ]
 test_pipeline = [
     dict(type='LoadImage'),

@@ -1,0 +1,275 @@
+# ruff: noqa: NPY002
+"""Random scale and random crop in one transform: mmseg's draws and pixels, without resampling the whole image.
+
+mmseg resamples the image, throws most of it away, and sorts the label of up to eleven crops. Here the label
+is resampled first, the crop is chosen on it, and then the image is resampled as far as the crop reaches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from mmcv.image import rescale_size
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmseg.registry import TRANSFORMS
+
+from swinseg.datasets.errors import DataError
+from swinseg.datasets.label_map import IGNORE_INDEX
+
+Scale = tuple[int, int]
+Window = tuple[int, int, int, int]
+"""Top, bottom, left, right; bottom and right do not belong to it."""
+
+MAX_DRAWS = 10
+"""How often a crop that shows too much of one class is drawn anew; mmseg's number."""
+_EXACT_IN_FLOAT32 = 2**24
+
+
+def resize_window(
+    image: npt.NDArray[Any], *, size_wh: Scale, window: Window, nearest: bool = False
+) -> npt.NDArray[Any]:
+    """Return ``cv2.resize(image, size_wh)[top:bottom, left:right]``, bit for bit, for less work.
+
+    OpenCV computes where output pixel x samples its input from x and the scale alone, so an image that is
+    cut on the right and below gives the same pixels up to the cut. (A cut on the left or above would move
+    the sampling grid by a fraction of a pixel, and with it every value.)
+
+    Args:
+        image: (H, W) or (H, W, C), uint8 or float32.
+        size_wh: width and height of the whole resized image.
+        window: the part of the resized image that is wanted, within it.
+        nearest: take the nearest pixel; otherwise interpolate bilinearly.
+
+    Returns:
+        (bottom - top, right - left) or (bottom - top, right - left, C); a view of a larger array.
+    """
+    top, bottom, left, right = window
+    rows, scale_y = _reach(bottom, length=image.shape[0], resized=size_wh[1])
+    columns, scale_x = _reach(right, length=image.shape[1], resized=size_wh[0])
+    resized: npt.NDArray[Any] = cv2.resize(
+        image[:rows, :columns],
+        None,
+        fx=scale_x,
+        fy=scale_y,
+        interpolation=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR,
+    )
+    return resized[top:bottom, left:right]
+
+
+def _reach(end: int, *, length: int, resized: int) -> tuple[int, float]:
+    """How much of a side of ``length`` the first ``end`` of its ``resized`` pixels need, and the scale.
+
+    The scale is the quotient that OpenCV forms itself when it is given the size, down to the last bit.
+    """
+    scale = resized / length
+    last_sample = math.floor((end - 0.5) / scale - 0.5) + 1
+    return min(length, max(last_sample + 2, math.ceil(end / scale) + 1)), scale
+
+
+def resized_size(shape: Sequence[int], scale: Scale, *, keep_ratio: bool) -> Scale:
+    """Return the width and height that mmcv gives an image of ``shape`` (H, W) for a drawn ``scale``.
+
+    With ``keep_ratio`` the image becomes as large as its long side fits the larger number and its short side
+    the smaller one; without, ``scale`` is its new width and height.
+    """
+    if not keep_ratio:
+        return scale
+    height, width = shape[:2]
+    size: Scale = rescale_size((width, height), scale)
+    return size
+
+
+def draw_scale(scale: Scale | Sequence[Scale], ratio_range: tuple[float, float] | None) -> Scale:
+    """Draw a scale from NumPy's global generator, with the draws of mmcv's ``RandomResize``.
+
+    Args:
+        scale: one pair, which is multiplied by a ratio drawn from ``ratio_range``, or two pairs, between
+            which each number is drawn on its own.
+        ratio_range: smallest and largest ratio; not used with two pairs.
+    """
+    # mmengine seeds NumPy's global generator in each worker, and stock transforms draw from it.
+    if ratio_range is not None and isinstance(scale[0], int):
+        first, second = scale
+        lowest, highest = ratio_range
+        ratio = np.random.random_sample() * (highest - lowest) + lowest
+        return int(first * ratio), int(second * ratio)  # type: ignore[operator]
+    (first_0, second_0), (first_1, second_1) = scale  # type: ignore[misc]
+    return (
+        int(np.random.randint(min(first_0, first_1), max(first_0, first_1) + 1)),
+        int(np.random.randint(min(second_0, second_1), max(second_0, second_1) + 1)),
+    )
+
+
+def class_counts(label: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32 | np.intp]:
+    """Count how often each value occurs in a label.
+
+    Args:
+        label: (H, W) uint8.
+
+    Returns:
+        (256,), whole numbers.
+    """
+    if label.size > _EXACT_IN_FLOAT32:
+        return np.bincount(label.ravel(), minlength=256)
+    # OpenCV counts a view without copying it, three times as fast as NumPy, but says the counts in float32.
+    counts: npt.NDArray[np.float32] = cv2.calcHist([label], [0], None, [256], [0, 256])
+    return counts.ravel()
+
+
+def is_varied(
+    label: npt.NDArray[np.uint8], *, cat_max_ratio: float, ignore_index: int = IGNORE_INDEX
+) -> bool:
+    """Say whether a label has two classes or more, the largest with less than ``cat_max_ratio`` of the pixels.
+
+    Args:
+        label: (H, W) uint8.
+        cat_max_ratio: 0 to 1.
+        ignore_index: pixels of this value do not count.
+    """
+    counts = class_counts(label)
+    if 0 <= ignore_index < counts.size:
+        counts[ignore_index] = 0
+    if np.count_nonzero(counts) < 2:
+        return False
+    return float(counts.max()) / float(counts.sum()) < cat_max_ratio
+
+
+@TRANSFORMS.register_module()
+class RandomResizeCrop(BaseTransform):
+    """mmseg's ``RandomResize`` and ``RandomCrop`` in one: the same draws, images and labels, bit for bit.
+
+    Changes ``img`` (bilinear), each of ``seg_fields`` (nearest) and ``img_shape``; adds ``scale``,
+    ``scale_factor`` and ``keep_ratio``. Where the resized image is smaller than the crop, all of that side is
+    taken; the data preprocessor pads it.
+
+    Args:
+        scale: (long side, short side), or two such pairs, between which sides are drawn.
+        crop_size: height and width of the crop, or one number for both.
+        ratio_range: smallest and largest number that ``scale`` is multiplied by.
+        keep_ratio: keep the shape of the image; otherwise ``scale`` is its new width and height.
+        cat_max_ratio: a crop whose largest class has this share of its pixels or more is drawn again, up to
+            ten times; at 1 the first crop is taken.
+        ignore_index: label of pixels that do not count for that share.
+
+    Raises:
+        DataError: a parameter is not as described, or on transforming, when there is no label to look at.
+    """
+
+    def __init__(
+        self,
+        scale: Scale | Sequence[Scale],
+        crop_size: int | tuple[int, int],
+        *,
+        ratio_range: tuple[float, float] | None = None,
+        keep_ratio: bool = False,
+        cat_max_ratio: float = 1.0,
+        ignore_index: int = IGNORE_INDEX,
+    ) -> None:
+        self.scale = _checked_scale(scale, ratio_range)
+        self.crop_size = _checked_crop(crop_size)
+        self.ratio_range = ratio_range
+        self.keep_ratio = keep_ratio
+        self.cat_max_ratio = cat_max_ratio
+        self.ignore_index = ignore_index
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Scale and crop what ``results`` holds, and return it."""
+        image = results['img']
+        scale = self._draw_scale()
+        size_wh = resized_size(image.shape, scale, keep_ratio=self.keep_ratio)
+        fields = results.get('seg_fields', [])
+        whole = (0, size_wh[1], 0, size_wh[0])
+        labels = {
+            name: resize_window(results[name], size_wh=size_wh, window=whole, nearest=True)
+            for name in fields
+        }
+        if self.cat_max_ratio < 1 and 'gt_seg_map' not in labels:
+            raise DataError(
+                f'RandomResizeCrop with cat_max_ratio={self.cat_max_ratio} looks at the label, but '
+                f'{results.get("img_path")} has none yet; put LoadLabel before it, or set cat_max_ratio=1.0'
+            )
+        window = self._draw_window(size_wh, labels.get('gt_seg_map'))
+        top, bottom, left, right = window
+        height, width = image.shape[:2]
+        results['img'] = resize_window(image, size_wh=size_wh, window=window)
+        for name, label in labels.items():
+            results[name] = label[top:bottom, left:right]
+        results['img_shape'] = results['img'].shape[:2]
+        results['scale'] = scale
+        results['scale_factor'] = (size_wh[0] / width, size_wh[1] / height)
+        results['keep_ratio'] = self.keep_ratio
+        return results
+
+    @cache_randomness
+    def _draw_scale(self) -> Scale:
+        return draw_scale(self.scale, self.ratio_range)
+
+    @cache_randomness
+    def _draw_window(self, size_wh: Scale, label: npt.NDArray[np.uint8] | None) -> Window:
+        window = self._any_window(size_wh)
+        if self.cat_max_ratio >= 1 or label is None:
+            return window
+        for _ in range(MAX_DRAWS):
+            top, bottom, left, right = window
+            if is_varied(
+                label[top:bottom, left:right],
+                cat_max_ratio=self.cat_max_ratio,
+                ignore_index=self.ignore_index,
+            ):
+                break
+            window = self._any_window(size_wh)
+        return window
+
+    def _any_window(self, size_wh: Scale) -> Window:
+        (width, height), (crop_height, crop_width) = size_wh, self.crop_size
+        top = int(np.random.randint(0, max(height - crop_height, 0) + 1))
+        left = int(np.random.randint(0, max(width - crop_width, 0) + 1))
+        return top, min(top + crop_height, height), left, min(left + crop_width, width)
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(scale={self.scale}, crop_size={self.crop_size}, '
+            f'ratio_range={self.ratio_range}, keep_ratio={self.keep_ratio}, '
+            f'cat_max_ratio={self.cat_max_ratio}, ignore_index={self.ignore_index})'
+        )
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and len(value) == 2
+        and all(isinstance(number, int) and number > 0 for number in value)
+    )
+
+
+def _checked_scale(
+    scale: Scale | Sequence[Scale], ratio_range: tuple[float, float] | None
+) -> Scale | Sequence[Scale]:
+    if _is_pair(scale):
+        if ratio_range is None or len(ratio_range) != 2 or not 0 < ratio_range[0] <= ratio_range[1]:
+            raise DataError(
+                'ratio_range of RandomResizeCrop must be the smallest and the largest ratio, as in '
+                f'(0.5, 2.0), where scale is one pair, not {ratio_range!r}'
+            )
+        return int(scale[0]), int(scale[1])  # type: ignore[arg-type]
+    if isinstance(scale, Sequence) and len(scale) == 2 and all(_is_pair(pair) for pair in scale):
+        return tuple((int(pair[0]), int(pair[1])) for pair in scale)  # type: ignore[index]
+    raise DataError(
+        'scale of RandomResizeCrop must be (long side, short side), as in (2048, 512), or two such pairs, '
+        f'not {scale!r}'
+    )
+
+
+def _checked_crop(crop_size: int | tuple[int, int]) -> tuple[int, int]:
+    pair = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
+    if not _is_pair(pair):
+        raise DataError(
+            f'crop_size of RandomResizeCrop must be (height, width), as in (512, 512), not {crop_size!r}'
+        )
+    return int(pair[0]), int(pair[1])
