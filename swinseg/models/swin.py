@@ -20,14 +20,12 @@ from torch import Tensor, nn
 from swinseg.checkpoints.loading import load_backbone_weights
 from swinseg.models.errors import ArchitectureError
 from swinseg.models.swin_blocks import (
-    Attention,
     PatchEmbed,
     PatchMerging,
-    ShiftedWindows,
     SwinBlock,
     SwinStage,
-    WindowAttention,
 )
+from swinseg.models.window_attention import Attention, ShiftedWindows, WindowAttention
 
 
 @MODELS.register_module()
@@ -236,7 +234,7 @@ class SwinBackbone(BaseModule):
 
         Returns:
             One (B, C * 2**i, H_i, W_i) for each stage i of ``out_indices``, H_0 = ceil(height / 4) and each
-            further one half of that, rounded up; contiguous.
+            further one half of that, rounded up; in channels-last memory format.
         """
         x = self.patch_embed(image)  # (B, H, W, C)
         if self.use_abs_pos_embed:
@@ -247,7 +245,7 @@ class SwinBackbone(BaseModule):
         for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in self.out_indices:
-                outputs.append(getattr(self, f'norm{i}')(x).permute(0, 3, 1, 2).contiguous())
+                outputs.append(getattr(self, f'norm{i}')(x).permute(0, 3, 1, 2))
             if i == last:
                 break
             merging = stage.downsample

@@ -2,12 +2,16 @@
 
 Shapes: B images, H x W tokens, C channels, M the window's side, N = M * M tokens per window, nW windows
 per image in row-major order. Feature maps are (B, H, W, C).
+
+What depends on nothing but sizes is computed once for each and kept in a cache of bounded length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -17,14 +21,24 @@ from torch import Tensor
 # this finite value, and the numbers of a trained model depend on it in the last digits.
 MASKED_SCORE = -100.0
 
-# A mask of a very large image is computed when it is needed: a few of them would fill the memory.
+# What a very large image needs is computed when it is needed: a few of them would fill the memory.
 _LARGEST_CACHED_MASK = 16 * 2**20  # elements: 64 MB in float32
+_LARGEST_CACHED_PLAN = 2**20  # tokens: 8 MB
 
 
 def padded_size(size: tuple[int, int], window: int) -> tuple[int, int]:
     """Return (height, width) rounded up to multiples of ``window``."""
     height, width = size
     return -(-height // window) * window, -(-width // window) * window
+
+
+def pad_to_multiple(x_BHWC: Tensor, multiple: int) -> Tensor:
+    """Pad (B, H, W, C) with zeros at the bottom and the right up to multiples of ``multiple``."""
+    height, width = x_BHWC.shape[1:3]
+    padded_height, padded_width = padded_size((height, width), multiple)
+    if (padded_height, padded_width) == (height, width):
+        return x_BHWC
+    return F.pad(x_BHWC, (0, 0, 0, padded_width - width, 0, padded_height - height))
 
 
 def partition_windows(x_BHWC: Tensor, window: int) -> Tensor:
@@ -129,6 +143,151 @@ def pad_for_shift(x_BHWC: Tensor, window: int, shift: int, value: float = 0.0) -
     return F.pad(x_BHWC, (0, 0, before, after, before, after), value=value)
 
 
+@dataclass(frozen=True, eq=False)
+class WindowChunk:
+    """Some windows of one kind, processed together.
+
+    Attributes:
+        kind: which of the masks ``shift_mask((2 * M, 2 * M), M, shift)`` the windows need; 0 if not shifted.
+        rows: (n * N,) int32, the token at each place of the n windows, counted through all images; 0 where
+            there is none.
+        filled: int64, the places where there is none because the map was padded; None if there are no such.
+    """
+
+    kind: int
+    rows: Tensor
+    filled: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class WindowPlan:
+    """Which token goes to which place of which window: padding, cyclic shift and partition in one.
+
+    Attributes:
+        window: side M of a window.
+        chunks: all windows of all images, those of one kind one after the other.
+        places: (B * H * W,) int32, the place of each token among the places of all chunks.
+    """
+
+    window: int
+    chunks: tuple[WindowChunk, ...]
+    places: Tensor
+
+    @property
+    def has_filled_places(self) -> bool:
+        """Whether any place holds no token."""
+        return any(chunk.filled is not None for chunk in self.chunks)
+
+
+def window_plan(
+    batch: int,
+    size: tuple[int, int],
+    window: int,
+    shift: int,
+    *,
+    windows_per_chunk: int,
+    device: torch.device,
+) -> WindowPlan:
+    """Plan the way of the tokens of ``batch`` feature maps into windows and back.
+
+    The map is padded at the bottom and the right, then rolled by ``-shift``, then cut. After the roll
+    only the windows of the last row and the last column hold tokens of opposite borders, so there are four
+    kinds of windows: inner, last column, last row, and the corner.
+
+    Args:
+        batch: images B.
+        size: (H, W) of the feature map, any size.
+        window: side M of a window.
+        shift: 0 <= shift < window.
+        windows_per_chunk: at most so many windows are gathered at once.
+        device: where the indices are put.
+    """
+    height, width = size
+    padded_height, padded_width = padded_size(size, window)
+    y = (torch.arange(padded_height) + shift) % padded_height
+    x = (torch.arange(padded_width) + shift) % padded_width
+    token_HW = torch.where((y < height)[:, None] & (x < width), y[:, None] * width + x, -1)
+    token = partition_windows(token_HW[None, :, :, None], window).squeeze(-1)  # (nW, N)
+    first_of_image = torch.arange(batch)[:, None, None] * (height * width)
+    token = torch.where(token < 0, token, token + first_of_image).flatten(0, 1)  # (B * nW, N)
+
+    rows, columns = padded_height // window, padded_width // window
+    real_rows = _real_per_window(height, padded_height, window, shift)
+    real_columns = _real_per_window(width, padded_width, window, shift)
+    of_kind: list[list[int]] = [[], [], [], []]
+    filled_places = []  # of each window
+    for i, (_, row, column) in enumerate(product(range(batch), range(rows), range(columns))):
+        kind = 2 * (row == rows - 1) + (column == columns - 1) if shift else 0
+        of_kind[kind].append(i)
+        filled_places.append(window * window - real_rows[row] * real_columns[column])
+
+    chunks, ordered = [], []
+    for kind, windows in enumerate(of_kind):
+        for start in range(0, len(windows), windows_per_chunk):
+            chosen = windows[start : start + windows_per_chunk]
+            places = token[torch.tensor(chosen)].flatten()
+            number_filled = sum(filled_places[i] for i in chosen)
+            # The number is known beforehand, so that a tracer need not look at the values.
+            filled = torch.argsort((places >= 0).int(), stable=True)[:number_filled]
+            chunks.append(
+                WindowChunk(
+                    kind,
+                    places.clamp(min=0).int().to(device),
+                    filled.to(device) if number_filled else None,
+                )
+            )
+            ordered.append(places)
+    # Filled places are -1 and come first; each token occurs once.
+    places = torch.argsort(torch.cat(ordered), stable=True)[sum(filled_places) :]
+    return WindowPlan(window, tuple(chunks), places.int().to(device))
+
+
+def _real_per_window(length: int, padded: int, window: int, shift: int) -> list[int]:
+    """Return how many positions of each window, along one axis, are not padding."""
+    real = [(i + shift) % padded < length for i in range(padded)]
+    return [sum(real[start : start + window]) for start in range(0, padded, window)]
+
+
+@lru_cache(maxsize=64)
+def _cached_plan(
+    batch: int,
+    size: tuple[int, int],
+    window: int,
+    shift: int,
+    windows_per_chunk: int,
+    device: torch.device,
+) -> WindowPlan:
+    return window_plan(
+        batch, size, window, shift, windows_per_chunk=windows_per_chunk, device=device
+    )
+
+
+def plan_for(
+    x_BHWC: Tensor, window: int, shift: int, *, windows_per_chunk: int | None = None
+) -> WindowPlan:
+    """Return the :func:`window_plan` of a feature map, from a bounded cache.
+
+    Args:
+        x_BHWC: (B, H, W, C), only its sizes and its device matter.
+        window: side M of a window.
+        shift: 0 <= shift < window.
+        windows_per_chunk: at most so many windows are gathered at once; None for all of a kind.
+    """
+    batch, height, width = x_BHWC.shape[:3]
+    limit = windows_per_chunk or batch * height * width
+    if _is_traced(x_BHWC) or batch * height * width > _LARGEST_CACHED_PLAN:
+        return window_plan(
+            batch, (height, width), window, shift, windows_per_chunk=limit, device=x_BHWC.device
+        )
+    with torch.inference_mode(False):  # as in mask_on
+        return _cached_plan(batch, (height, width), window, shift, limit, x_BHWC.device)
+
+
+def _is_traced(like: Tensor) -> bool:
+    """Return whether a compiler or exporter looks on: its stand-ins for tensors must not enter a cache."""
+    return torch.compiler.is_compiling() or type(like) is not Tensor
+
+
 @lru_cache(maxsize=16)
 def _cached(
     build: Callable[[tuple[int, int], int, int], Tensor],
@@ -151,7 +310,7 @@ def mask_on(
 ) -> Tensor:
     """Return ``build(size, window, shift)`` on the device and in the dtype of ``like``, from a bounded cache."""
     height, width = size
-    if height * width * window * window > _LARGEST_CACHED_MASK:
+    if _is_traced(like) or height * width * window * window > _LARGEST_CACHED_MASK:
         return build(size, window, shift).to(like.device, like.dtype)
     # A tensor born under inference_mode could not take part in a later training step.
     with torch.inference_mode(False):
