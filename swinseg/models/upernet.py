@@ -17,6 +17,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from swinseg.models.upsampled_conv import pyramid_conv3x3
+
 
 def resize_to(x: Tensor, like: Tensor, *, align_corners: bool) -> Tensor:
     """Resize (B, C, h, w) bilinearly to the height and width of ``like``."""
@@ -24,6 +26,36 @@ def resize_to(x: Tensor, like: Tensor, *, align_corners: bool) -> Tensor:
     if x.shape[2:] == size:
         return x
     return F.interpolate(x, size=size, mode='bilinear', align_corners=align_corners)
+
+
+def convolve_pyramid(module: ConvModule, maps: Sequence[Tensor], *, align_corners: bool) -> Tensor:
+    """Apply a 3x3 ``ConvModule`` to maps that belong side by side, without resizing and joining them first.
+
+    Args:
+        module: convolution, norm and activation.
+        maps: (B, C_i, h_i, w_i), to be resized to the size of the first; their channels are the module's inputs.
+        align_corners: how they are resized.
+
+    Returns:
+        (B, D, H, W), equal to ``module(cat(resized maps))`` to rounding.
+    """
+    conv = module.conv
+    is_plain = (
+        type(conv) is nn.Conv2d
+        and conv.kernel_size == (3, 3)
+        and conv.padding == conv.dilation == conv.stride == (1, 1)
+        and conv.groups == 1
+        and conv.padding_mode == 'zeros'
+        and module.order == ('conv', 'norm', 'act')
+        and not module.with_spectral_norm
+    )
+    if not is_plain:
+        resized = [resize_to(x, maps[0], align_corners=align_corners) for x in maps]
+        return module(torch.cat(resized, dim=1))
+    x = pyramid_conv3x3(maps, conv.weight, conv.bias, align_corners=align_corners)
+    if module.with_norm:
+        x = module.norm(x)
+    return module.activate(x) if module.with_activation else x
 
 
 class PyramidPooling(nn.ModuleList):
@@ -57,7 +89,11 @@ class PyramidPooling(nn.ModuleList):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Pool (B, C, H, W) to one (B, D, H, W) for each scale."""
-        return [resize_to(pool(x), x, align_corners=self.align_corners) for pool in self]
+        return [resize_to(y, x, align_corners=self.align_corners) for y in self.pooled(x)]
+
+    def pooled(self, x: Tensor) -> list[Tensor]:
+        """Pool (B, C, H, W) to one (B, D, scale, scale) for each scale."""
+        return [pool(x) for pool in self]
 
 
 @MODELS.register_module()
@@ -104,22 +140,24 @@ class UPerNetHead(BaseDecodeHead):
         return self.cls_seg(self.fuse(self._transform_inputs(features)))
 
     def fuse(self, levels: Sequence[Tensor]) -> Tensor:
-        """Build the pyramid and fuse it to (B, D, H_0, W_0)."""
-        pyramid = self._top_down(
-            [conv(x) for conv, x in zip(self.lateral_convs, levels[:-1], strict=True)], levels[-1]
-        )
-        finest = pyramid[0]
-        return self.fpn_bottleneck(
-            torch.cat(
-                [resize_to(x, finest, align_corners=self.align_corners) for x in pyramid], dim=1
-            )
+        """Build the pyramid and fuse it to (B, D, H_0, W_0), channels-last in memory."""
+        *finer, top = (x.contiguous(memory_format=torch.channels_last) for x in levels)
+        laterals = [conv(x) for conv, x in zip(self.lateral_convs, finer, strict=True)]
+        return convolve_pyramid(
+            self.fpn_bottleneck, self._top_down(laterals, top), align_corners=self.align_corners
         )
 
     def _top_down(self, laterals: list[Tensor], top: Tensor) -> list[Tensor]:
         """Return the pyramid, finest first: each level with what the coarser ones add to it."""
-        x = self.bottleneck(torch.cat([top, *self.psp_modules(top)], dim=1))
+        x = convolve_pyramid(
+            self.bottleneck,
+            [top, *self.psp_modules.pooled(top)],
+            align_corners=self.align_corners,
+        )
         pyramid = [x]
         for lateral, conv in zip(reversed(laterals), reversed(self.fpn_convs), strict=True):
-            x = lateral + resize_to(x, lateral, align_corners=self.align_corners)
+            # Not in place on the lateral: its activation needs it for the gradient.
+            resized = resize_to(x, lateral, align_corners=self.align_corners)
+            x = lateral + x if resized is x else resized.add_(lateral)
             pyramid.append(conv(x))
         return pyramid[::-1]
