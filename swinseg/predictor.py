@@ -21,7 +21,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
@@ -36,6 +35,7 @@ from swinseg.datasets.transforms import LoadImage
 from swinseg.engine.config import check_config, load_config
 from swinseg.errors import UserError
 from swinseg.evaluation.report import pipeline_of
+from swinseg.models.label_decision import decide, resized_rows, without_padding_and_flip
 from swinseg.segmentation import Segmentation
 from swinseg.visualization.palette import check_palette, default_palette
 
@@ -43,7 +43,6 @@ ImageLike = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
 Step = Mapping[str, Any]
 
 _LABEL_LOADERS = ('LoadLabel', 'LoadAnnotations')
-_ROWS = 64
 
 
 class PredictorError(UserError):
@@ -171,8 +170,8 @@ class Predictor:
         """
         loaded = self._load(image)
         batches = self._preprocess(loaded, tta=tta)
-        scores_KHW = self._forward(batches, averaged=tta)
-        return self._postprocess(scores_KHW, loaded, averaged=tta, with_confidence=confidence)
+        scores_Khw = self._forward(batches, loaded['ori_shape'], averaged=tta)
+        return self._postprocess(scores_Khw, loaded, averaged=tta, with_confidence=confidence)
 
     def _load(self, image: ImageLike) -> dict[str, Any]:
         """Return what a pipeline's loading step gives: ``img`` (BGR), ``img_shape``,
@@ -205,83 +204,57 @@ class Predictor:
             for pixels, sample in zip(inputs, samples, strict=True)
         ]
 
-    def _forward(self, batches: Sequence[dict[str, Any]], *, averaged: bool) -> Tensor:
-        """Return (K, H, W) logits of the only input, or the mean of all inputs' probabilities."""
+    def _forward(
+        self, batches: Sequence[dict[str, Any]], size: tuple[int, int], *, averaged: bool
+    ) -> Tensor:
+        """Return (K, h, w) logits of the only input, or the mean of all inputs' probabilities at the
+        original size.
+        """
         if not averaged:
             return self._logits(batches[0])
-        total = _probabilities(self._logits(batches[0]))
-        for batch in batches[1:]:
-            total += _probabilities(self._logits(batch))
+        total: Tensor | None = None
+        for batch in batches:
+            logits = self._logits(batch)
+            if total is None:
+                dtype = torch.promote_types(logits.dtype, torch.float32)
+                total = logits.new_zeros((len(logits), *size), dtype=dtype)
+            for rows, block in resized_rows(logits, size, align_corners=self.model.align_corners):
+                total[:, rows] += block.softmax(0) if len(block) > 1 else block.sigmoid()
+        assert total is not None
         return total.div_(len(batches))
 
     def _logits(self, batch: dict[str, Any]) -> Tensor:
-        """Return the logits of one packed input at the original size, (K, H, W)."""
+        """Return the logits of one packed input, (K, h, w), without its padding and flip."""
         data = self.model.data_preprocessor(batch, False)
         meta = data['data_samples'][0].metainfo
         logits_1Khw = self.model.inference(data['inputs'], [dict(meta)])
-        return _to_original(logits_1Khw, meta, align_corners=self.model.align_corners)
+        return without_padding_and_flip(logits_1Khw[0], meta)
 
     def _postprocess(
         self,
-        scores_KHW: Tensor,
+        scores_Khw: Tensor,
         loaded: Mapping[str, Any],
         *,
         averaged: bool,
         with_confidence: bool,
     ) -> Segmentation:
-        labels_HW, confidence_HW = _decide(
-            scores_KHW,
-            averaged=averaged,
-            with_confidence=with_confidence,
+        labels_HW, confidence_HW = decide(
+            scores_Khw,
+            loaded['ori_shape'],
+            align_corners=self.model.align_corners,
             threshold=self.model.decode_head.threshold,
+            are_probabilities=averaged,
+            with_confidence=with_confidence,
         )
         dtype = np.uint8 if len(self.classes) <= 256 else np.uint16
         return Segmentation(
-            labels=labels_HW.cpu().numpy().astype(dtype),
+            labels=labels_HW.cpu().numpy().astype(dtype, copy=False),
             classes=self.classes,
             palette=self.palette,
             image=_to_rgb(loaded['img']),
             confidence=None if confidence_HW is None else confidence_HW.cpu().numpy(),
             name=Path(loaded['img_path']).stem if 'img_path' in loaded else 'image',
         )
-
-
-def _probabilities(logits: Tensor) -> Tensor:
-    return logits.softmax(0) if len(logits) > 1 else logits.sigmoid()
-
-
-def _to_original(logits: Tensor, meta: Mapping[str, Any], *, align_corners: bool) -> Tensor:
-    """Undo padding, flip and resize as mmseg's ``postprocess_result`` does; (1, K, h, w) to (K, H,
-    W).
-    """
-    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', [0] * 4))
-    height, width = logits.shape[2:]
-    logits = logits[:, :, top : height - bottom, left : width - right]
-    if meta.get('flip'):
-        logits = logits.flip(3 if meta['flip_direction'] == 'horizontal' else 2)
-    return F.interpolate(
-        logits, size=meta['ori_shape'], mode='bilinear', align_corners=align_corners
-    )[0]
-
-
-def _decide(
-    scores: Tensor, *, averaged: bool, with_confidence: bool, threshold: float
-) -> tuple[Tensor, Tensor | None]:
-    """Turn (K, H, W) logits, or probabilities if ``averaged``, into labels and confidence, each (H,
-    W).
-    """
-    if len(scores) == 1:
-        positive = scores[0] if averaged else scores[0].sigmoid()
-        labels = positive > threshold
-        return labels, torch.where(labels, positive, 1 - positive) if with_confidence else None
-    labels = scores.argmax(0)
-    if not with_confidence:
-        return labels, None
-    if averaged:
-        return labels, scores.amax(0)
-    # In blocks of rows, so that no second tensor of (K, H, W) exists.
-    blocks = [(rows.amax(0) - rows.logsumexp(0)).exp() for rows in scores.split(_ROWS, dim=1)]
-    return labels, torch.cat(blocks)
 
 
 def _to_bgr(image: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8]:

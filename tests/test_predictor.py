@@ -15,7 +15,7 @@ from swinseg.datasets.errors import DataError
 from swinseg.engine.config import ConfigError
 from swinseg.engine.runner import evaluate_in_full
 from swinseg.files import OutputError
-from swinseg.predictor import Predictor, PredictorError, Segmentation, _decide
+from swinseg.predictor import Predictor, PredictorError, Segmentation
 from swinseg.visualization.palette import VisualizationError
 
 
@@ -98,23 +98,6 @@ def test_call__confidence_is_the_labels_probability(predictor, images, tta):
     assert result.confidence.dtype == np.float32
     assert result.confidence.min() >= 1 / len(result.classes)
     assert result.confidence.max() <= 1
-
-
-def test_decide__confidence_in_blocks_equals_softmax():
-    logits = 5 * torch.randn(7, 150, 11, generator=torch.Generator().manual_seed(0))
-    labels, confidence = _decide(logits, averaged=False, with_confidence=True, threshold=0.0)
-    expected, indices = logits.softmax(0).max(0)
-    assert torch.equal(labels, indices)
-    torch.testing.assert_close(confidence, expected)
-
-
-@pytest.mark.parametrize('averaged', [False, True])
-def test_decide__one_channel_is_compared_with_the_threshold(averaged):
-    logits = torch.tensor([[[-2.0, -0.5, 3.0]]])
-    scores = logits.sigmoid() if averaged else logits
-    labels, confidence = _decide(scores, averaged=averaged, with_confidence=True, threshold=0.3)
-    assert labels.int().tolist() == [[0, 1, 1]]
-    torch.testing.assert_close(confidence, torch.tensor([[1 - 0.11920292, 0.37754067, 0.95257413]]))
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 40), (200, 7)])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
+
+from swinseg.models.label_decision import decide, without_padding_and_flip
 
 
 @MODELS.register_module()
@@ -34,9 +38,26 @@ class SwinSegmentor(EncoderDecoder):
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
-        """Turn (B, K, H, W) logits into samples with ``pred_sem_seg``, (1, H, W), at the original size."""
-        samples = super().postprocess_result(seg_logits, data_samples)
-        if not self.keep_scores:
-            for sample in samples:
-                del sample.seg_logits
-        return samples
+        """Turn (B, K, h, w) logits into samples with ``pred_sem_seg``, (1, H, W), at the original size.
+
+        The labels are mmseg's. Without ``keep_scores`` they are uint8 where these hold all class
+        indices and the head's ``ignore_index``, since mmseg's metric casts the annotation to the type
+        of the prediction; otherwise they are int64.
+        """
+        if self.keep_scores:
+            return super().postprocess_result(seg_logits, data_samples)
+        is_resized = data_samples is not None
+        if data_samples is None:
+            data_samples = [SegDataSample() for _ in seg_logits]
+        for scores, sample in zip(seg_logits, data_samples, strict=True):
+            meta = sample.metainfo
+            labels, _ = decide(
+                without_padding_and_flip(scores, meta) if is_resized else scores,
+                meta['ori_shape'][:2] if is_resized else None,
+                align_corners=self.align_corners,
+                threshold=self.decode_head.threshold,
+            )
+            if not 0 <= self.decode_head.ignore_index <= 255:
+                labels = labels.to(torch.int64)
+            sample.pred_sem_seg = PixelData(data=labels[None])
+        return data_samples

@@ -4,6 +4,8 @@ import copy
 
 import pytest
 import torch
+from mmengine.structures import PixelData
+from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
 
 from support.mmseg_pairs import TINY, build_pair
@@ -38,6 +40,67 @@ def test_predict__keeps_no_scores_unless_asked():
         result = ours.eval().predict(torch.randn(1, 3, 64, 64), samples((64, 64), (64, 64)))[0]
     assert 'seg_logits' not in result
     assert result.pred_sem_seg.data.shape == (1, 64, 64)
+
+
+METAS = {
+    'plain': {},
+    'padded': dict(padding_size=(1, 2, 0, 3)),
+    'padded by the preprocessor': dict(img_padding_size=(0, 5, 4, 0), padding_size=(9, 9, 9, 9)),
+    'flipped': dict(flip=True, flip_direction='vertical', padding_size=(0, 0, 0, 2)),
+}
+
+
+@pytest.mark.parametrize('meta', METAS.values(), ids=METAS)
+@pytest.mark.parametrize('num_classes', [1, 7])
+@pytest.mark.parametrize('align_corners', [False, True])
+def test_postprocess_result__labels_equal_mmsegs(meta, num_classes, align_corners):
+    stock, ours = build_pair(TINY, channels=32, num_classes=num_classes)
+    stock.align_corners = ours.align_corners = align_corners
+    logits = 5 * torch.randn(2, num_classes, 48, 60, generator=torch.Generator().manual_seed(0))
+    before = logits.clone()
+    results = []
+    for model in (stock, ours):
+        batch = samples((48, 60), (75, 101), count=2)
+        for sample in batch:
+            sample.set_metainfo(meta)
+        results.append(model.postprocess_result(logits, batch))
+        assert results[-1] is batch
+    for expected, found in zip(*results, strict=True):
+        assert 'seg_logits' not in found
+        assert found.pred_sem_seg.data.dtype == torch.uint8
+        assert found.pred_sem_seg.data.shape == (1, 75, 101)
+        assert torch.equal(found.pred_sem_seg.data.long(), expected.pred_sem_seg.data.long())
+    assert torch.equal(logits, before)
+
+
+def test_postprocess_result__without_samples_keeps_the_size():
+    stock, ours = build_pair(TINY, channels=32, num_classes=7)
+    logits = torch.randn(2, 7, 20, 30, generator=torch.Generator().manual_seed(0))
+    for expected, found in zip(
+        stock.postprocess_result(logits), ours.postprocess_result(logits), strict=True
+    ):
+        assert torch.equal(found.pred_sem_seg.data.long(), expected.pred_sem_seg.data)
+
+
+@pytest.mark.parametrize('ignore_index', [255, -100])
+def test_postprocess_result__mmsegs_metric_counts_the_same(ignore_index):
+    stock, ours = build_pair(TINY, channels=32, num_classes=7)
+    ours.decode_head.ignore_index = ignore_index
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 7, 20, 30, generator=generator)
+    label = torch.randint(0, 7, (1, 40, 50), generator=generator)
+    label[:, :9] = ignore_index
+    figures = []
+    for model in (stock, ours):
+        metric = IoUMetric(ignore_index=ignore_index)
+        metric.dataset_meta = {'classes': list('abcdefg')}
+        sample = samples((20, 30), (40, 50))[0]
+        sample.gt_sem_seg = PixelData(data=label)
+        metric.process({}, [model.postprocess_result(logits, [sample])[0].to_dict()])
+        figures.append(metric.results)
+    for expected, found in zip(*figures, strict=True):
+        for one, other in zip(expected, found, strict=True):
+            assert torch.equal(one, other)
 
 
 def test_slide_inference__leaves_the_callers_metas_alone():
