@@ -77,21 +77,21 @@ def _attend(
     num_heads: int,
     scale: float,
 ) -> Tensor:
-    channels = qkv.shape[-1] // 3
-    outputs = []
+    tokens, channels = qkv.shape[0], qkv.shape[1] // 3
+    # One row more: where the places that hold no token go.
+    out = qkv.new_empty(tokens + 1, channels)
     for chunk in plan.chunks:
         q, k, v = _split(_gather(qkv, padding, chunk), plan.window**2, num_heads).unbind(0)
         attended = F.scaled_dot_product_attention(
             q, k, v, attn_mask=None if bias is None else bias[chunk.kind][None], scale=scale
         )  # (n, h, N, D), laid out as (n, N, h, D)
-        outputs.append(attended.transpose(1, 2).reshape(-1, channels))
-    places = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-    return places.index_select(0, plan.places)
+        out.index_copy_(0, chunk.targets, attended.transpose(1, 2).reshape(-1, channels))
+    return out[:tokens]
 
 
 def _gather(tokens: Tensor, padding: Tensor | None, chunk: WindowChunk) -> Tensor:
     """Return (n * N, channels): rows of ``tokens``, and ``padding`` or zeros where there is no token."""
-    windows = tokens.index_select(0, chunk.rows)
+    windows = tokens.index_select(0, chunk.sources)
     if chunk.filled is not None:
         windows[chunk.filled] = tokens.new_zeros(()) if padding is None else padding
     return windows
@@ -106,8 +106,8 @@ def _split(windows: Tensor, tokens_per_window: int, num_heads: int) -> Tensor:
 class _WindowAttention(torch.autograd.Function):
     """:func:`_attend` with a backward pass that recomputes the scores of a chunk at a time.
 
-    The backward of one gather is the other gather, where autograd would add into every row (slowly, and on
-    CUDA in no fixed order); and of the scores and weights nothing has to be kept from the forward pass.
+    The backward of the gather is the scatter and the other way round, where autograd would add into every row
+    (slowly, and on CUDA in no fixed order); and of scores and weights nothing is kept from the forward pass.
     """
 
     @staticmethod
@@ -134,20 +134,19 @@ class _WindowAttention(torch.autograd.Function):
         wide = torch.promote_types(qkv.dtype, torch.float32)
         grad_padding = None if padding is None else torch.zeros_like(padding, dtype=wide)
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=wide)
-        grad_chunks = []
+        grad_qkv = qkv.new_empty(qkv.shape[0] + 1, qkv.shape[1])
         with torch.autocast(device_type=qkv.device.type, enabled=False):
             for chunk in plan.chunks:
                 grad_windows, grad_scores = _backward_of_chunk(
                     qkv, padding, bias, grad, chunk, plan.window**2, ctx.num_heads, ctx.scale
                 )
-                grad_chunks.append(grad_windows)
+                grad_qkv.index_copy_(0, chunk.targets, grad_windows)
                 if grad_bias is not None:
                     grad_bias[chunk.kind] += grad_scores.sum(0).sum_to_size(grad_bias.shape[1:])
                 if grad_padding is not None and chunk.filled is not None:
                     grad_padding += grad_windows[chunk.filled].sum(0, dtype=wide)
-            grad_qkv = torch.cat(grad_chunks).index_select(0, plan.places)
         return (
-            grad_qkv,
+            grad_qkv[:-1],
             None if grad_padding is None else grad_padding.to(padding.dtype),
             None if grad_bias is None else grad_bias.to(bias.dtype),
             None,

@@ -236,10 +236,7 @@ class SwinBackbone(BaseModule):
             One (B, C * 2**i, H_i, W_i) for each stage i of ``out_indices``, H_0 = ceil(height / 4) and each
             further one half of that, rounded up; in channels-last memory format.
         """
-        x = self.patch_embed(image)  # (B, H, W, C)
-        if self.use_abs_pos_embed:
-            x = x + self._position_embedding((x.shape[1], x.shape[2]))
-        x = self.drop_after_pos(x)
+        x = self._embed(image)
         outputs = []
         last = max(self.out_indices)
         for i, stage in enumerate(self.stages):
@@ -252,6 +249,40 @@ class SwinBackbone(BaseModule):
             assert isinstance(merging, PatchMerging)  # all stages but the last have one
             x = merging(x)
         return outputs
+
+    @torch.no_grad()
+    def attention_weights(self, image: Tensor, *, stage: int, block: int) -> Tensor:
+        """Return what attends to what in one block, for attention maps.
+
+        Args:
+            image: (B, in_channels, height, width), as ``forward`` takes it.
+            stage: stage, counted from 0.
+            block: block of that stage, counted from 0; with ``'cyclic'`` every second one is shifted.
+
+        Returns:
+            (B, nW, heads, N, N): :meth:`ShiftedWindowAttention.weights` tells the order of the windows.
+
+        Raises:
+            IndexError: there is no such block.
+        """
+        x = self._embed(image)
+        for earlier in self.stages[:stage]:
+            assert isinstance(earlier, SwinStage)
+            assert isinstance(earlier.downsample, PatchMerging)  # only the last has none
+            x = earlier.downsample(earlier(x))
+        holder = self.stages[stage]
+        assert isinstance(holder, SwinStage)
+        for earlier in holder.blocks[:block]:
+            x = earlier(x)
+        chosen = holder.blocks[block]
+        assert isinstance(chosen, SwinBlock)
+        return chosen.attention_weights(x)
+
+    def _embed(self, image: Tensor) -> Tensor:
+        x = self.patch_embed(image)  # (B, H, W, C)
+        if self.use_abs_pos_embed:
+            x = x + self._position_embedding((x.shape[1], x.shape[2]))
+        return self.drop_after_pos(x)
 
     def _position_embedding(self, size: tuple[int, int]) -> Tensor:
         embedding = self.absolute_pos_embed.view(1, *self.position_grid, -1)

@@ -173,6 +173,10 @@ class SwinBlock(nn.Module):
             return checkpoint(self._transform, x_BHWC, use_reentrant=False)
         return self._transform(x_BHWC)
 
+    def attention_weights(self, x_BHWC: Tensor) -> Tensor:
+        """Return :meth:`ShiftedWindowAttention.weights` for what ``forward`` takes, (B, nW, heads, N, N)."""
+        return self.attn.weights(self.norm1(x_BHWC))
+
     def _transform(self, x: Tensor) -> Tensor:
         x = _add_shortcut(self.attn(self.norm1(x)), x)
         return _add_shortcut(self.ffn(self.norm2(x)), x)

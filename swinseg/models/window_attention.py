@@ -71,7 +71,8 @@ class WindowAttention(nn.Module):
         self.attn_drop = nn.Dropout(attn_drop_rate)
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.proj_drop = nn.Dropout(proj_drop_rate)
-        self._inference_bias: tuple[tuple, Tensor] | None = None  # see _score_bias
+        # The table, what else it was computed for, and the bias: see _score_bias.
+        self._inference_bias: tuple[Tensor, tuple, Tensor] | None = None
 
     def relative_position_bias(self) -> Tensor:
         """Return the bias of every pair of tokens, (num_heads, N, N)."""
@@ -110,7 +111,8 @@ class WindowAttention(nn.Module):
         """Return position bias plus shift mask of each kind of window, (1 or 4, heads or 1, N, N), or None.
 
         There are no more than four kinds, so at inference the sum is small, whatever the size of the image,
-        and is kept until the table changes or the mode does (``train()``, ``eval()``, ``to()``).
+        and is kept until the table changes or the mode does (``train()``, ``eval()``, ``to()``). A change
+        through ``table.data`` leaves no trace: call ``eval()`` after it.
         """
         if not self.use_rel_pos_bias:
             return self._masks(shift, qkv) if shift else None
@@ -119,12 +121,13 @@ class WindowAttention(nn.Module):
         table = self.relative_position_bias_table
         if table.is_inference():  # has no version
             return self._sum_of_biases(shift, qkv)
-        key = (shift, qkv.dtype, qkv.device, table.dtype, table.data_ptr(), table._version)
-        if self._inference_bias is None or self._inference_bias[0] != key:
+        key = (shift, qkv.dtype, qkv.device, table._version)
+        kept = self._inference_bias
+        if kept is None or kept[0] is not table or kept[1] != key:
             # A tensor born under inference_mode could not take part in a later training step.
             with torch.inference_mode(False), torch.no_grad():
-                self._inference_bias = key, self._sum_of_biases(shift, qkv)
-        return self._inference_bias[1]
+                kept = self._inference_bias = table, key, self._sum_of_biases(shift, qkv)
+        return kept[2]
 
     def _sum_of_biases(self, shift: int, qkv: Tensor) -> Tensor:
         on_cpu = qkv.device.type == 'cpu'

@@ -23,7 +23,7 @@ MASKED_SCORE = -100.0
 
 # What a very large image needs is computed when it is needed: a few of them would fill the memory.
 _LARGEST_CACHED_MASK = 16 * 2**20  # elements: 64 MB in float32
-_LARGEST_CACHED_PLAN = 2**20  # tokens: 8 MB
+_LARGEST_CACHED_PLAN = 2**20  # tokens: 12 MB
 
 
 def padded_size(size: tuple[int, int], window: int) -> tuple[int, int]:
@@ -149,13 +149,15 @@ class WindowChunk:
 
     Attributes:
         kind: which of the masks ``shift_mask((2 * M, 2 * M), M, shift)`` the windows need; 0 if not shifted.
-        rows: (n * N,) int32, the token at each place of the n windows, counted through all images; 0 where
-            there is none.
+        sources: (n * N,) int32, the token at each place of the n windows, counted through all images; 0
+            where there is none.
+        targets: (n * N,) int64, the same, but B * H * W where there is none.
         filled: int64, the places where there is none because the map was padded; None if there are no such.
     """
 
     kind: int
-    rows: Tensor
+    sources: Tensor
+    targets: Tensor
     filled: Tensor | None
 
 
@@ -166,12 +168,10 @@ class WindowPlan:
     Attributes:
         window: side M of a window.
         chunks: all windows of all images, those of one kind one after the other.
-        places: (B * H * W,) int32, the place of each token among the places of all chunks.
     """
 
     window: int
     chunks: tuple[WindowChunk, ...]
-    places: Tensor
 
     @property
     def has_filled_places(self) -> bool:
@@ -221,7 +221,7 @@ def window_plan(
         of_kind[kind].append(i)
         filled_places.append(window * window - real_rows[row] * real_columns[column])
 
-    chunks, ordered = [], []
+    chunks = []
     for kind, windows in enumerate(of_kind):
         for start in range(0, len(windows), windows_per_chunk):
             chosen = windows[start : start + windows_per_chunk]
@@ -233,13 +233,11 @@ def window_plan(
                 WindowChunk(
                     kind,
                     places.clamp(min=0).int().to(device),
+                    torch.where(places < 0, batch * height * width, places).to(device),
                     filled.to(device) if number_filled else None,
                 )
             )
-            ordered.append(places)
-    # Filled places are -1 and come first; each token occurs once.
-    places = torch.argsort(torch.cat(ordered), stable=True)[sum(filled_places) :]
-    return WindowPlan(window, tuple(chunks), places.int().to(device))
+    return WindowPlan(window, tuple(chunks))
 
 
 def _real_per_window(length: int, padded: int, window: int, shift: int) -> list[int]:
