@@ -54,6 +54,13 @@ _END_OF_IMAGE = 0xD9
 _START_OF_SCAN = 0xDA
 _MARKERS_WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 
+_REDUCED = {
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+_EXIF_ORIENTATION = 0x0112
+
 _PNG_GREY, _PNG_PALETTE = 0, 3
 _PNG_CHANNELS = {2: '3 channels (RGB)', 4: '2 channels (grey and alpha)', 6: '4 channels (RGBA)'}
 _PIL_CHANNELS = {
@@ -179,7 +186,7 @@ def _looks_like_text(data: bytes) -> bool:
 
 
 def decode_image(
-    data: bytes, path: str | os.PathLike[str], *, color_type: str = 'color'
+    data: bytes, path: str | os.PathLike[str], *, color_type: str = 'color', reduction: int = 1
 ) -> npt.NDArray[Any]:
     """Decode the bytes of an image exactly as mmcv does with its OpenCV backend.
 
@@ -188,6 +195,7 @@ def decode_image(
         path: for the message.
         color_type: mmcv's flag: ``'color'`` gives three channels whatever the file has, turned as its EXIF
             orientation says; ``'grayscale'``; ``'unchanged'``; and ``'..._ignore_orientation'``.
+        reduction: 1, or 2, 4 or 8 to decode to that part of each side, rounded up; only for ``'color'``.
 
     Returns:
         (H, W, 3) uint8 BGR for ``'color'``, (H, W) uint8 for ``'grayscale'``.
@@ -196,12 +204,35 @@ def decode_image(
         DataError: OpenCV cannot decode it.
     """
     try:
-        image = mmcv.imfrombytes(data, flag=color_type, backend='cv2')
+        if reduction == 1:
+            image = mmcv.imfrombytes(data, flag=color_type, backend='cv2')
+        else:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[reduction])
     except cv2.error as error:
         raise _undecodable('image', path, data, error.err or str(error)) from error
     if image is None:
         raise _undecodable('image', path, data, 'it is damaged')
     return image
+
+
+def jpeg_shape(data: bytes) -> tuple[int, int] | None:
+    """Read from its header the height and width that a JPEG has when it is turned as its EXIF says.
+
+    Args:
+        data: from :func:`read_bytes`.
+
+    Returns:
+        (H, W), or None where it is no JPEG or its header cannot be read.
+    """
+    if format_of(data) != 'JPEG':
+        return None
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            turned = image.getexif().get(_EXIF_ORIENTATION) in (5, 6, 7, 8)
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
+        return None
+    return (width, height) if turned else (height, width)
 
 
 def _undecodable(what: str, path: str | os.PathLike[str], data: bytes, reason: object) -> DataError:
@@ -210,23 +241,6 @@ def _undecodable(what: str, path: str | os.PathLike[str], data: bytes, reason: o
         f'{what} {os.fspath(path)} cannot be decoded as {format_of(data)}: {first_line}; '
         'copy it again or remove it from the set'
     )
-
-
-def read_image(
-    path: str | os.PathLike[str],
-    *,
-    color_type: str = 'color',
-    backend_args: dict[str, Any] | None = None,
-) -> npt.NDArray[Any]:
-    """Read an image file; :func:`read_bytes` and :func:`decode_image` in one.
-
-    Returns:
-        (H, W, 3) uint8 BGR for ``'color'``, (H, W) uint8 for ``'grayscale'``.
-
-    Raises:
-        DataError: the file is missing, empty, no image, truncated or damaged.
-    """
-    return decode_image(read_bytes(path, backend_args=backend_args), path, color_type=color_type)
 
 
 def decode_label(

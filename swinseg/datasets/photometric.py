@@ -16,6 +16,7 @@ from swinseg.datasets.flipped_views import copy_if_flipped
 
 Table = npt.NDArray[np.uint8]
 _VALUES: Table = np.arange(256, dtype=np.uint8)
+_MIDDLE = 128
 _HUES = 180  # OpenCV halves the degrees of 8-bit hues.
 
 
@@ -72,8 +73,16 @@ class TablePhotoMetricDistortion(PhotoMetricDistortion):
 def _look_up(image: npt.NDArray[np.uint8], table: Table) -> npt.NDArray[np.uint8]:
     if table is _VALUES:
         return image
-    looked_up: npt.NDArray[np.uint8] = cv2.LUT(copy_if_flipped(image), table)
-    return looked_up
+    image = copy_if_flipped(image)
+    shift = int(table[_MIDDLE]) - _MIDDLE
+    result: npt.NDArray[np.uint8]
+    if np.array_equal(table, np.clip(_VALUES.astype(int) + shift, 0, 255)):
+        # A change of brightness alone: saturating arithmetic takes a fifth of the time of looking up.
+        change = cv2.add if shift >= 0 else cv2.subtract
+        result = change(image, (abs(shift),) * 4)
+    else:
+        result = cv2.LUT(image, table)
+    return result
 
 
 def _look_up_in_hsv(

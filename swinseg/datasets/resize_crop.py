@@ -2,13 +2,14 @@
 """Random scale and random crop in one transform: mmseg's draws and pixels, without resampling the whole image.
 
 mmseg resamples the image, throws most of it away, and sorts the label of up to eleven crops. Here the label
-is resampled first, the crop is chosen on it, and then the image is resampled as far as the crop reaches.
+is resampled in each crop alone and its classes are counted, and the image is resampled once, no further
+than the crop that is taken reaches.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -28,13 +29,13 @@ Window = tuple[int, int, int, int]
 
 MAX_DRAWS = 10
 """How often a crop that shows too much of one class is drawn anew; mmseg's number."""
+DRAWN_SCALE = 'drawn_scale'
+"""Key under which the loader leaves the scale that it drew, where it loads at a reduced size."""
 _EXACT_IN_FLOAT32 = 2**24
 
 
-def resize_window(
-    image: npt.NDArray[Any], *, size_wh: Scale, window: Window, nearest: bool = False
-) -> npt.NDArray[Any]:
-    """Return ``cv2.resize(image, size_wh)[top:bottom, left:right]``, bit for bit, for less work.
+def resize_window(image: npt.NDArray[Any], *, size_wh: Scale, window: Window) -> npt.NDArray[Any]:
+    """Return the bilinear ``cv2.resize(image, size_wh)[top:bottom, left:right]``, bit for bit, for less work.
 
     OpenCV computes where output pixel x samples its input from x and the scale alone, so an image that is
     cut on the right and below gives the same pixels up to the cut. (A cut on the left or above would move
@@ -44,7 +45,6 @@ def resize_window(
         image: (H, W) or (H, W, C), uint8 or float32.
         size_wh: width and height of the whole resized image.
         window: the part of the resized image that is wanted, within it.
-        nearest: take the nearest pixel; otherwise interpolate bilinearly.
 
     Returns:
         (bottom - top, right - left) or (bottom - top, right - left, C); a view of a larger array.
@@ -53,11 +53,7 @@ def resize_window(
     rows, scale_y = _reach(bottom, length=image.shape[0], resized=size_wh[1])
     columns, scale_x = _reach(right, length=image.shape[1], resized=size_wh[0])
     resized: npt.NDArray[Any] = cv2.resize(
-        image[:rows, :columns],
-        None,
-        fx=scale_x,
-        fy=scale_y,
-        interpolation=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR,
+        image[:rows, :columns], None, fx=scale_x, fy=scale_y, interpolation=cv2.INTER_LINEAR
     )
     return resized[top:bottom, left:right]
 
@@ -70,6 +66,44 @@ def _reach(end: int, *, length: int, resized: int) -> tuple[int, float]:
     scale = resized / length
     last_sample = math.floor((end - 0.5) / scale - 0.5) + 1
     return min(length, max(last_sample + 2, math.ceil(end / scale) + 1)), scale
+
+
+class NearestResize:
+    """Windows of the nearest-pixel ``cv2.resize`` of labels of one size; only the windows are computed.
+
+    Args:
+        shape: height and width of the labels.
+        size_wh: width and height that they are resized to.
+    """
+
+    def __init__(self, shape: Sequence[int], size_wh: Scale) -> None:
+        self._rows = _nearest(shape[0], size_wh[1])
+        self._columns = _nearest(shape[1], size_wh[0])
+
+    def window(self, label: npt.NDArray[Any], window: Window) -> npt.NDArray[Any]:
+        """Return ``cv2.resize(label, size_wh, interpolation=cv2.INTER_NEAREST)[top:bottom, left:right]``.
+
+        Args:
+            label: (H, W) uint8.
+            window: the part of the resized label that is wanted, within it.
+
+        Returns:
+            (bottom - top, right - left), a new array.
+        """
+        top, bottom, left, right = window
+        rows, columns = self._rows[top:bottom], self._columns[left:right]
+        # Whole rows are quick to pick and OpenCV is quick to transpose; picking columns is slow.
+        stripe = label[:, columns[0] : columns[-1] + 1].take(rows, axis=0)
+        picked: npt.NDArray[Any] = cv2.transpose(
+            cv2.transpose(stripe).take(columns - columns[0], axis=0)
+        )
+        return picked
+
+
+def _nearest(length: int, resized: int) -> npt.NDArray[np.intp]:
+    """Which of ``length`` pixels OpenCV takes for each of ``resized``, as OpenCV itself says: (resized,)."""
+    positions = np.arange(length, dtype=np.float32)[None]
+    return cv2.resize(positions, (resized, 1), interpolation=cv2.INTER_NEAREST)[0].astype(np.intp)
 
 
 def resized_size(shape: Sequence[int], scale: Scale, *, keep_ratio: bool) -> Scale:
@@ -171,7 +205,7 @@ class RandomResizeCrop(BaseTransform):
         cat_max_ratio: float = 1.0,
         ignore_index: int = IGNORE_INDEX,
     ) -> None:
-        self.scale = _checked_scale(scale, ratio_range)
+        self.scale = checked_scale(scale, ratio_range)
         self.crop_size = _checked_crop(crop_size)
         self.ratio_range = ratio_range
         self.keep_ratio = keep_ratio
@@ -181,25 +215,33 @@ class RandomResizeCrop(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Scale and crop what ``results`` holds, and return it."""
         image = results['img']
-        scale = self._draw_scale()
-        size_wh = resized_size(image.shape, scale, keep_ratio=self.keep_ratio)
-        fields = results.get('seg_fields', [])
-        whole = (0, size_wh[1], 0, size_wh[0])
-        labels = {
-            name: resize_window(results[name], size_wh=size_wh, window=whole, nearest=True)
-            for name in fields
-        }
-        if self.cat_max_ratio < 1 and 'gt_seg_map' not in labels:
+        # An image that was loaded at a reduced size counts as large as it is in the file.
+        drawn = results.pop(DRAWN_SCALE, None)
+        height, width = image.shape[:2] if drawn is None else results['ori_shape']
+        scale = self._draw_scale() if drawn is None else drawn
+        size_wh = resized_size((height, width), scale, keep_ratio=self.keep_ratio)
+        if self.cat_max_ratio < 1 and 'gt_seg_map' not in results.get('seg_fields', []):
             raise DataError(
                 f'RandomResizeCrop with cat_max_ratio={self.cat_max_ratio} looks at the label, but '
                 f'{results.get("img_path")} has none yet; put LoadLabel before it, or set cat_max_ratio=1.0'
             )
-        window = self._draw_window(size_wh, labels.get('gt_seg_map'))
-        top, bottom, left, right = window
-        height, width = image.shape[:2]
+        resizes = {
+            name: NearestResize(results[name].shape, size_wh)
+            for name in results.get('seg_fields', [])
+        }
+        # The label of the window that is taken has been computed already, unless it is the last of all.
+        looked_at: dict[Window, npt.NDArray[np.uint8]] = {}
+
+        def label_in(window: Window) -> npt.NDArray[np.uint8]:
+            if window not in looked_at:
+                looked_at[window] = resizes['gt_seg_map'].window(results['gt_seg_map'], window)
+            return looked_at[window]
+
+        window = self._draw_window(size_wh, label_in)
         results['img'] = resize_window(image, size_wh=size_wh, window=window)
-        for name, label in labels.items():
-            results[name] = label[top:bottom, left:right]
+        for name, resize in resizes.items():
+            is_label = name == 'gt_seg_map'
+            results[name] = label_in(window) if is_label else resize.window(results[name], window)
         results['img_shape'] = results['img'].shape[:2]
         results['scale'] = scale
         results['scale_factor'] = (size_wh[0] / width, size_wh[1] / height)
@@ -211,16 +253,15 @@ class RandomResizeCrop(BaseTransform):
         return draw_scale(self.scale, self.ratio_range)
 
     @cache_randomness
-    def _draw_window(self, size_wh: Scale, label: npt.NDArray[np.uint8] | None) -> Window:
+    def _draw_window(
+        self, size_wh: Scale, label_in: Callable[[Window], npt.NDArray[np.uint8]]
+    ) -> Window:
         window = self._any_window(size_wh)
-        if self.cat_max_ratio >= 1 or label is None:
+        if self.cat_max_ratio >= 1:
             return window
         for _ in range(MAX_DRAWS):
-            top, bottom, left, right = window
             if is_varied(
-                label[top:bottom, left:right],
-                cat_max_ratio=self.cat_max_ratio,
-                ignore_index=self.ignore_index,
+                label_in(window), cat_max_ratio=self.cat_max_ratio, ignore_index=self.ignore_index
             ):
                 break
             window = self._any_window(size_wh)
@@ -248,9 +289,14 @@ def _is_pair(value: object) -> bool:
     )
 
 
-def _checked_scale(
+def checked_scale(
     scale: Scale | Sequence[Scale], ratio_range: tuple[float, float] | None
 ) -> Scale | Sequence[Scale]:
+    """Return ``scale`` as :func:`draw_scale` takes it.
+
+    Raises:
+        DataError: it is neither one pair with a range of ratios nor two pairs.
+    """
     if _is_pair(scale):
         if ratio_range is None or len(ratio_range) != 2 or not 0 < ratio_range[0] <= ratio_range[1]:
             raise DataError(

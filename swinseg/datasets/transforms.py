@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from swinseg.datasets.label_map import (
     contains_any,
     label_table,
 )
+from swinseg.datasets.resize_crop import DRAWN_SCALE, checked_scale, draw_scale, resized_size
 
 COLOR_TYPES = (
     'color',
@@ -42,6 +44,10 @@ class LoadImage(BaseTransform):
         to_float32: convert the image to float32.
         color_type: mmcv's flag, see :func:`swinseg.datasets.image_files.decode_image`.
         backend_args: mmengine's file backend, or None for the one that the path asks for.
+        reduced_for: the ``scale``, ``ratio_range`` and ``keep_ratio`` of the ``RandomResizeCrop`` that
+            follows. Then the scale is drawn here, with the same draws, and a JPEG of at least twice the drawn
+            size is decoded at half, a quarter or an eighth of its size. That saves time with large
+            photographs, but averages pixels that mmseg would skip. ``ori_shape`` stays that of the file.
 
     Raises:
         DataError: on loading, when the file is missing, empty, no image, truncated or damaged.
@@ -53,6 +59,7 @@ class LoadImage(BaseTransform):
         to_float32: bool = False,
         color_type: str = 'color',
         backend_args: dict[str, Any] | None = None,
+        reduced_for: Mapping[str, Any] | None = None,
     ) -> None:
         if color_type not in COLOR_TYPES:
             raise DataError(
@@ -61,24 +68,69 @@ class LoadImage(BaseTransform):
         self.to_float32 = to_float32
         self.color_type = color_type
         self.backend_args = dict(backend_args) if backend_args else None
+        self.reduced_for = None if reduced_for is None else _checked_reduced_for(reduced_for)
+        if self.reduced_for is not None and color_type != 'color':
+            raise DataError(
+                f"LoadImage with reduced_for takes color_type='color', not {color_type!r}; leave one of them out"
+            )
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the image to ``results`` and return it."""
-        image = image_files.read_image(
-            results['img_path'], color_type=self.color_type, backend_args=self.backend_args
+        path = results['img_path']
+        data = image_files.read_bytes(path, backend_args=self.backend_args)
+        reduction, full_shape = 1, None
+        if self.reduced_for is not None:
+            results[DRAWN_SCALE], full_shape, reduction = _draw_reduction(data, **self.reduced_for)
+        image = image_files.decode_image(
+            data, path, color_type=self.color_type, reduction=reduction
         )
         if self.to_float32:
             image = image.astype(np.float32)
         results['img'] = image
         results['img_shape'] = image.shape[:2]
-        results['ori_shape'] = image.shape[:2]
+        results['ori_shape'] = image.shape[:2] if reduction == 1 else full_shape
         return results
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(to_float32={self.to_float32}, color_type={self.color_type!r}, '
-            f'backend_args={self.backend_args})'
+            f'backend_args={self.backend_args}, reduced_for={self.reduced_for})'
         )
+
+
+def _draw_reduction(
+    data: bytes, *, scale: Any, ratio_range: Any, keep_ratio: bool
+) -> tuple[tuple[int, int], tuple[int, int] | None, int]:
+    """Draw a scale; return it, the shape of the image if it is a JPEG, and the reduction that it permits."""
+    drawn = draw_scale(scale, ratio_range)
+    shape = image_files.jpeg_shape(data)
+    if shape is None:
+        return drawn, None, 1
+    return (
+        drawn,
+        shape,
+        permitted_reduction(shape, resized_size(shape, drawn, keep_ratio=keep_ratio)),
+    )
+
+
+def permitted_reduction(shape: tuple[int, int], size_wh: tuple[int, int]) -> int:
+    """Return the largest of 1, 2, 4 and 8 by which ``shape`` (H, W) can be divided and still cover ``size_wh``."""
+    (height, width), (new_width, new_height) = shape, size_wh
+    fits = (n for n in (8, 4, 2) if new_height * n <= height and new_width * n <= width)
+    return next(fits, 1)
+
+
+def _checked_reduced_for(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    known = {'ratio_range': None, 'keep_ratio': False}
+    unknown = sorted(set(parameters) - {'scale', *known})
+    if unknown or 'scale' not in parameters:
+        what = f'has no {unknown[0]}' if unknown else 'needs scale'
+        raise DataError(
+            f'reduced_for of LoadImage {what}; give it the scale, ratio_range and keep_ratio of '
+            'the RandomResizeCrop that follows'
+        )
+    checked = {**known, **parameters}
+    return {**checked, 'scale': checked_scale(checked['scale'], checked['ratio_range'])}
 
 
 @TRANSFORMS.register_module()

@@ -15,9 +15,9 @@ from swinseg.datasets.image_files import (
     decode_label,
     format_of,
     jpeg_is_complete,
+    jpeg_shape,
     png_chunks,
     read_bytes,
-    read_image,
 )
 
 
@@ -163,13 +163,33 @@ def test_decode_image__damaged(photo, suffix):
     assert '\n' not in str(caught.value)
 
 
-def test_read_image__turns_as_exif_says(tmp_path, photo):
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8, 9])
+def test_jpeg_shape__turns_as_decoding_does(photo, orientation):
     exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / 'turned.jpg'
-    path.write_bytes(saved(Image.fromarray(photo[..., ::-1]), 'JPEG', exif=exif))
-    assert read_image(path).shape == (56, 40, 3)
-    assert read_image(path, color_type='color_ignore_orientation').shape == (40, 56, 3)
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(photo[..., ::-1]), 'JPEG', exif=exif)
+    shape = jpeg_shape(data)
+    assert shape == ((56, 40) if orientation in (6, 8) else (40, 56))
+    assert decode_image(data, 'a.jpg').shape == (*shape, 3)
+    assert decode_image(data, 'a.jpg', color_type='color_ignore_orientation').shape == (40, 56, 3)
+
+
+@pytest.mark.parametrize('kind', JPEG_KINDS)
+@pytest.mark.parametrize('reduction', [2, 4, 8])
+def test_decode_image__reduced(photo, kind, reduction):
+    data = jpegs(photo)[kind]
+    assert jpeg_shape(data) == (40, 56)
+    small = decode_image(data, 'a.jpg', reduction=reduction)
+    assert small.shape == (40 // reduction, 56 // reduction, 3)
+    means = cv2.resize(
+        decode_image(data, 'a.jpg'), small.shape[1::-1], interpolation=cv2.INTER_AREA
+    )
+    assert np.abs(means.astype(int) - small).mean() < 3
+
+
+def test_jpeg_shape__of_no_jpeg(photo):
+    assert jpeg_shape(encoded('.png', photo)) is None
+    assert jpeg_shape(b'\xff\xd8\xff' + bytes(40)) is None
 
 
 LABEL = np.array([[0, 1, 2], [200, 254, 255]], np.uint8)

@@ -115,6 +115,21 @@ def test_apply_table__keeps_shape(shape):
     assert apply_table(np.zeros(shape, np.uint8), table).shape == shape
 
 
+@given(
+    label=hnp.arrays(np.uint8, (3, 4), elements=st.sampled_from([0, 1, 7, 149, 150, 254, 255])),
+    reduce_zero_label=st.booleans(),
+    label_map=st.sampled_from([None, {0: 0}, {7: 8}, {0: 5, 1: 6, 7: 12}]),
+)
+def test_apply_table__is_a_lookup_in_a_new_array(label, reduce_zero_label, label_map):
+    table = label_table(label_map, size=256, reduce_zero_label=reduce_zero_label)
+    before = label.copy()
+    mapped = apply_table(label, table)
+    np.testing.assert_array_equal(mapped, table[label])
+    assert mapped.dtype == np.uint8
+    assert not np.shares_memory(mapped, label)
+    np.testing.assert_array_equal(label, before)
+
+
 def test_apply_table__strided_label():
     label = np.arange(48, dtype=np.uint8).reshape(6, 8)[::2, ::-3]
     np.testing.assert_array_equal(apply_table(label, label_table(None, size=256)), label)

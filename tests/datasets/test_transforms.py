@@ -12,7 +12,8 @@ import pytest
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
-from swinseg.datasets import DataError, LoadImage, LoadLabel
+from swinseg.datasets import DataError, LoadImage, LoadLabel, RandomResizeCrop
+from swinseg.datasets.transforms import permitted_reduction
 
 REAL_IMAGES = [
     'ade20k/images/training',
@@ -134,6 +135,76 @@ def test_load_image__to_float32(photo, write):
     info = image_info(write(photo, 'a.png'))
     theirs = mmcv.transforms.LoadImageFromFile(to_float32=True).transform(dict(info))
     same_results(LoadImage(to_float32=True).transform(dict(info)), theirs)
+
+
+# LoadImage at a reduced size
+
+RESIZE = dict(scale=(200, 50), ratio_range=(0.5, 2.0), keep_ratio=True)
+
+
+def large_pair(write, *, orientation=1):
+    """Paths of a (240, 400) JPEG whose structure is coarse, and of its label."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (6, 10, 3)).astype(np.uint8)
+    image = cv2.resize(coarse, (400, 240), interpolation=cv2.INTER_CUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    label = cv2.resize(coarse[..., 0] // 64, (400, 240), interpolation=cv2.INTER_NEAREST)
+    if orientation == 3:
+        label = label[::-1, ::-1]
+    path = write(Image.fromarray(image[..., ::-1]), 'a.jpg', exif=exif, quality=95)
+    return {**image_info(path), **label_info(write(label))}
+
+
+@pytest.mark.parametrize('orientation', [1, 3])
+def test_load_image__reduced_changes_nothing_but_the_pixels(write, orientation):
+    info = large_pair(write, orientation=orientation)
+    crop = RandomResizeCrop(**RESIZE, crop_size=(48, 64), cat_max_ratio=0.75)
+    whole, reduced = LoadImage(), LoadImage(reduced_for=RESIZE)
+    factors = set()
+    for seed in range(12):
+        results = []
+        for load in (whole, reduced):
+            np.random.seed(seed)  # noqa: NPY002
+            loaded = load({**info, 'seg_fields': []})
+            assert loaded['ori_shape'] == (240, 400)
+            factors.add(240 // loaded['img_shape'][0])
+            results.append(crop(LoadLabel()(loaded)))
+        expected, cropped = results
+        image, reduced_image = expected.pop('img'), cropped.pop('img')
+        same_results(cropped, expected)
+        assert np.abs(image.astype(int) - reduced_image).mean() < 3
+    assert factors == {1, 2, 4, 8}
+
+
+def test_load_image__reduced_only_where_it_is_a_jpeg(write, photo):
+    results = LoadImage(reduced_for=RESIZE)(image_info(write(np.tile(photo, (9, 9, 1)), 'a.png')))
+    assert results['img_shape'] == results['ori_shape'] == (360, 504)
+
+
+@pytest.mark.parametrize(
+    ('shape', 'size_wh', 'expected'),
+    [
+        ((240, 400), (400, 240), 1), ((240, 400), (201, 120), 1), ((240, 400), (200, 120), 2),
+        ((241, 401), (100, 60), 4), ((240, 400), (100, 61), 2), ((240, 400), (10, 6), 8),
+    ],
+)  # fmt: skip
+def test_permitted_reduction__covers_the_size(shape, size_wh, expected):
+    assert permitted_reduction(shape, size_wh) == expected
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        ({'reduced_for': {'ratio_range': (1, 2)}}, 'reduced_for of LoadImage needs scale; give it'),
+        ({'reduced_for': {'scale': (9, 9), 'crop': 3}}, 'reduced_for of LoadImage has no crop; give it'),
+        ({'reduced_for': {'scale': (9, 9)}}, 'ratio_range'),
+        ({'reduced_for': RESIZE, 'color_type': 'grayscale'}, "takes color_type='color', not 'grayscale'"),
+    ],
+)  # fmt: skip
+def test_load_image__reduced_for_something_else(options, expected):
+    with pytest.raises(DataError, match=expected):
+        LoadImage(**options)
 
 
 def test_load_image__unknown_color_type():
