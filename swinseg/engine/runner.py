@@ -7,7 +7,6 @@ import copy
 import itertools
 import re
 import time
-import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from swinseg.checkpoints import CheckpointError, checkpoint_meta
 from swinseg.datasets.integrity import check_before_training
 from swinseg.engine.config_keys import check_num_classes
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.refusals import refused_arguments
 from swinseg.engine.safe_runner import SwinsegRunner, last_checkpoint
 from swinseg.errors import UserError
 from swinseg.evaluation.report import Protocol, Report, write_json
@@ -122,7 +122,8 @@ def train(
         for line in summaries:
             runner.logger.info(line)
         _tell_batch_size(runner)
-        runner.train()
+        with refused_arguments(cfg):
+            runner.train()
     info = runner.message_hub.runtime_info
     return Training(
         work_dir=folder,
@@ -193,7 +194,8 @@ def evaluate_in_full(
         _check_classes(checkpoint_meta(content)['classes'], dataset.metainfo['classes'], checkpoint)
         del content
         started = time.perf_counter()
-        metrics = runner.test()
+        with refused_arguments(cfg):
+            metrics = runner.test()
         seconds = time.perf_counter() - started
     reports = [getattr(metric, 'last_report', None) for metric in runner.test_evaluator.metrics]
     report = next((found for found in reports if found is not None), None)
@@ -217,7 +219,7 @@ def _build_runner(cfg: Config) -> SwinsegRunner:
     # within a second would share them.
     name = cfg.get('experiment_name') or Path(cfg.filename or 'unnamed').stem
     cfg.experiment_name = f'{name}_{next(_run_number)}'
-    with _refused_arguments(cfg):
+    with refused_arguments(cfg):
         return SwinsegRunner.from_cfg(cfg)
 
 
@@ -268,7 +270,7 @@ def _set_test_time_augmentation(cfg: Config) -> None:
 
 def _build_dataset(cfg: Config, loader: str) -> Any:
     init_default_scope(cfg.get('default_scope') or 'mmseg')
-    with _refused_arguments(cfg):
+    with refused_arguments(cfg, loader, 'dataset'):
         dataset = DATASETS.build(cfg[loader]['dataset'])
     model = cfg.model.get('module', cfg.model)
     check_num_classes(model, dataset.metainfo['classes'], name=cfg.filename or 'the config')
@@ -310,26 +312,6 @@ def _tell_batch_size(runner: SwinsegRunner) -> None:
 
 def _path_or_none(path: str | None) -> Path | None:
     return None if path is None else Path(path)
-
-
-@contextlib.contextmanager
-def _refused_arguments(cfg: Config) -> Iterator[None]:
-    """Turn what a class of another package has against its arguments into an error of the config."""
-    try:
-        yield
-    except (AssertionError, TypeError, ValueError) as error:
-        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-        if isinstance(error, UserError) or frame.f_globals.get('__name__', '').startswith(
-            'swinseg'
-        ):
-            raise
-        owner = type(frame.f_locals['self']).__name__ if 'self' in frame.f_locals else 'a part'
-        # An assertion without a message is at least shown itself.
-        reason = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
-        raise ConfigError(
-            f'{owner} refuses what {cfg.filename or "the config"} gives it: {reason} '
-            "(on the command line, 'k=(1,2)' is a tuple and 'k=1,2' a list)"
-        ) from error
 
 
 @contextlib.contextmanager

@@ -166,6 +166,7 @@ def test_train__bad_input(write_tiny_config, tmp_path, tiny_run, capsys, case, e
     [
         ('train_dataloader.dataset.pipeline.3.crop_size=48,48', 'RandomCrop refuses .* list'),
         ('model.decode_head.in_channels=16', 'UPerNetHead refuses .*isinstance'),
+        ('param_scheduler.1.end=20', 'PolyLR refuses param_scheduler.1 .*begin=50, end=20'),
     ],
 )
 def test_train__what_a_class_refuses_is_bad_input(
