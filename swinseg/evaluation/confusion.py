@@ -120,10 +120,11 @@ def _bytes(values: Tensor) -> NDArray[np.uint8] | None:
 
 def _count_any(predicted: Tensor, true: Tensor, num_classes: int, ignore_index: int) -> Matrix:
     """Count integers of any size on any device, and name what is out of range."""
+    # int64 before the comparison, where PyTorch would wrap an index that the type cannot hold, and
+    # before the product: label * K overflows uint8 and, from 182 classes on, int16.
+    true = true.to(predicted.device, torch.int64)
     counted = true != ignore_index
-    # int64 before the product: label * K overflows uint8 and, from 182 classes on, int16.
-    true = true[counted].to(predicted.device, torch.int64)
-    predicted = predicted[counted.to(predicted.device)].to(torch.int64)
+    true, predicted = true[counted], predicted[counted].to(torch.int64)
     _check_range(true, num_classes, f'label (which is not the ignore index {ignore_index})')
     _check_range(predicted, num_classes, 'prediction')
     joint = torch.bincount(true * num_classes + predicted, minlength=num_classes**2)

@@ -67,6 +67,67 @@ def test_confusion_matrix__is_the_same_for_every_integer_dtype(num_classes, conv
     np.testing.assert_array_equal(found, expected)
 
 
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 300), st.sampled_from([-1, 0, 3, 149, 255, 256, 65535]))
+def test_confusion_matrix__is_the_same_by_bytes_and_by_any_integer(data, num_classes, ignored):
+    shape = data.draw(st.tuples(st.integers(0, 6), st.integers(0, 9)))
+    kinds = [np.uint8, np.int16, np.int64]
+    values = st.integers(0, min(num_classes, 256) - 1)
+    prediction, label = (
+        data.draw(hnp.arrays(data.draw(st.sampled_from(kinds)), shape, elements=values))
+        for _ in range(2)
+    )
+    if label.size and np.can_cast(np.min_scalar_type(ignored), label.dtype):
+        label[0] = ignored
+    options = {'num_classes': num_classes, 'ignore_index': ignored}
+    expected = counted_by_hand(prediction, label, num_classes, ignored)
+    np.testing.assert_array_equal(confusion_matrix(prediction, label, **options), expected)
+    tensors = torch.from_numpy(prediction), torch.from_numpy(label)
+    found = confusion._count_any(*tensors, num_classes, ignored)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    'convert',
+    [lambda a: a.T, lambda a: a[::2, 1::3], lambda a: torch.from_numpy(a).t(), lambda a: a > 1],
+    ids=['transposed', 'strided', 'transposed tensor', 'bool'],
+)
+def test_confusion_matrix__any_memory_layout(convert):
+    prediction, label = np.random.default_rng(0).integers(0, 4, (2, 30, 40)).astype(np.uint8)
+    found = confusion_matrix(convert(prediction), convert(label), num_classes=4)
+    expected = counted_by_hand(
+        np.asarray(convert(prediction)).astype(int), np.asarray(convert(label)).astype(int), 4
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int64])
+def test_confusion_matrix__counts_beyond_float32(dtype):
+    # 2**24 + 6 pixels of one pair: float32 would stop at 2**24, or count in steps of two.
+    ones = np.ones((2, 2**23 + 3), dtype)
+    label = ones.copy()
+    label[0, :2] = 255
+    assert confusion_matrix(ones, label, num_classes=2).tolist() == [[0, 0], [0, 2**24 + 4]]
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int64])
+def test_confusion_matrix__a_class_can_be_ignored(dtype):
+    label = np.array([[0, 1, 1, 2]], dtype)
+    prediction = np.array([[0, 9, 1, 1]], dtype)
+    matrix = confusion_matrix(prediction, label, num_classes=3, ignore_index=1)
+    assert matrix.tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int16])
+def test_confusion_matrix__one_value_out_of_range_among_many(dtype):
+    label = np.zeros((40, 50), dtype)
+    for changed, name in ((0, 'prediction'), (1, 'label')):
+        maps = [label.copy(), label.copy()]
+        maps[changed][17, 23] = 150
+        with pytest.raises(EvaluationError, match=f'{name}.* but 150 was found'):
+            confusion_matrix(*maps, num_classes=150)
+
+
 def test_confusion_matrix__uint8_labels_of_150_classes_do_not_overflow():
     label = np.full((2, 2), 149, np.uint8)
     matrix = confusion_matrix(label, label, num_classes=150)
