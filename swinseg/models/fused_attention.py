@@ -77,6 +77,9 @@ def _attend(
     num_heads: int,
     scale: float,
 ) -> Tensor:
+    if bias is not None and not torch.is_grad_enabled():
+        # A bias that could have a gradient, even one that nobody asks for, rules the CPU's kernel out.
+        bias = bias.detach()
     tokens, channels = qkv.shape[0], qkv.shape[1] // 3
     # One row more: where the places that hold no token go.
     out = qkv.new_empty(tokens + 1, channels)
