@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Any
 
 import mmseg
 import pytest
@@ -14,6 +13,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from support.stock_pipeline import stock_steps
 from swinseg.engine import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -26,12 +26,6 @@ PAIRS = {
     'l_ade20k': 'swin-large-patch4-window7-in22k-pre_upernet_8xb2-160k_ade20k-512x512',
     'b_22k_ade20k': 'swin-base-patch4-window7-in22k-pre_upernet_8xb2-160k_ade20k-512x512',
     'b_22k_w12_ade20k': 'swin-base-patch4-window12-in22k-384x384-pre_upernet_8xb2-160k_ade20k-512x512',
-}
-STOCK_NAMES = {
-    'LoadImage': 'LoadImageFromFile',
-    'LoadLabel': 'LoadAnnotations',
-    'TablePhotoMetricDistortion': 'PhotoMetricDistortion',
-    'PackPlanes': 'PackSegInputs',
 }
 # What our backbone takes for granted, or calls differently.
 SAME_BY_DEFAULT = {
@@ -47,15 +41,6 @@ def _name(path: Path) -> str:
 def _pair(name: str) -> tuple[Config, Config]:
     ours = load_config(CONFIGS / f'upernet_swin_{name}.py')
     return ours, Config.fromfile(STOCK / f'{PAIRS[name]}.py')
-
-
-def _in_stock_words(step: dict[str, Any]) -> list[dict[str, Any]]:
-    """The steps of mmseg that one of ours stands for; their parameters are called the same."""
-    if step['type'] != 'RandomResizeCrop':
-        return [{**step, 'type': STOCK_NAMES.get(step['type'], step['type'])}]
-    crop = {key: step[key] for key in ('crop_size', 'cat_max_ratio')}
-    resize = {key: value for key, value in step.items() if key not in crop}
-    return [{**resize, 'type': 'RandomResize'}, {**crop, 'type': 'RandomCrop'}]
 
 
 def test_leaves__are_there():
@@ -124,7 +109,7 @@ def test_recipe__schedule_is_that_of_mmseg(name):
 @pytest.mark.parametrize('part', ['train', 'val'])
 def test_recipe__augmentations_are_those_of_mmseg(name, part):
     ours, stock = (cfg[f'{part}_dataloader'].dataset.pipeline for cfg in _pair(name))
-    ours = [stock_step for step in ours for stock_step in _in_stock_words(step)]
+    ours = [stock_step for step in ours for stock_step in stock_steps(step)]
     assert [step['type'] for step in ours] == [step.type for step in stock]
     for mine, theirs in zip(ours, stock, strict=True):
         if not mine['type'].startswith('Load'):

@@ -6,25 +6,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 
 import swinseg.datasets  # noqa: F401
+from support.stock_pipeline import stock_steps
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
-STOCK_NAMES = {
-    'LoadImage': 'LoadImageFromFile',
-    'LoadLabel': 'LoadAnnotations',
-    'TablePhotoMetricDistortion': 'PhotoMetricDistortion',
-    'PackPlanes': 'PackSegInputs',
-}
-
-
-def stock_steps(step):
-    if step['type'] != 'RandomResizeCrop':
-        return [{**step, 'type': STOCK_NAMES.get(step['type'], step['type'])}]
-    crop = {key: step[key] for key in ('crop_size', 'cat_max_ratio')}
-    resize = {key: value for key, value in step.items() if key not in crop}
-    return [{**resize, 'type': 'RandomResize'}, {**crop, 'type': 'RandomCrop'}]
 
 
 def assert_same_sample(ours, theirs):
@@ -42,13 +30,12 @@ def assert_same_sample(ours, theirs):
 def test_training_pipeline__from_the_same_seed_gives_the_samples_of_mmseg(
     real_data, config, folder
 ):
+    init_default_scope('mmseg')
     cfg = Config.fromfile(CONFIGS / f'{config}.py')
     settings = cfg.train_dataloader.dataset
     settings.data_root = str(real_data / folder)
     dataset = DATASETS.build(settings)
-    stock = [
-        TRANSFORMS.build(one) for step in settings.pipeline for one in stock_steps(step.to_dict())
-    ]
+    stock = [TRANSFORMS.build(one) for step in settings.pipeline for one in stock_steps(dict(step))]
     shapes, flips = set(), set()
     for seed in range(24):
         info = dataset.get_data_info(seed % len(dataset))

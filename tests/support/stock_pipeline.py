@@ -1,0 +1,22 @@
+"""The steps of stock mmseg that the training transforms of this package stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_STOCK_NAMES = {
+    'LoadImage': 'LoadImageFromFile',
+    'LoadLabel': 'LoadAnnotations',
+    'TablePhotoMetricDistortion': 'PhotoMetricDistortion',
+    'PackPlanes': 'PackSegInputs',
+}
+
+
+def stock_steps(step: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The configs of mmseg's transforms that do what one of ours does; their parameters are called the same."""
+    if step['type'] != 'RandomResizeCrop':
+        return [{**step, 'type': _STOCK_NAMES.get(step['type'], step['type'])}]
+    crop = {key: step[key] for key in ('crop_size', 'cat_max_ratio')}
+    resize = {key: value for key, value in step.items() if key not in crop}
+    return [{**resize, 'type': 'RandomResize'}, {**crop, 'type': 'RandomCrop'}]
