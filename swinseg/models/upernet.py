@@ -159,5 +159,5 @@ class UPerNetHead(BaseDecodeHead):
             # Not in place on the lateral: its activation needs it for the gradient.
             resized = resize_to(x, lateral, align_corners=self.align_corners)
             x = lateral + x if resized is x else resized.add_(lateral)
-            pyramid.append(conv(x))
+            pyramid.append(convolve_pyramid(conv, [x], align_corners=self.align_corners))
         return pyramid[::-1]

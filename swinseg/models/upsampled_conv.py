@@ -26,6 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from swinseg.models.winograd_conv import conv3x3
+
 TAPS = 3
 # Output rows or columns of one block. A block of n rows reads about n / ratio + 3 input rows of each tap: short
 # blocks waste the least arithmetic, long ones make the fewest calls.
@@ -330,7 +332,7 @@ def pyramid_conv3x3(
     single = len(plain) == 1
     inputs = plain[0] if single else torch.cat(plain, dim=1)
     kernel = plain_kernels[0] if single else torch.cat(plain_kernels, dim=1)
-    out = F.conv2d(inputs.contiguous(memory_format=torch.channels_last), kernel, bias, padding=1)
+    out = conv3x3(inputs.contiguous(memory_format=torch.channels_last), kernel, bias)
     out = out.contiguous(memory_format=torch.channels_last)
     for x, kernel in coarse:
         out = add_upsampled_conv3x3(out, x, kernel, align_corners=align_corners)
