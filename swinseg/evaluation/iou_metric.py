@@ -33,7 +33,7 @@ image, the non-zero entries about 1 kB.
 def to_sparse(matrix: Matrix) -> SparseMatrix:
     """Return the non-zero entries of a (K, K) matrix."""
     flat = matrix.reshape(-1)
-    indices = np.flatnonzero(flat)
+    indices = np.flatnonzero(flat != 0)  # of booleans: a quarter of the time
     return indices.astype(np.int32), flat[indices]
 
 
