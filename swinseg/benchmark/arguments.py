@@ -1,0 +1,63 @@
+"""The command line of ``tools/benchmark.py``: every suite's options in one place."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from swinseg.benchmark.options import DTYPES
+from swinseg.benchmark.pairs import VARIANTS
+from swinseg.benchmark.suites import SUITES
+from swinseg.benchmark.suites.model import PEERS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the suite and all options; which of them a suite takes, it says itself."""
+    add = parser.add_argument
+    add('suite', choices=[*SUITES, 'all'])
+    add('--out', help='JSON file for the results, with a plot beside it; for all, a folder')
+    add('--device', help='cpu (default) or cuda')
+    add('--threads', type=int, help="default: PyTorch's")
+    add('--repeats', type=int, help='rounds at most')
+    add('--seconds', type=float, help='for the rounds of one case; two are always run')
+    add('--variants', nargs='+', metavar='V', help=f'some of {", ".join(VARIANTS)}; default: T')
+    add('--config', help='a config file instead of the variants')
+    add(
+        '--sizes',
+        nargs='+',
+        type=int,
+        metavar='PX',
+        help='sides of square images; several show growth',
+    )
+    add('--dtypes', nargs='+', metavar='D', help=f'some of {", ".join(DTYPES)}')
+    add('--peers', nargs='*', metavar='P', help=f'some of {", ".join(PEERS)}, or none')
+    add(
+        '--no-limit',
+        action='store_false',
+        dest='limit',
+        default=None,
+        help='model: without the limit',
+    )
+    add('--batch', type=int, help='images at a time')
+    add(
+        '--memory-sizes',
+        nargs='+',
+        type=int,
+        metavar='PX',
+        help='train: crops whose memory is measured',
+    )
+    add('--checkpointing', action='store_true', default=None, help='train: recompute activations')
+    add('--data-root', help="data: a folder in ADE20K's layout; default: drawn scenes")
+    add('--images', type=int, help='data: images in each round')
+    add('--classes', type=int, help='metric: number of classes')
+    add('--image-size', nargs=2, type=int, metavar=('H', 'W'), help='metric, slide: of the image')
+    add('--window', type=int, help='slide: side of a window')
+    add('--stride', type=int, help='slide: distance of windows')
+
+
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that the user gave, by name, without the suite and the output."""
+    options = vars(arguments).items()
+    return {
+        name: value for name, value in options if value is not None and name not in ('suite', 'out')
+    }

@@ -1,0 +1,76 @@
+"""Where a benchmark ran: versions, processor, threads and date."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import swinseg
+from swinseg import env
+
+ROOT = Path(swinseg.__file__).parents[1]
+"""The clone that swinseg is imported from, with ``configs/`` and ``benchmarks/``."""
+
+_PACKAGES = (
+    'torch',
+    'mmsegmentation',
+    'mmcv-lite',
+    'numpy',
+    'opencv-python',
+    'onnx',
+    'onnxruntime',
+    'openvino',
+)
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Return what a reader needs to judge the times measured now on ``device``; plain values for JSON."""
+    return {
+        'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d'),
+        'swinseg': swinseg.__version__,
+        'revision': _revision(),
+        'python': platform.python_version(),
+        'packages': {name: found for name in _PACKAGES if (found := version(name))},
+        'processor': _line_of_report('cpu: '),
+        'gpu': _line_of_report(f'cuda:{torch.device(device).index or 0}: ')
+        if device.startswith('cuda')
+        else None,
+        'threads': torch.get_num_threads(),
+        'OMP_WAIT_POLICY': os.environ.get('OMP_WAIT_POLICY'),
+    }
+
+
+def _line_of_report(label: str) -> str | None:
+    lines = (line for line in env.report().splitlines() if line.startswith(label))
+    return next((line.removeprefix(label) for line in lines), None)
+
+
+def version(package: str) -> str | None:
+    """Return the version of an installed package, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _revision() -> str | None:
+    """The commit of the clone, marked where files differ from it; None outside of a clone."""
+    try:
+        done = subprocess.run(
+            ['git', 'describe', '--always', '--dirty', '--abbrev=10', '--exclude=*'],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

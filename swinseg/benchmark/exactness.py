@@ -1,0 +1,45 @@
+"""How far two results are apart, as named numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+LARGEST = 'largest difference'
+SIZE = 'largest value'
+AGREEMENT = 'same class (%)'
+
+
+def largest_difference(reference: Tensor, result: Tensor) -> float:
+    """Return the largest absolute difference of two tensors of one shape, in float64."""
+    assert reference.shape == result.shape, (reference.shape, result.shape)
+    difference = reference.double().cpu() - result.double().cpu()
+    return float(difference.abs().max()) if difference.numel() else 0.0
+
+
+def of_tensors(
+    reference: Tensor | Sequence[Tensor], result: Tensor | Sequence[Tensor]
+) -> Mapping[str, float]:
+    """Compare tensors, or lists of them: the largest difference, and the size of the reference beside it."""
+    references = [reference] if isinstance(reference, Tensor) else list(reference)
+    results = [result] if isinstance(result, Tensor) else list(result)
+    pairs = list(zip(references, results, strict=True))
+    return {
+        LARGEST: max(largest_difference(a, b) for a, b in pairs),
+        SIZE: max(float(a.abs().max()) for a, _ in pairs),
+    }
+
+
+def of_logits(reference: Tensor, result: Tensor) -> Mapping[str, float]:
+    """Compare (B, K, H, W) logits: the largest difference and how many pixels keep their class."""
+    same = reference.argmax(1).cpu() == result.float().argmax(1).cpu()
+    return {**of_tensors(reference, result), AGREEMENT: 100 * float(same.double().mean())}
+
+
+def of_labels(reference: Tensor, result: Tensor) -> Mapping[str, float]:
+    """Compare label maps: how many pixels have the same class."""
+    assert reference.shape == result.shape, (reference.shape, result.shape)
+    same = torch.as_tensor(reference).cpu() == torch.as_tensor(result).cpu()
+    return {AGREEMENT: 100 * float(same.double().mean())}

@@ -1,0 +1,106 @@
+"""The arguments of the suites: which there are, their defaults, and what is wrong with bad ones."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+import torch
+
+from swinseg.benchmark.errors import BenchmarkError
+from swinseg.benchmark.timing import Rounds
+
+DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every suite takes.
+
+    Attributes:
+        device: where the models are; ``'cpu'`` or ``'cuda'``.
+        threads: of PyTorch and of the exported peers; None takes PyTorch's.
+        repeats: rounds at most.
+        seconds: for the rounds of one case; two are always run.
+    """
+
+    device: str = 'cpu'
+    threads: int | None = None
+    repeats: int = 7
+    seconds: float = 30.0
+
+    @property
+    def rounds(self) -> Rounds:
+        """How often to time."""
+        return Rounds(most=self.repeats, seconds=self.seconds)
+
+    def check(self) -> None:
+        """Refuse values that cannot be measured.
+
+        Raises:
+            BenchmarkError: names the argument.
+        """
+        if self.repeats < 1:
+            raise BenchmarkError(f'--repeats must be at least 1, found {self.repeats}')
+        if self.seconds < 0:
+            raise BenchmarkError(f'--seconds must not be negative, found {self.seconds}')
+        if self.threads is not None and self.threads < 1:
+            raise BenchmarkError(f'--threads must be at least 1, found {self.threads}')
+        try:
+            kind = torch.device(self.device).type
+        except RuntimeError:
+            kind = self.device
+        if kind not in ('cpu', 'cuda'):
+            raise BenchmarkError(f'--device must be cpu or cuda, found {self.device!r}')
+        if kind == 'cuda' and not torch.cuda.is_available():
+            raise BenchmarkError(
+                '--device cuda needs a GPU that PyTorch can use, and none was found; use --device cpu'
+            )
+        for name, values in asdict(self).items():
+            if isinstance(values, tuple):
+                _check_list(name, values)
+
+
+def _check_list(name: str, values: tuple[Any, ...]) -> None:
+    flag = f'--{name.replace("_", "-")}'
+    if not values and name != 'peers':
+        raise BenchmarkError(f'{flag} needs at least one value, found none')
+    for value in values:
+        if isinstance(value, int) and value < 32:
+            raise BenchmarkError(f'{flag} takes sides in pixels of at least 32, found {value}')
+        if name == 'dtypes' and value not in DTYPES:
+            raise BenchmarkError(f'--dtypes takes {", ".join(DTYPES)}, found {value!r}')
+
+
+_Options = TypeVar('_Options', bound=Options)
+
+
+def make_options(kind: type[_Options], suite: str, given: Mapping[str, Any]) -> _Options:
+    """Build the options of a suite from what the user gave, and check them.
+
+    Args:
+        kind: the suite's dataclass.
+        suite: its name, for the message.
+        given: values by field; None stands for the default.
+
+    Raises:
+        BenchmarkError: the suite does not take one of them, or a value is out of range.
+    """
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if value is not None
+    }
+    known = [field.name for field in fields(kind)]
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            flags = ', '.join(f'--{field.replace("_", "-")}' for field in near or known)
+            raise BenchmarkError(
+                f'the suite {suite} takes no --{name.replace("_", "-")}; it takes {flags}'
+            )
+    options = kind(**values)
+    options.check()
+    return options

@@ -1,0 +1,84 @@
+"""Pictures of results: bars of how many times as fast, lines of time over pixels."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from swinseg.benchmark.report import environment_line, seconds
+from swinseg.benchmark.results import Result, Row, Table, times_as_fast
+from swinseg.files import atomic_path
+
+_SQUARE = re.compile(r'(\d+) x (\d+)')
+_OURS, _OTHERS = '#1f77b4', '#b0b0b0'
+
+
+def plot_result(result: Result, path: str | os.PathLike[str]) -> None:
+    """Draw the tables of a result that have a baseline, one below the other, as a PNG.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    tables = [table for table in result.tables if table.baseline is not None]
+    heights = [3.6 if is_growth(table) else 0.9 + 0.28 * len(table.rows) for table in tables]
+    figure = Figure(figsize=(9, 0.6 + sum(heights)), layout='constrained', dpi=110)
+    FigureCanvasAgg(figure)
+    ratios = heights or [1.0]
+    grid = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)
+    for axes, table in zip(grid[:, 0], tables, strict=False):
+        draw = _draw_growth if is_growth(table) else _draw_bars
+        draw(axes, table)
+        axes.set_title(table.title, loc='left', fontsize=10)
+        axes.spines[['top', 'right']].set_visible(False)
+    figure.suptitle(environment_line(result).split(';')[0], fontsize=8, x=0.01, ha='left')
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format='png')
+
+
+def is_growth(table: Table) -> bool:
+    """Whether the cases of a table are two or more sizes of an image."""
+    return len(table.cases) > 1 and all(_SQUARE.fullmatch(case) for case in table.cases)
+
+
+def _draw_growth(axes: Axes, table: Table) -> None:
+    for name in dict.fromkeys(row.name for row in table.rows):
+        points = [(_pixels(row), row.median) for row in table.rows if row.name == name]
+        color = _OURS if name == table.ours else None
+        axes.plot(*zip(*points, strict=True), 'o-', label=name, color=color)
+    axes.set_xscale('log')
+    axes.set_yscale('log')
+    ticks = {_pixels(row): row.case for row in table.rows}
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.minorticks_off()
+    axes.set_ylabel('seconds')
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(frameon=False)
+
+
+def _pixels(row: Row) -> int:
+    match = _SQUARE.fullmatch(row.case)
+    assert match is not None
+    return int(match[1]) * int(match[2])
+
+
+def _draw_bars(axes: Axes, table: Table) -> None:
+    labels, values, colors, texts = [], [], [], []
+    for row in table.rows:
+        baseline = table.row(table.baseline, row.case)
+        factor = None if baseline is None else times_as_fast(row, baseline)
+        if factor is None:
+            continue
+        labels.append(f'{row.case}: {row.name}' if row.case else row.name)
+        values.append(factor)
+        colors.append(_OURS if row.name.startswith('swinseg') else _OTHERS)
+        texts.append(f' {factor:.2f}x  ({seconds(row.median)})')
+    bars = axes.barh(labels, values, color=colors)
+    axes.bar_label(bars, texts, fontsize=8)
+    axes.invert_yaxis()
+    axes.tick_params(axis='y', labelsize=8)
+    axes.set_xlim(0, 1.25 * max(values, default=1.0))
+    axes.set_xlabel(f'times as fast as {table.baseline}')

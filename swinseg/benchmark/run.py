@@ -1,0 +1,134 @@
+"""Running a suite, or all of them, and keeping what they found."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from swinseg.benchmark.environment import describe
+from swinseg.benchmark.errors import BenchmarkError
+from swinseg.benchmark.options import Options, make_options
+from swinseg.benchmark.plot import plot_result
+from swinseg.benchmark.readme import render_readme
+from swinseg.benchmark.report import as_text
+from swinseg.benchmark.results import Result, save
+from swinseg.benchmark.suites import SUITES
+from swinseg.files import make_folder
+
+ALL: dict[str, tuple[str, dict[str, Any]]] = {
+    'model': ('model', {}),
+    'model_larger': (
+        'model',
+        {'variants': ('S', 'B'), 'dtypes': ('float32',), 'peers': ()},
+    ),
+    'growth': (
+        'model',
+        {'sizes': (256, 512, 1024, 2048), 'dtypes': ('float32',), 'peers': ()},
+    ),
+    'head': ('head', {}),
+    'attention': ('attention', {}),
+    'train': ('train', {}),
+    'data': ('data', {}),
+    'metric': ('metric', {}),
+    'slide': ('slide', {}),
+}
+"""What ``all`` measures: name of the file, suite, and its options where they are not the defaults."""
+
+Say = Callable[[str], None]
+
+
+def run(
+    suite: str,
+    given: Mapping[str, Any],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    say: Say = print,
+) -> None:
+    """Run a suite, or ``'all'``; print its tables and write them where asked.
+
+    Args:
+        suite: one of ``SUITES``, or ``'all'``.
+        given: options by name; None stands for the suite's default.
+        out: for one suite a JSON file, with the plot beside it; for ``'all'`` a folder for a JSON file and a plot
+            each, whose ``README.md``, where there is one, is rendered anew.
+        say: prints a line.
+
+    Raises:
+        BenchmarkError: the suite does not take one of the options, or a value is out of range.
+        OutputError: a file cannot be written.
+    """
+    if suite == 'all':
+        _run_all(given, out, say)
+        return
+    options = make_options(SUITES[suite].options, suite, given)
+    if out is not None:
+        _check_file(Path(out))
+    result = measure(suite, options, say=say)
+    if out is not None:
+        _write(result, Path(out))
+        say(f'results: {out}, plot: {Path(out).with_suffix(".png")}')
+
+
+def measure(suite: str, options: Options, *, say: Say = print) -> Result:
+    """Run one suite and return what it found; each table is printed when it is done."""
+    with _threads(options.threads):
+        environment = describe(options.device)
+        tables = []
+        for table in SUITES[suite].run(options):
+            tables.append(table)
+            say(as_text(table) + '\n')
+    return Result(suite, asdict(options), environment, tuple(tables))
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _check_file(path: Path) -> None:
+    if path.suffix != '.json':
+        raise BenchmarkError(
+            f'--out takes a file that ends in .json, found {path}; try --out {path.with_suffix(".json")}'
+        )
+    make_folder(path.parent)
+
+
+def _write(result: Result, path: Path) -> None:
+    save(result, path)
+    plot_result(result, path.with_suffix('.png'))
+
+
+def _run_all(given: Mapping[str, Any], out: str | os.PathLike[str] | None, say: Say) -> None:
+    if out is None:
+        raise BenchmarkError("the suite all needs a folder for its files; try '--out benchmarks'")
+    jobs = []
+    on_gpu = str(given.get('device')).startswith('cuda')
+    for name, (suite, preset) in ALL.items():
+        if on_gpu and suite == 'data':
+            continue
+        # Only what every suite takes can be given to all of them.
+        make_options(Options, 'all', given)
+        if on_gpu and suite == 'model':
+            preset = {**preset, 'peers': ('compiled',)}
+        options = make_options(SUITES[suite].options, suite, {**given, **preset})
+        jobs.append((f'{name}_cuda' if on_gpu else name, suite, options))
+    folder = make_folder(out)
+    for name, suite, options in jobs:
+        say(f'--- {name}')
+        _write(measure(suite, options, say=say), folder / f'{name}.json')
+        gc.collect()
+    if (folder / 'README.md').is_file():
+        render_readme(folder / 'README.md')
+        say(f'tables: {folder / "README.md"}')

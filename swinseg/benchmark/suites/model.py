@@ -1,0 +1,241 @@
+"""The whole model, image in and logits out, against stock mmseg and against its exported graph.
+
+With one size: every peer, float32 and reduced precision. With several: how the time grows with the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from swinseg.benchmark import exported
+from swinseg.benchmark.errors import BenchmarkError
+from swinseg.benchmark.exactness import of_logits
+from swinseg.benchmark.limit import best_convolution, best_rate
+from swinseg.benchmark.options import DTYPES, Options
+from swinseg.benchmark.pairs import (
+    OURS,
+    PREPARED,
+    STOCK,
+    Pair,
+    build_pair,
+    draw_image,
+    names_of,
+    prepare,
+)
+from swinseg.benchmark.results import Row, Table
+from swinseg.benchmark.timing import Call, Candidate, compare, under_autocast
+from swinseg.errors import UserError
+from swinseg.models.complexity import count_multiply_adds, growth_exponent
+
+PEERS = ('compiled', *exported.NEEDS)
+
+
+@dataclass(frozen=True)
+class ModelOptions(Options):
+    """Options of the suite.
+
+    Attributes:
+        variants: of the model.
+        config: instead of the variants' configs.
+        sizes: sides of the image in pixels.
+        batch: images at a time.
+        dtypes: precisions.
+        peers: beside stock mmseg; some of :data:`PEERS`.
+        limit: whether to measure this machine's best convolution, the limit of all times.
+    """
+
+    variants: tuple[str, ...] = ('T',)
+    config: str | None = None
+    sizes: tuple[int, ...] = (512,)
+    batch: int = 1
+    dtypes: tuple[str, ...] = ('float32', 'bfloat16')
+    peers: tuple[str, ...] = ('onnxruntime', 'openvino')
+    limit: bool = True
+
+    def check(self) -> None:
+        """Refuse values that cannot be measured."""
+        super().check()
+        unknown = [peer for peer in self.peers if peer not in PEERS]
+        if unknown:
+            raise BenchmarkError(f'--peers takes {", ".join(PEERS)}, found {unknown[0]!r}')
+        if self.batch < 1:
+            raise BenchmarkError(f'--batch must be at least 1, found {self.batch}')
+
+
+def run(options: ModelOptions) -> Iterator[Table]:
+    """Measure and yield the tables."""
+    limits = []
+    for dtype in options.dtypes:
+        rate = None
+        if options.limit:
+            table = best_convolution(DTYPES[dtype], device=options.device, rounds=options.rounds)
+            rate = best_rate(table)
+            limits.append(table)
+        for variant in names_of(options.variants, options.config):
+            if len(options.sizes) == 1:
+                yield _at_one_size(options, variant, dtype, rate)
+            else:
+                yield _growth(options, variant, dtype, rate)
+    yield from limits
+
+
+def _at_one_size(options: ModelOptions, variant: str, dtype: str, rate: float | None) -> Table:
+    pair = build_pair(variant, options.config, device=options.device)
+    (side,) = options.sizes
+    rows, left_out = _measure(options, pair, side, dtype, rate, all_peers=True)
+    return Table(
+        f'{variant}, {side} x {side}, batch {options.batch}, {dtype}',
+        tuple(rows),
+        baseline=STOCK,
+        ours=_best_of_ours(rows, dtype),
+        left_out=left_out,
+        notes=_limit_note(rate, dtype),
+    )
+
+
+def _growth(options: ModelOptions, variant: str, dtype: str, rate: float | None) -> Table:
+    pair = build_pair(variant, options.config, device=options.device)
+    rows: list[Row] = []
+    left_out: dict[str, str] = {}
+    for side in options.sizes:
+        case = f'{side} x {side}'
+        at_size, failed = _measure(options, pair, side, dtype, rate, all_peers=False, case=case)
+        rows += at_size
+        left_out |= failed
+    notes = list(_limit_note(rate, dtype))
+    for name in dict.fromkeys(row.name for row in rows):
+        points = [(side, _median(rows, name, side)) for side in options.sizes]
+        measured = [(side**2, seconds) for side, seconds in points if seconds is not None]
+        if len(measured) > 1:
+            exponent = growth_exponent(*zip(*measured, strict=True))
+            notes.append(f'{name}: time grows as pixels to the power of {exponent:.3f}')
+    return Table(
+        f'{variant}, growth with the image, batch {options.batch}, {dtype}',
+        tuple(rows),
+        baseline=STOCK,
+        ours=_best_of_ours(rows, dtype),
+        left_out=left_out,
+        notes=tuple(notes),
+    )
+
+
+def _median(rows: list[Row], name: str, side: int) -> float | None:
+    case = f'{side} x {side}'
+    return next((row.median for row in rows if (row.name, row.case) == (name, case)), None)
+
+
+def _limit_note(rate: float | None, dtype: str) -> tuple[str, ...]:
+    if rate is None:
+        return ()
+    return (
+        f'The limit is what the multiply-adds of each model take at {rate / 1e9:.0f} G multiply-adds/s, the rate '
+        f"of this machine's best convolution in {dtype}.",
+    )
+
+
+def _suffix(dtype: str) -> str:
+    return '' if dtype == 'float32' else f', {dtype}'
+
+
+def _best_of_ours(rows: list[Row], dtype: str) -> str:
+    present = {row.name for row in rows}
+    return next(
+        name for name in (PREPARED + _suffix(dtype), OURS + _suffix(dtype)) if name in present
+    )
+
+
+def _measure(
+    options: ModelOptions,
+    pair: Pair,
+    side: int,
+    dtype: str,
+    rate: float | None,
+    *,
+    all_peers: bool,
+    case: str = '',
+) -> tuple[list[Row], dict[str, str]]:
+    """Time one model at one size in one precision; the baseline is stock mmseg in float32."""
+    image = draw_image(options.batch, 3, side, side, device=options.device)
+    candidates = [Candidate(STOCK, lambda: pair.stock(image))]
+    if dtype != 'float32':
+        candidates.append(Candidate(f'{STOCK}, {dtype}', _call(pair.stock, image, dtype)))
+    left_out: dict[str, str] = {}
+    prepared: list[Candidate] = []
+    try:
+        model = prepare(pair.ours, DTYPES[dtype])
+        prepared.append(Candidate(PREPARED + _suffix(dtype), lambda: model(image)))
+    except UserError as error:
+        left_out[PREPARED] = str(error)
+    if all_peers or not prepared:
+        candidates.append(Candidate(OURS + _suffix(dtype), _call(pair.ours, image, dtype)))
+    candidates += prepared
+    if all_peers:
+        peers, absent = _peers(options, pair, image, dtype)
+        candidates += peers
+        left_out |= absent
+    with torch.no_grad():
+        rows, failed = compare(
+            candidates, of_logits, rounds=options.rounds, device=options.device, case=case
+        )
+    stock, ours = (
+        options.batch * count_multiply_adds(model, (side, side))
+        for model in (pair.stock, pair.ours)
+    )
+    return [
+        _with_limit(
+            row,
+            ours if row.name.startswith(OURS) else stock,
+            rate if _suffix(dtype) in row.name else None,
+        )
+        for row in rows
+    ], left_out | failed
+
+
+def _with_limit(row: Row, multiply_adds: int, rate: float | None) -> Row:
+    figures = {'G multiply-adds': multiply_adds / 1e9}
+    if rate is not None and row.median is not None:
+        figures['time / limit'] = row.median / (multiply_adds / rate)
+    return Row(row.name, row.seconds, row.exactness, figures, row.case)
+
+
+def _call(model: Callable[[Tensor], Tensor], image: Tensor, dtype: str) -> Call:
+    return under_autocast(lambda: model(image), str(image.device), DTYPES[dtype])
+
+
+def _peers(
+    options: ModelOptions, pair: Pair, image: Tensor, dtype: str
+) -> tuple[list[Candidate], dict[str, str]]:
+    candidates: list[Candidate] = []
+    left_out: dict[str, str] = {}
+    if 'compiled' in options.peers:
+        for name, model in ((STOCK, pair.stock), (OURS, pair.ours)):
+            compiled = torch.compile(model)
+            label = f'{name}, compiled{_suffix(dtype)}'
+            candidates.append(Candidate(label, _call(compiled, image, dtype), may_fail=True))
+    for peer, title in (('onnxruntime', 'ONNX Runtime'), ('openvino', 'OpenVINO')):
+        if peer not in options.peers:
+            continue
+        reason = _why_not(peer, dtype, image)
+        if reason is not None:
+            left_out[title] = reason
+            continue
+        file = exported.export(pair.stock, image, name=pair.name)
+        call = (
+            exported.onnxruntime_call(file, image)
+            if peer == 'onnxruntime'
+            else exported.openvino_call(file, image, dtype=DTYPES[dtype])
+        )
+        candidates.append(Candidate(f'{title}, stock graph{_suffix(dtype)}', call, may_fail=True))
+    return candidates, left_out
+
+
+def _why_not(peer: str, dtype: str, image: Tensor) -> str | None:
+    if image.device.type != 'cpu':
+        return 'measured on the CPU only'
+    if dtype == 'float16' or (peer == 'onnxruntime' and dtype != 'float32'):
+        return f'no {dtype} on the CPU'
+    return exported.missing(peer)

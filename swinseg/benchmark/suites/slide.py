@@ -1,0 +1,133 @@
+"""A large image in overlapping windows: time and peak memory, to the label map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from swinseg.benchmark.errors import BenchmarkError
+from swinseg.benchmark.exactness import of_labels
+from swinseg.benchmark.options import Options
+from swinseg.benchmark.pairs import (
+    OURS,
+    PREPARED,
+    STOCK,
+    Pair,
+    build_pair,
+    draw_image,
+    names_of,
+    prepare,
+)
+from swinseg.benchmark.peak_memory import peak_bytes
+from swinseg.benchmark.results import Row, Table
+from swinseg.benchmark.timing import Candidate, compare
+from swinseg.errors import UserError
+
+
+@dataclass(frozen=True)
+class SlideOptions(Options):
+    """Options of the suite.
+
+    Attributes:
+        variants: of the model.
+        config: instead of the variants' configs.
+        image_size: height and width of the image in pixels.
+        window: side of a window in pixels.
+        stride: distance of neighbouring windows in pixels.
+    """
+
+    variants: tuple[str, ...] = ('T',)
+    config: str | None = None
+    image_size: tuple[int, ...] = (896, 896)
+    window: int = 512
+    stride: int = 384
+
+    def check(self) -> None:
+        """Refuse values that cannot be measured."""
+        super().check()
+        if len(self.image_size) != 2:
+            raise BenchmarkError(
+                f'--image-size takes height and width, found {len(self.image_size)} numbers'
+            )
+        if not 0 < self.stride <= self.window:
+            raise BenchmarkError(
+                f'--stride must be from 1 to the window, {self.window}, found {self.stride}'
+            )
+
+
+def run(options: SlideOptions) -> Iterator[Table]:
+    """Measure and yield the tables."""
+    for variant in names_of(options.variants, options.config):
+        pair = build_pair(variant, options.config, device=options.device)
+        height, width = options.image_size
+        image = draw_image(1, 3, height, width, device=options.device)
+        ways, left_out = _ways(options, pair, image)
+        yield Table(
+            f'{variant}, image of {height} x {width} pixels, windows of {options.window} every {options.stride}',
+            tuple(_measure(options, ways)),
+            baseline=STOCK,
+            ours=next(name for name in (PREPARED, OURS) if name in ways),
+            left_out=left_out,
+            notes=('Peak: live bytes of all tensors above the weights and the image.',),
+        )
+
+
+def _ways(
+    options: SlideOptions, pair: Pair, image: Tensor
+) -> tuple[dict[str, Callable[[], Tensor]], dict[str, str]]:
+    """Return the functions from the image to its labels, mmseg's first."""
+    test_cfg = ConfigDict(
+        mode='slide',
+        crop_size=(options.window, options.window),
+        stride=(options.stride, options.stride),
+    )
+    models = {STOCK: pair.stock, OURS: pair.ours}
+    left_out: dict[str, str] = {}
+    try:
+        models[PREPARED] = prepare(pair.ours)
+    except UserError as error:
+        left_out[PREPARED] = str(error)
+    for model in models.values():
+        model.test_cfg = test_cfg
+    return {name: _labels(model, image) for name, model in models.items()}, left_out
+
+
+def _labels(model: Any, image: Tensor) -> Callable[[], Tensor]:
+    size = tuple(image.shape[2:])
+
+    def call() -> Tensor:
+        # mmseg writes into the metas, so each call has its own.
+        meta = dict(ori_shape=size, img_shape=size, pad_shape=size, padding_size=[0, 0, 0, 0])
+        with torch.no_grad():
+            (sample,) = model.predict(image, [SegDataSample(metainfo=meta)])
+        return sample.pred_sem_seg.data
+
+    return call
+
+
+def _measure(options: SlideOptions, ways: Mapping[str, Callable[[], Tensor]]) -> list[Row]:
+    rows, _ = compare(
+        [Candidate(name, call) for name, call in ways.items()],
+        of_labels,
+        rounds=options.rounds,
+        device=options.device,
+    )
+    peaks = {name: peak_bytes(call, device=options.device) for name, call in ways.items()}
+    return [
+        Row(
+            row.name,
+            row.seconds,
+            row.exactness,
+            {
+                'peak (MiB)': peaks[row.name] / 2**20,
+                'peak of stock': peaks[row.name] / peaks[STOCK],
+            },
+        )
+        for row in rows
+    ]
