@@ -68,7 +68,14 @@ def config_of(variant: str, path: str | None = None) -> Config:
 
 
 def names_of(variants: tuple[str, ...], config: str | None) -> tuple[str, ...]:
-    """Return what to call the models: the variants, or the name of the config that replaces them."""
+    """Return what to call the models: the variants, or the name of the config that replaces them.
+
+    Raises:
+        BenchmarkError: a variant is none.
+        ConfigError: the config cannot be read.
+    """
+    for variant in variants:
+        config_of(variant, config)
     return variants if config is None else (Path(config).stem,)
 
 

@@ -112,7 +112,7 @@ def _write(result: Result, path: Path) -> None:
 
 def _run_all(given: Mapping[str, Any], out: str | os.PathLike[str] | None, say: Say) -> None:
     if out is None:
-        raise BenchmarkError("the suite all needs a folder for its files; try '--out benchmarks'")
+        raise BenchmarkError('the suite all needs a folder for its files; try --out benchmarks')
     jobs = []
     on_gpu = str(given.get('device')).startswith('cuda')
     for name, (suite, preset) in ALL.items():

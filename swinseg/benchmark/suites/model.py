@@ -69,13 +69,14 @@ class ModelOptions(Options):
 def run(options: ModelOptions) -> Iterator[Table]:
     """Measure and yield the tables."""
     limits = []
+    variants = names_of(options.variants, options.config)
     for dtype in options.dtypes:
         rate = None
         if options.limit:
             table = best_convolution(DTYPES[dtype], device=options.device, rounds=options.rounds)
             rate = best_rate(table)
             limits.append(table)
-        for variant in names_of(options.variants, options.config):
+        for variant in variants:
             if len(options.sizes) == 1:
                 yield _at_one_size(options, variant, dtype, rate)
             else:
