@@ -10,13 +10,23 @@ from swinseg import compat
 
 compat.apply()
 
-from swinseg import datasets, engine, evaluation, models  # noqa: E402 - the repairs come first
+# The repairs come first.
+from swinseg import datasets, engine, evaluation, models  # noqa: E402
+from swinseg.models.prepare import prepare_for_inference  # noqa: E402
 
 if TYPE_CHECKING:
     from swinseg.predictor import Predictor, Segmentation
 
 __version__ = '0.1.0'
-__all__ = ['Predictor', 'Segmentation', 'datasets', 'engine', 'evaluation', 'models']
+__all__ = [
+    'Predictor',
+    'Segmentation',
+    'datasets',
+    'engine',
+    'evaluation',
+    'models',
+    'prepare_for_inference',
+]
 
 
 def __getattr__(name: str) -> Any:

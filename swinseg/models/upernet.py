@@ -17,6 +17,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from swinseg.models.packed_layers import PackedPyramidConv
 from swinseg.models.upsampled_conv import pyramid_conv3x3
 
 
@@ -26,6 +27,20 @@ def resize_to(x: Tensor, like: Tensor, *, align_corners: bool) -> Tensor:
     if x.shape[2:] == size:
         return x
     return F.interpolate(x, size=size, mode='bilinear', align_corners=align_corners)
+
+
+def is_plain_conv3x3(module: ConvModule) -> bool:
+    """Tell whether a ``ConvModule`` is an ordinary 3x3 convolution, padded by one, before norm and activation."""
+    conv = module.conv
+    return (
+        type(conv) is nn.Conv2d
+        and conv.kernel_size == (3, 3)
+        and conv.padding == conv.dilation == conv.stride == (1, 1)
+        and conv.groups == 1
+        and conv.padding_mode == 'zeros'
+        and module.order == ('conv', 'norm', 'act')
+        and not module.with_spectral_norm
+    )
 
 
 def convolve_pyramid(module: ConvModule, maps: Sequence[Tensor], *, align_corners: bool) -> Tensor:
@@ -39,19 +54,12 @@ def convolve_pyramid(module: ConvModule, maps: Sequence[Tensor], *, align_corner
     Returns:
         (B, D, H, W), equal to ``module(cat(resized maps))`` to rounding.
     """
-    conv = module.conv
-    is_plain = (
-        type(conv) is nn.Conv2d
-        and conv.kernel_size == (3, 3)
-        and conv.padding == conv.dilation == conv.stride == (1, 1)
-        and conv.groups == 1
-        and conv.padding_mode == 'zeros'
-        and module.order == ('conv', 'norm', 'act')
-        and not module.with_spectral_norm
-    )
-    if not is_plain:
+    if isinstance(module, PackedPyramidConv):
+        return module(maps, align_corners=align_corners)
+    if not is_plain_conv3x3(module):
         resized = [resize_to(x, maps[0], align_corners=align_corners) for x in maps]
         return module(torch.cat(resized, dim=1))
+    conv = module.conv
     x = pyramid_conv3x3(maps, conv.weight, conv.bias, align_corners=align_corners)
     if module.with_norm:
         x = module.norm(x)

@@ -140,7 +140,7 @@ def _bands(x_BhwC: Tensor, mixed_channels: int) -> list[tuple[slice, int, int]]:
     ]
 
 
-def _mixing_matrix(weight: Tensor) -> Tensor:
+def mixing_matrix(weight: Tensor) -> Tensor:
     """Turn the kernel (D, C, ky, kx) into (kx * ky * D, C), the order in which columns are applied first."""
     return weight.permute(3, 2, 0, 1).reshape(-1, weight.shape[1])
 
@@ -266,14 +266,18 @@ def add_upsampled_conv3x3(
     Returns:
         ``base``.
     """
+    return add_mixed(base, x, mixing_matrix(weight.to(base.dtype)), align_corners=align_corners)
+
+
+def add_mixed(base: Tensor, x: Tensor, mixing: Tensor, *, align_corners: bool) -> Tensor:
+    """Do as :func:`add_upsampled_conv3x3`, given the kernel as its :func:`mixing_matrix` in base's dtype."""
     base_BHWD = base.permute(0, 2, 3, 1)
     if not base_BHWD.is_contiguous():
         raise ValueError(
-            'add_upsampled_conv3x3 expects base in channels-last memory; '
+            'the sum is formed in place and expects base in channels-last memory; '
             'call base.contiguous(memory_format=torch.channels_last) first'
         )
     x_BhwC = x.permute(0, 2, 3, 1).to(base.dtype).contiguous()
-    mixing = _mixing_matrix(weight.to(base.dtype))
     with _without_autocast(base.device.type):
         out_BHWD: Tensor = _UpsampledConv.apply(base_BHWD, x_BhwC, mixing, align_corners)
     return out_BHWD.permute(0, 3, 1, 2)
@@ -299,6 +303,17 @@ def is_cheaper_upsampled(channels: int, size: tuple[int, int], target: tuple[int
     return TAPS**2 * channels * coarse + _INTERPOLATION_COST * fine < TAPS**2 * channels * fine
 
 
+def mixed_when_coarse(maps: Sequence[Tensor]) -> list[int]:
+    """Return which of several maps, to be resized to the first, are better mixed at their own resolution."""
+    target = (maps[0].shape[2], maps[0].shape[3])
+    sizes = [(x.shape[2], x.shape[3]) for x in maps]
+    return [
+        i
+        for i, (x, size) in enumerate(zip(maps, sizes, strict=True))
+        if size != target and is_cheaper_upsampled(x.shape[1], size, target)
+    ]
+
+
 def pyramid_conv3x3(
     maps: Sequence[Tensor], weight: Tensor, bias: Tensor | None, *, align_corners: bool
 ) -> Tensor:
@@ -316,16 +331,15 @@ def pyramid_conv3x3(
     Returns:
         (B, D, H, W) in channels-last memory, in the dtype of ``maps[0]`` or autocast's.
     """
-    finest = maps[0]
-    target = (finest.shape[2], finest.shape[3])
+    target = maps[0].shape[2:]
+    mixed = mixed_when_coarse(maps)
     kernels = weight.split([x.shape[1] for x in maps], dim=1)
     plain, plain_kernels, coarse = [], [], []
-    for x, kernel in zip(maps, kernels, strict=True):
-        size = (x.shape[2], x.shape[3])
-        if size != target and is_cheaper_upsampled(x.shape[1], size, target):
+    for i, (x, kernel) in enumerate(zip(maps, kernels, strict=True)):
+        if i in mixed:
             coarse.append((x, kernel))
             continue
-        if size != target:
+        if x.shape[2:] != target:
             x = F.interpolate(x, size=target, mode='bilinear', align_corners=align_corners)
         plain.append(x)
         plain_kernels.append(kernel)

@@ -8,8 +8,8 @@ A tile of 6 x 6 inputs gives 4 x 4 outputs::
 where d is the tile, g the kernel, * the elementwise product and ' the transpose. Summed over input channels, the
 product is one matrix product for each of the 36 positions. The matrices follow from five points and infinity
 (Cook and Toom's construction). Rounding grows with the size of their entries: at 512 channels
-and outputs up to 5.8 the largest error of the direct sum is 7e-6, that of the usual points 0, 1, -1, 2, -2 is 29e-6,
-and that of 0, 1, -1, 1/2, -2 is 11e-6 (on other draws two to eight times that of the direct sum).
+and outputs up to 5.8 the largest error of the direct sum is 7e-6, of the usual points 0, 1, -1, 2, -2 it is 29e-6,
+of 0, 1, -1, 1/2, -2 it is 11e-6 (on other draws two to eight times that of the direct sum).
 
 Only for float32 and float64: in half precision the transforms lose too many digits.
 
@@ -201,14 +201,18 @@ class _WinogradConv(torch.autograd.Function):
         return grad_x, grad_weight, grad_bias
 
 
-def pays(x: Tensor, out_channels: int) -> bool:
-    """Tell whether this form is the faster one: on a CPU, in float32, with many channels and tiles."""
+def is_large_enough(x: Tensor, out_channels: int) -> bool:
+    """Tell whether a map, (B, C, H, W), has channels and tiles enough for the matrix products to be efficient."""
     channels, height, width = x.shape[1:]
+    return min(channels, out_channels) >= 64 and -(-height // OUT) * -(-width // OUT) >= 64
+
+
+def pays(x: Tensor, out_channels: int) -> bool:
+    """Tell whether :func:`conv3x3` uses this form: on a CPU, in float32, with many channels and tiles."""
     return (
         x.device.type == 'cpu'
         and x.dtype == torch.float32
-        and min(channels, out_channels) >= 64
-        and -(-height // OUT) * -(-width // OUT) >= 64
+        and is_large_enough(x, out_channels)
         and not torch.is_autocast_enabled('cpu')
     )
 

@@ -1,0 +1,215 @@
+"""A trained model in the form that computes fastest: the same logits from folded, packed and fused layers."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from mmcv.cnn import ConvModule
+from mmseg.models import EncoderDecoder
+from torch import Tensor, nn
+
+from swinseg.models.errors import ArchitectureError
+from swinseg.models.packed_layers import (
+    ActivatedLinear,
+    FoldedConv1x1,
+    LinearActivation,
+    PackedLinear,
+    PackedPyramidConv,
+    has_packed_linear,
+)
+from swinseg.models.swin_blocks import MLP
+from swinseg.models.upernet import UPerNetHead, is_plain_conv3x3
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def prepare_for_inference(
+    model: EncoderDecoder, dtype: torch.dtype = torch.float32
+) -> EncoderDecoder:
+    """Return a copy of a segmentor for inference only.
+
+    Batch norm is folded into the convolutions, their kernels are transformed and reordered once, GELU and ReLU are
+    fused, and on a CPU linear layers are packed for oneDNN where that is the faster form on this processor.
+    The copy cannot be trained, stored, or moved to another device; ``model`` stays as it was, so the way back is
+    to use that, or to load the checkpoint again. The auxiliary head is left out.
+
+    Args:
+        model: a segmentor with ``SwinBackbone`` and ``UPerNetHead``, on its device. Other backbones and heads
+            are copied as they are, in the dtype asked for.
+        dtype: float32 (logits within 1e-4 of the model's), bfloat16, or on a GPU float16. Inputs and logits are
+            float32 in any case.
+
+    Raises:
+        ArchitectureError: another dtype.
+    """
+    if dtype not in DTYPES:
+        raise ArchitectureError(
+            f'prepare_for_inference expects dtype torch.float32, torch.bfloat16 or torch.float16, got {dtype}'
+        )
+    if getattr(model, 'auxiliary_head', None) is None:
+        prepared = copy.deepcopy(model)
+    else:
+        # Not copied only to be thrown away.
+        memo = {id(model.auxiliary_head): None}
+        prepared = copy.deepcopy(model, memo)
+    prepared.eval().requires_grad_(False)
+    for module in list(prepared.modules()):
+        if isinstance(module, UPerNetHead):
+            _fold_head(module, dtype)
+    preprocessor = prepared.data_preprocessor
+    prepared.to(dtype)
+    # Mean and deviation of the pixels stay exact, and so does what comes out of it.
+    prepared.data_preprocessor = preprocessor.float()
+    if next(iter(model.parameters())).device.type == 'cpu':
+        _pack_linear_layers(prepared, dtype)
+    else:
+        prepared.to(memory_format=torch.channels_last)
+    if dtype != torch.float32:
+        prepared.backbone.register_forward_pre_hook(_Cast(dtype))
+        prepared.decode_head.register_forward_hook(_to_float32)
+    return prepared
+
+
+class _Cast:
+    """A hook that casts a module's first argument."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return args[0].to(self.dtype), *args[1:]
+
+
+def _to_float32(module: nn.Module, args: tuple, logits: Tensor) -> Tensor:
+    return logits.float()
+
+
+def _fold(module: ConvModule) -> tuple[Tensor, Tensor | None]:
+    """Return weight and bias of the convolution with the batch norm in them, computed in float64."""
+    conv = module.conv
+    weight = conv.weight.double()
+    bias = None if conv.bias is None else conv.bias.double()
+    if module.with_norm:
+        norm = module.norm
+        scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+        weight = weight * scale[:, None, None, None]
+        mean = norm.running_mean.double()
+        bias = norm.bias.double() + ((0 if bias is None else bias) - mean) * scale
+    return weight, bias
+
+
+def _can_fold(module: ConvModule) -> bool:
+    has_relu = not module.with_activation or isinstance(module.activate, nn.ReLU)
+    norm = module.norm if module.with_norm else None
+    has_batch_norm = norm is None or (
+        isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)
+        and norm.affine
+        and norm.track_running_stats
+    )
+    return (
+        type(module.conv) is nn.Conv2d
+        and has_relu
+        and has_batch_norm
+        and module.order == ('conv', 'norm', 'act')
+        and not module.with_spectral_norm
+    )
+
+
+def _fold_head(head: UPerNetHead, dtype: torch.dtype) -> None:
+    top, width = head.in_channels[-1], head.channels
+    channels = {'bottleneck': [top, *[width] * len(head.psp_modules)]}
+    channels['fpn_bottleneck'] = [width] * len(head.in_channels)
+    for name, module in list(head.named_modules()):
+        if not isinstance(module, ConvModule) or not _can_fold(module):
+            continue
+        weight, bias = _fold(module)
+        relu = module.with_activation
+        folded: nn.Module
+        if is_plain_conv3x3(module):
+            folded = PackedPyramidConv(
+                weight,
+                bias,
+                channels=channels.get(name, [weight.shape[1]]),
+                relu=relu,
+                dtype=dtype,
+                winograd=_winograd_pays(weight.device.type, dtype),
+            )
+        elif module.conv.kernel_size == (1, 1):
+            folded = FoldedConv1x1(
+                weight.to(dtype), None if bias is None else bias.to(dtype), relu=relu
+            )
+        else:
+            continue
+        head.set_submodule(name, folded)
+
+
+def _pack_linear_layers(model: nn.Module, dtype: torch.dtype) -> None:
+    layer = PackedLinear if _packing_pays(dtype) else ActivatedLinear
+    for module in model.modules():
+        if not isinstance(module, MLP):
+            continue
+        first = module.layers[0]
+        assert isinstance(first, nn.Sequential)
+        linear, activation = first[0], first[1]
+        if isinstance(activation, nn.GELU) and activation.approximate == 'none':
+            first[0] = _packed(layer, linear, 'gelu')
+            first[1] = nn.Identity()
+    for name, module in list(model.named_modules()):
+        if type(module) is nn.Linear:
+            model.set_submodule(name, _packed(layer, module, 'none'))
+
+
+def _packed(
+    layer: type[PackedLinear] | type[ActivatedLinear],
+    linear: nn.Module,
+    activation: LinearActivation,
+) -> nn.Module:
+    assert isinstance(linear, nn.Linear)
+    bias = None if linear.bias is None else linear.bias.detach()
+    return layer(linear.weight.detach(), bias, activation=activation)
+
+
+@lru_cache(maxsize=2)
+def _packing_pays(dtype: torch.dtype) -> bool:
+    """Measure once which form of a linear layer with GELU is the faster one on this processor."""
+    if dtype == torch.float16 or not has_packed_linear():
+        return False
+    with torch.inference_mode(False), torch.no_grad():
+        x = torch.randn(1024, 384).to(dtype)
+        weight, bias = torch.randn(1536, 384).to(dtype), torch.randn(1536).to(dtype)
+        packed = PackedLinear(weight, bias, activation='gelu')
+        plain = ActivatedLinear(weight, bias, activation='gelu')
+        return _is_faster(lambda: packed(x), lambda: plain(x))
+
+
+@lru_cache(maxsize=4)
+def _winograd_pays(device_type: str, dtype: torch.dtype) -> bool:
+    """Measure once whether a 3x3 convolution by Winograd in float32 beats the direct one in ``dtype``."""
+    if device_type != 'cpu':
+        return False
+    with torch.inference_mode(False), torch.no_grad():
+        weight = torch.randn(256, 256, 3, 3)
+        layers = [
+            PackedPyramidConv(
+                weight, None, channels=[256], relu=True, dtype=dtype, winograd=winograd
+            )
+            for winograd in (True, False)
+        ]
+        x = torch.randn(1, 256, 64, 64).to(dtype).contiguous(memory_format=torch.channels_last)
+        return _is_faster(
+            lambda: layers[0]([x], align_corners=False), lambda: layers[1]([x], align_corners=False)
+        )
+
+
+def _is_faster(first: Callable[[], Tensor], second: Callable[[], Tensor]) -> bool:
+    shortest = [float('inf')] * 2
+    for _ in range(5):
+        for i, run in enumerate((first, second)):
+            start = time.perf_counter()
+            run()
+            shortest[i] = min(shortest[i], time.perf_counter() - start)
+    return shortest[0] < shortest[1]
