@@ -36,6 +36,7 @@ from swinseg.engine.config import check_config, load_config
 from swinseg.errors import UserError
 from swinseg.evaluation.report import pipeline_of
 from swinseg.models.label_decision import decide, resized_rows, without_padding_and_flip
+from swinseg.models.prepare import prepare_for_inference
 from swinseg.segmentation import Segmentation
 from swinseg.visualization.palette import check_palette, default_palette
 
@@ -95,8 +96,10 @@ class Predictor:
         path: str | os.PathLike[str],
         config: str | os.PathLike[str] | Config | None = None,
         device: str | torch.device = 'auto',
+        *,
+        dtype: torch.dtype | str = torch.float32,
     ) -> Predictor:
-        """Build the model of a checkpoint and load its weights.
+        """Build the model of a checkpoint, load its weights and prepare it for inference.
 
         Args:
             path: checkpoint file or address. Those that ``tools/train.py`` writes hold their
@@ -105,6 +108,9 @@ class Predictor:
                 checkpoint.
             device: ``'auto'`` (a CUDA device where there is one, else the CPU) or PyTorch's name of
                 one.
+            dtype: precision of the model: float32, with the numbers of the trained model to
+                rounding, or bfloat16 or float16 (GPU), which are faster and change a small share of
+                the labels. A name or PyTorch's dtype.
 
         Raises:
             CheckpointError: the file cannot be read or does not fit the model.
@@ -113,6 +119,7 @@ class Predictor:
                 device.
         """
         target = _device(device)
+        precision = _dtype(dtype, target)
         checkpoint = read_checkpoint(path)
         meta = checkpoint_meta(checkpoint)
         cfg = _config(path, config, meta['config'])
@@ -122,7 +129,7 @@ class Predictor:
         if classes is None:
             classes, palette = _dataset_meta(path, cfg)
         return cls(
-            model.to(target),
+            prepare_for_inference(model.to(target), precision),
             pipeline_of(cfg),
             classes=classes,
             palette=palette,
@@ -339,6 +346,15 @@ def _device(device: str | torch.device) -> torch.device:
             f"device '{device}' cannot be used: {reason}; use 'auto', 'cpu' or 'cuda'"
         ) from error
     return target
+
+
+def _dtype(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    known = [torch.float32, torch.bfloat16, *([torch.float16] if device.type != 'cpu' else [])]
+    if found not in known:
+        names = ', '.join(str(each).removeprefix('torch.') for each in known)
+        raise PredictorError(f'dtype on {device.type} must be one of {names}, not {dtype}')
+    return found
 
 
 def _config(

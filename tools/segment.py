@@ -24,6 +24,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='for the results')
     parser.add_argument('--config', help='instead of the config inside the checkpoint')
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', 'cuda:1', ...")
+    parser.add_argument(
+        '--dtype', default='float32', choices=['float32', 'bfloat16', 'float16'],
+        help='precision of the model; the half ones are faster and change a few labels',
+    )  # fmt: skip
     parser.add_argument('--tta', action='store_true', help="average the config's scales and flips")
     parser.add_argument(
         '--alpha', type=float, default=0.5, help='weight of the colours in the overlay, 0 to 1'
@@ -36,7 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     sources = find_images(args.inputs, out=args.out)
     out = make_folder(args.out)
-    predictor = Predictor.from_checkpoint(args.checkpoint, args.config, args.device)
+    predictor = Predictor.from_checkpoint(
+        args.checkpoint, args.config, args.device, dtype=args.dtype
+    )
     say = functools.partial(print, flush=True)
     outcome = segment_images(predictor, sources, out, tta=args.tta, alpha=args.alpha, report=say)
     print(summary(outcome, out))

@@ -21,7 +21,8 @@ from swinseg.models.packed_layers import (
     PackedPyramidConv,
     has_packed_linear,
 )
-from swinseg.models.swin_blocks import MLP
+from swinseg.models.swin import SwinBackbone
+from swinseg.models.swin_blocks import MLP, PatchEmbed
 from swinseg.models.upernet import UPerNetHead, is_plain_conv3x3
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -39,7 +40,7 @@ def prepare_for_inference(
 
     Args:
         model: a segmentor with ``SwinBackbone`` and ``UPerNetHead``, on its device. Other backbones and heads
-            are copied as they are, in the dtype asked for.
+            are only converted to the dtype.
         dtype: float32 (logits within 1e-4 of the model's), bfloat16, or on a GPU float16. Inputs and logits are
             float32 in any case.
 
@@ -64,13 +65,21 @@ def prepare_for_inference(
     prepared.to(dtype)
     # Mean and deviation of the pixels stay exact, and so does what comes out of it.
     prepared.data_preprocessor = preprocessor.float()
+    for module in prepared.modules():
+        if isinstance(module, PatchEmbed):
+            # Its output, the tokens, is then laid out as what follows reads it.
+            weight = module.projection.weight
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     if next(iter(model.parameters())).device.type == 'cpu':
-        _pack_linear_layers(prepared, dtype)
+        for module in list(prepared.modules()):
+            if isinstance(module, SwinBackbone):
+                _pack_linear_layers(module, dtype)
     else:
         prepared.to(memory_format=torch.channels_last)
     if dtype != torch.float32:
         prepared.backbone.register_forward_pre_hook(_Cast(dtype))
-        prepared.decode_head.register_forward_hook(_to_float32)
+        # On the last layer, as mmseg calls the head's methods and so none of its hooks.
+        prepared.decode_head.conv_seg.register_forward_hook(_to_float32)
     return prepared
 
 
@@ -147,9 +156,9 @@ def _fold_head(head: UPerNetHead, dtype: torch.dtype) -> None:
         head.set_submodule(name, folded)
 
 
-def _pack_linear_layers(model: nn.Module, dtype: torch.dtype) -> None:
+def _pack_linear_layers(backbone: SwinBackbone, dtype: torch.dtype) -> None:
     layer = PackedLinear if _packing_pays(dtype) else ActivatedLinear
-    for module in model.modules():
+    for module in backbone.modules():
         if not isinstance(module, MLP):
             continue
         first = module.layers[0]
@@ -158,9 +167,9 @@ def _pack_linear_layers(model: nn.Module, dtype: torch.dtype) -> None:
         if isinstance(activation, nn.GELU) and activation.approximate == 'none':
             first[0] = _packed(layer, linear, 'gelu')
             first[1] = nn.Identity()
-    for name, module in list(model.named_modules()):
+    for name, module in list(backbone.named_modules()):
         if type(module) is nn.Linear:
-            model.set_submodule(name, _packed(layer, module, 'none'))
+            backbone.set_submodule(name, _packed(layer, module, 'none'))
 
 
 def _packed(

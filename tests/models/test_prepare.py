@@ -1,0 +1,144 @@
+"""The prepared form of a model against the model and against stock mmsegmentation."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from support.mmseg_pairs import TINY, VARIANTS, build_pair, build_segmentor, randomise
+from swinseg import prepare_for_inference
+from swinseg.models import prepare
+from swinseg.models.errors import ArchitectureError
+from swinseg.models.packed_layers import (
+    ActivatedLinear,
+    FoldedConv1x1,
+    PackedLinear,
+    PackedPyramidConv,
+    has_packed_linear,
+)
+
+
+def image(*size, seed=0):
+    return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def small():
+    # Wide enough for Winograd's algorithm.
+    backbone = {**TINY, 'embed_dims': 32}
+    stock, ours = build_pair(backbone, channels=64, num_classes=7)
+    return stock.eval(), ours.eval()
+
+
+@pytest.mark.parametrize('winograd', [True, False])
+@pytest.mark.parametrize('packed', [True, False])
+@pytest.mark.parametrize('size', [(128, 160), (77, 45), (20, 23), (8, 8)])
+def test_prepare_for_inference__equals_mmseg(small, size, packed, winograd, monkeypatch):
+    if packed and not has_packed_linear():
+        pytest.skip('no oneDNN')
+    monkeypatch.setattr(prepare, '_packing_pays', lambda dtype: packed)
+    monkeypatch.setattr(prepare, '_winograd_pays', lambda device, dtype: winograd)
+    stock, ours = small
+    prepared = prepare_for_inference(ours)
+    assert any(isinstance(m, PackedLinear) for m in prepared.modules()) == packed
+    with torch.inference_mode():
+        expected, found = stock(image(*size)), prepared(image(*size))
+    assert expected.abs().max() > 0.1
+    assert (found - expected).abs().max() < 1e-4
+
+
+def test_prepare_for_inference__equals_mmseg_at_full_width():
+    stock, ours = build_pair(VARIANTS['T'])
+    prepared = prepare_for_inference(ours.eval())
+    with torch.inference_mode():
+        expected, found = stock.eval()(image(256, 333)), prepared(image(256, 333))
+    assert (found - expected).abs().max() < 1e-4
+    assert not [m for m in prepared.modules() if isinstance(m, nn.Linear | nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize('winograd', [True, False])
+def test_prepare_for_inference__bfloat16_agrees(small, winograd, monkeypatch):
+    monkeypatch.setattr(prepare, '_winograd_pays', lambda device, dtype: winograd)
+    stock, ours = small
+    prepared = prepare_for_inference(ours, torch.bfloat16)
+    with torch.inference_mode():
+        expected, found = stock(image(128, 160)), prepared(image(128, 160))
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            autocast = stock(image(128, 160))
+    assert found.dtype == torch.float32
+    error, usual = (found - expected).abs().mean(), (autocast.float() - expected).abs().mean()
+    assert error < 2 * usual
+    assert (found.argmax(1) == expected.argmax(1)).float().mean() > 0.9
+
+
+def test_prepare_for_inference__leaves_the_model_as_it_was(small):
+    _, ours = small
+    before = copy.deepcopy(ours.state_dict())
+    training = {name: module.training for name, module in ours.named_modules()}
+    prepared = prepare_for_inference(ours, torch.bfloat16)
+    after = ours.state_dict()
+    assert list(before) == list(after)
+    for name, value in before.items():
+        assert torch.equal(value, after[name]), name
+    assert {name: module.training for name, module in ours.named_modules()} == training
+    assert all(parameter.requires_grad for parameter in ours.parameters())
+    assert not any(parameter.requires_grad for parameter in prepared.parameters())
+    assert prepared.auxiliary_head is None
+    assert ours.auxiliary_head is not None
+
+
+def test_prepare_for_inference__stock_models_keep_their_layers(small):
+    stock, _ = small
+    prepared = prepare_for_inference(stock)
+    with torch.inference_mode():
+        torch.testing.assert_close(prepared(image(64, 64)), stock(image(64, 64)))
+
+
+def test_prepare_for_inference__convolutions_without_norm_and_group_norm():
+    backbone = {**TINY, 'embed_dims': 32}
+    for norm_cfg in (None, dict(type='GN', num_groups=4)):
+        ours = build_segmentor(stock=False, backbone=backbone, channels=64, num_classes=7)
+        head = ours.decode_head
+        config = dict(
+            in_channels=head.in_channels, in_index=[0, 1, 2, 3], channels=64, num_classes=7,
+            norm_cfg=norm_cfg, align_corners=False,
+        )  # fmt: skip
+        ours.decode_head = type(head)(**config)
+        randomise(ours).eval()
+        prepared = prepare_for_inference(ours)
+        folded = [m for m in prepared.modules() if isinstance(m, PackedPyramidConv | FoldedConv1x1)]
+        assert bool(folded) == (norm_cfg is None)
+        with torch.inference_mode():
+            torch.testing.assert_close(
+                prepared(image(96, 64)), ours(image(96, 64)), rtol=1e-4, atol=1e-4
+            )
+
+
+def test_prepare_for_inference__many_image_sizes_need_no_more_memory(small):
+    _, ours = small
+    prepared = prepare_for_inference(ours)
+    held = sum(buffer.numel() for buffer in prepared.buffers())
+    with torch.inference_mode():
+        for side in range(40, 80, 4):
+            assert prepared(image(side, side)).shape[2:] == (side // 4, side // 4)
+    assert sum(buffer.numel() for buffer in prepared.buffers()) == held
+
+
+def test_prepare_for_inference__refuses_other_types(small):
+    with pytest.raises(ArchitectureError, match=r'expects dtype .* got torch\.float64'):
+        prepare_for_inference(small[1], torch.float64)
+
+
+@pytest.mark.skipif(not has_packed_linear(), reason='no oneDNN')
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('activation', ['none', 'gelu'])
+@pytest.mark.parametrize('with_bias', [True, False])
+def test_packed_linear__equals_the_plain_layer(dtype, activation, with_bias):
+    weight, bias = torch.randn(24, 16).to(dtype), torch.randn(24).to(dtype) if with_bias else None
+    packed = PackedLinear(weight, bias, activation=activation)
+    plain = ActivatedLinear(weight, bias, activation=activation)
+    for shape in ((16,), (5, 16), (2, 3, 4, 16)):
+        x = torch.randn(shape).to(dtype)
+        tolerance = 1e-5 if dtype == torch.float32 else 5e-2
+        torch.testing.assert_close(packed(x), plain(x), rtol=tolerance, atol=tolerance)
