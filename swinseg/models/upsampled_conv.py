@@ -221,15 +221,19 @@ def _backward(
 
 
 class _UpsampledConv(torch.autograd.Function):
-    """``base + conv3x3(up(x))`` in place on base; all channels-last, base (B, H, W, D), x (B, h, w, C)."""
+    """``base + conv3x3(up(x))`` in place on base, (B, D, H, W) channels-last; x is (B, h, w, C).
+
+    Base is not handed over as a (B, H, W, D) view: for a view that is written to, autograd copies the gradient.
+    """
 
     @staticmethod
     def forward(
         ctx: FunctionCtx, base: Tensor, x: Tensor, mixing: Tensor, align_corners: bool
     ) -> Tensor:
-        rows = _axis_blocks(x.shape[1], base.shape[1], align_corners=align_corners, like=x)
-        columns = _axis_blocks(x.shape[2], base.shape[2], align_corners=align_corners, like=x)
-        _add_forward(base, x, mixing, rows, columns)
+        out = base.permute(0, 2, 3, 1)
+        rows = _axis_blocks(x.shape[1], out.shape[1], align_corners=align_corners, like=x)
+        columns = _axis_blocks(x.shape[2], out.shape[2], align_corners=align_corners, like=x)
+        _add_forward(out, x, mixing, rows, columns)
         ctx.mark_dirty(base)
         ctx.save_for_backward(x, mixing)
         ctx.blocks = rows, columns  # type: ignore[attr-defined]
@@ -242,7 +246,7 @@ class _UpsampledConv(torch.autograd.Function):
         grad_x = grad_mixing = None
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             grad_x, grad_mixing = _backward(
-                grad.contiguous(), x, mixing, *ctx.blocks,
+                grad.permute(0, 2, 3, 1).contiguous(), x, mixing, *ctx.blocks,
                 needs_x=ctx.needs_input_grad[1], needs_mixing=ctx.needs_input_grad[2],
             )  # fmt: skip
         return grad, grad_x, grad_mixing, None
@@ -271,16 +275,35 @@ def add_upsampled_conv3x3(
 
 def add_mixed(base: Tensor, x: Tensor, mixing: Tensor, *, align_corners: bool) -> Tensor:
     """Do as :func:`add_upsampled_conv3x3`, given the kernel as its :func:`mixing_matrix` in base's dtype."""
-    base_BHWD = base.permute(0, 2, 3, 1)
-    if not base_BHWD.is_contiguous():
+    if not base.is_contiguous(memory_format=torch.channels_last):
         raise ValueError(
             'the sum is formed in place and expects base in channels-last memory; '
             'call base.contiguous(memory_format=torch.channels_last) first'
         )
+    if torch.compiler.is_compiling():
+        return base + _dense(x.to(base.dtype), mixing, base.shape, align_corners=align_corners)
     x_BhwC = x.permute(0, 2, 3, 1).to(base.dtype).contiguous()
     with _without_autocast(base.device.type):
-        out_BHWD: Tensor = _UpsampledConv.apply(base_BHWD, x_BhwC, mixing, align_corners)
-    return out_BHWD.permute(0, 3, 1, 2)
+        out: Tensor = _UpsampledConv.apply(base, x_BhwC, mixing, align_corners)
+    return out
+
+
+def _dense(x: Tensor, mixing: Tensor, shape: torch.Size, *, align_corners: bool) -> Tensor:
+    """Return the convolution of the upsampled x in few large steps, for compilers and exporters to trace."""
+    images, _, height, width = x.shape
+    channels, target_height, target_width = shape[1:]
+    rows, columns = (
+        shifted_interpolation(length, target, align_corners=align_corners)
+        .permute(1, 2, 0)
+        .reshape(target, -1)
+        .to(x.device, x.dtype)
+        for length, target in ((height, target_height), (width, target_width))
+    )
+    mixed = F.conv2d(x, mixing[:, :, None, None]).permute(0, 2, 3, 1)
+    wide = columns @ mixed.reshape(images * height, TAPS * width, TAPS * channels)
+    wide = wide.view(images, height, target_width, TAPS, channels).transpose(2, 3)
+    out = rows @ wide.reshape(images, height * TAPS, target_width * channels)
+    return out.view(images, target_height, target_width, channels).permute(0, 3, 1, 2)
 
 
 def _without_autocast(device_type: str) -> AbstractContextManager[Any]:

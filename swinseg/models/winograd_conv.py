@@ -120,9 +120,15 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool = Fal
     """
     images, _, height, width = x.shape
     channels = kernel.shape[3]
-    out = x.new_empty(images, height, width, channels)
+    # Made in the shape that it is returned in: autograd lets nobody add onto a view that a Function returns.
+    out = torch.empty(
+        (images, channels, height, width),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last,
+    )
     a_t, _, _ = transforms(x.dtype)
-    for image, target in zip(x.permute(0, 2, 3, 1), out, strict=True):
+    for image, target in zip(x.permute(0, 2, 3, 1), out.permute(0, 2, 3, 1), strict=True):
         blocks = _Blocks(image)
         tiles = blocks.tiles
         products = x.new_empty(TILE, tiles, TILE, channels)
@@ -145,7 +151,7 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool = Fal
                 torch.mm(a_t[: stop - start], columns[:, row], out=lines[start:stop])
             if relu:
                 lines[top:bottom].relu_()
-    return out.permute(0, 3, 1, 2)
+    return out
 
 
 def _kernel_gradient(x: Tensor, grad: Tensor) -> Tensor:

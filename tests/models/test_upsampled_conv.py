@@ -162,6 +162,25 @@ def test_pyramid_conv3x3__autocast_trains():
         assert (x - y).norm() < 0.02 * y.norm()
 
 
+@pytest.mark.parametrize('training', [True, False])
+def test_pyramid_conv3x3__compiles_to_one_graph(training):
+    maps = [torch.randn(2, 64, s, s + 3, requires_grad=training) for s in (32, 16, 7)]
+    weight = torch.randn(8, 192, 3, 3, requires_grad=training)
+    compiled = torch.compile(pyramid_conv3x3, backend='aot_eager', fullgraph=True)
+    with torch.set_grad_enabled(training):
+        found = compiled(maps, weight, None, align_corners=False)
+        expected = pyramid_conv3x3(maps, weight, None, align_corners=False)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+    if training:
+        gradient, leaves = torch.randn_like(expected), [*maps, weight]
+        for x, y in zip(
+            torch.autograd.grad(found, leaves, gradient),
+            torch.autograd.grad(expected, leaves, gradient),
+            strict=True,
+        ):
+            assert (x - y).norm() < 1e-5 * y.norm()
+
+
 def test_pyramid_conv3x3__inference_mode_leaves_training_possible():
     maps = [torch.randn(1, 64, side, side) for side in (20, 10)]
     weight = nn.Parameter(torch.randn(8, 128, 3, 3))
