@@ -70,6 +70,8 @@ def _check_list(name: str, values: tuple[Any, ...]) -> None:
     for value in values:
         if isinstance(value, int) and value < 32:
             raise BenchmarkError(f'{flag} takes sides in pixels of at least 32, found {value}')
+        if name == 'sizes' and values.count(value) > 1:
+            raise BenchmarkError(f'{flag} takes each size once, found {value} again')
         if name == 'dtypes' and value not in DTYPES:
             raise BenchmarkError(f'--dtypes takes {", ".join(DTYPES)}, found {value!r}')
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,21 +101,6 @@ def build_pair(
     randomise(stock)
     ours.load_state_dict(stock.state_dict(), strict=True)
     return Pair(variant, stock.to(device).eval(), ours.to(device).eval())
-
-
-def prepare(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Return ``swinseg.prepare_for_inference(model, dtype=dtype)``.
-
-    Raises:
-        BenchmarkError: this version has none.
-    """
-    try:
-        prepare_for_inference = importlib.import_module(
-            'swinseg.models.prepare'
-        ).prepare_for_inference
-    except ModuleNotFoundError as error:
-        raise BenchmarkError('this version of swinseg has no prepare_for_inference') from error
-    return prepare_for_inference(model, dtype=dtype)
 
 
 def with_stock_types(settings: Any) -> Any:

@@ -16,6 +16,7 @@ from swinseg.benchmark.suites import SUITES
         ('model', {'threads': 0}, '--threads must be at least 1'),
         ('model', {'device': 'tpu'}, "--device must be cpu or cuda, found 'tpu'"),
         ('model', {'sizes': [16]}, '--sizes takes sides in pixels of at least 32, found 16'),
+        ('model', {'sizes': [64, 64]}, '--sizes takes each size once, found 64 again'),
         ('model', {'sizes': []}, '--sizes needs at least one value'),
         ('model', {'dtypes': ['int8']}, "--dtypes takes float32, bfloat16, float16, found 'int8'"),
         ('model', {'peers': ['tensorrt']}, "--peers takes .*, found 'tensorrt'"),

@@ -66,9 +66,11 @@ def test_config_of__another_letter():
         config_of('X')
 
 
-def test_names_of():
+def test_names_of__are_checked_before_anything_is_measured(small_config):
     assert names_of(('T', 'B'), None) == ('T', 'B')
-    assert names_of(('T', 'B'), 'a/b/mine.py') == ('mine',)
+    assert names_of(('T', 'B'), small_config) == ('small',)
+    with pytest.raises(BenchmarkError, match="found 'X'"):
+        names_of(('T', 'X'), None)
 
 
 def test_draw_image__the_same_for_the_same_seed():

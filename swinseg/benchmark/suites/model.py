@@ -24,12 +24,11 @@ from swinseg.benchmark.pairs import (
     build_pair,
     draw_image,
     names_of,
-    prepare,
 )
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Call, Candidate, compare, under_autocast
-from swinseg.errors import UserError
 from swinseg.models.complexity import count_multiply_adds, growth_exponent
+from swinseg.models.prepare import prepare_for_inference
 
 PEERS = ('compiled', *exported.NEEDS)
 
@@ -92,7 +91,7 @@ def _at_one_size(options: ModelOptions, variant: str, dtype: str, rate: float | 
         f'{variant}, {side} x {side}, batch {options.batch}, {dtype}',
         tuple(rows),
         baseline=STOCK,
-        ours=_best_of_ours(rows, dtype),
+        ours=PREPARED + _suffix(dtype),
         left_out=left_out,
         notes=_limit_note(rate, dtype),
     )
@@ -101,32 +100,21 @@ def _at_one_size(options: ModelOptions, variant: str, dtype: str, rate: float | 
 def _growth(options: ModelOptions, variant: str, dtype: str, rate: float | None) -> Table:
     pair = build_pair(variant, options.config, device=options.device)
     rows: list[Row] = []
-    left_out: dict[str, str] = {}
     for side in options.sizes:
         case = f'{side} x {side}'
-        at_size, failed = _measure(options, pair, side, dtype, rate, all_peers=False, case=case)
-        rows += at_size
-        left_out |= failed
+        rows += _measure(options, pair, side, dtype, rate, all_peers=False, case=case)[0]
     notes = list(_limit_note(rate, dtype))
     for name in dict.fromkeys(row.name for row in rows):
-        points = [(side, _median(rows, name, side)) for side in options.sizes]
-        measured = [(side**2, seconds) for side, seconds in points if seconds is not None]
-        if len(measured) > 1:
-            exponent = growth_exponent(*zip(*measured, strict=True))
-            notes.append(f'{name}: time grows as pixels to the power of {exponent:.3f}')
+        seconds = [row.median for row in rows if row.name == name and row.median is not None]
+        exponent = growth_exponent([side**2 for side in options.sizes], seconds)
+        notes.append(f'{name}: time grows as pixels to the power of {exponent:.3f}')
     return Table(
         f'{variant}, growth with the image, batch {options.batch}, {dtype}',
         tuple(rows),
         baseline=STOCK,
-        ours=_best_of_ours(rows, dtype),
-        left_out=left_out,
+        ours=PREPARED + _suffix(dtype),
         notes=tuple(notes),
     )
-
-
-def _median(rows: list[Row], name: str, side: int) -> float | None:
-    case = f'{side} x {side}'
-    return next((row.median for row in rows if (row.name, row.case) == (name, case)), None)
 
 
 def _limit_note(rate: float | None, dtype: str) -> tuple[str, ...]:
@@ -140,13 +128,6 @@ def _limit_note(rate: float | None, dtype: str) -> tuple[str, ...]:
 
 def _suffix(dtype: str) -> str:
     return '' if dtype == 'float32' else f', {dtype}'
-
-
-def _best_of_ours(rows: list[Row], dtype: str) -> str:
-    present = {row.name for row in rows}
-    return next(
-        name for name in (PREPARED + _suffix(dtype), OURS + _suffix(dtype)) if name in present
-    )
 
 
 def _measure(
@@ -165,15 +146,10 @@ def _measure(
     if dtype != 'float32':
         candidates.append(Candidate(f'{STOCK}, {dtype}', _call(pair.stock, image, dtype)))
     left_out: dict[str, str] = {}
-    prepared: list[Candidate] = []
-    try:
-        model = prepare(pair.ours, DTYPES[dtype])
-        prepared.append(Candidate(PREPARED + _suffix(dtype), lambda: model(image)))
-    except UserError as error:
-        left_out[PREPARED] = str(error)
-    if all_peers or not prepared:
+    if all_peers:
         candidates.append(Candidate(OURS + _suffix(dtype), _call(pair.ours, image, dtype)))
-    candidates += prepared
+    prepared = prepare_for_inference(pair.ours, dtype=DTYPES[dtype])
+    candidates.append(Candidate(PREPARED + _suffix(dtype), lambda: prepared(image)))
     if all_peers:
         peers, absent = _peers(options, pair, image, dtype)
         candidates += peers

@@ -22,12 +22,11 @@ from swinseg.benchmark.pairs import (
     build_pair,
     draw_image,
     names_of,
-    prepare,
 )
 from swinseg.benchmark.peak_memory import peak_bytes
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Candidate, compare
-from swinseg.errors import UserError
+from swinseg.models.prepare import prepare_for_inference
 
 
 @dataclass(frozen=True)
@@ -67,35 +66,31 @@ def run(options: SlideOptions) -> Iterator[Table]:
         pair = build_pair(variant, options.config, device=options.device)
         height, width = options.image_size
         image = draw_image(1, 3, height, width, device=options.device)
-        ways, left_out = _ways(options, pair, image)
+        ways = _ways(options, pair, image)
         yield Table(
             f'{variant}, image of {height} x {width} pixels, windows of {options.window} every {options.stride}',
             tuple(_measure(options, ways)),
             baseline=STOCK,
-            ours=next(name for name in (PREPARED, OURS) if name in ways),
-            left_out=left_out,
+            ours=PREPARED,
             notes=('Peak: live bytes of all tensors above the weights and the image.',),
         )
 
 
-def _ways(
-    options: SlideOptions, pair: Pair, image: Tensor
-) -> tuple[dict[str, Callable[[], Tensor]], dict[str, str]]:
+def _ways(options: SlideOptions, pair: Pair, image: Tensor) -> dict[str, Callable[[], Tensor]]:
     """Return the functions from the image to its labels, mmseg's first."""
     test_cfg = ConfigDict(
         mode='slide',
         crop_size=(options.window, options.window),
         stride=(options.stride, options.stride),
     )
-    models = {STOCK: pair.stock, OURS: pair.ours}
-    left_out: dict[str, str] = {}
-    try:
-        models[PREPARED] = prepare(pair.ours)
-    except UserError as error:
-        left_out[PREPARED] = str(error)
+    models = {
+        STOCK: pair.stock,
+        OURS: pair.ours,
+        PREPARED: prepare_for_inference(pair.ours),
+    }
     for model in models.values():
         model.test_cfg = test_cfg
-    return {name: _labels(model, image) for name, model in models.items()}, left_out
+    return {name: _labels(model, image) for name, model in models.items()}
 
 
 def _labels(model: Any, image: Tensor) -> Callable[[], Tensor]:
