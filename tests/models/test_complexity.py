@@ -10,7 +10,6 @@ from swinseg.models.complexity import (
     attention_multiply_adds,
     count_multiply_adds,
     growth_exponent,
-    padded_attention_multiply_adds,
 )
 from swinseg.models.errors import ArchitectureError
 from swinseg.models.swin import SwinBackbone
@@ -48,12 +47,6 @@ def test_attention_costs__measures_what_fits():
 def test_attention_costs__side_must_be_a_multiple_of_the_window():
     with pytest.raises(ArchitectureError, match='found 30; try 28'):
         attention_costs([30])
-
-
-def test_padded_attention_multiply_adds__counts_the_padding():
-    assert padded_attention_multiply_adds(13, 15, 8, window=7) == attention_multiply_adds(
-        14, 21, 8, window=7
-    )
 
 
 def test_count_multiply_adds__convolution_by_hand():
