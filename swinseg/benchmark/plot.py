@@ -45,16 +45,28 @@ def is_growth(table: Table) -> bool:
 
 
 def _draw_growth(axes: Axes, table: Table) -> None:
-    for name in dict.fromkeys(row.name for row in table.rows):
-        points = [(_pixels(row), row.median) for row in table.rows if row.name == name]
-        color = _OURS if name == table.ours else None
-        axes.plot(*zip(*points, strict=True), 'o-', label=name, color=color)
+    names = list(dict.fromkeys(row.name for row in table.rows))
+    for name in names:
+        rows = [row for row in table.rows if row.name == name]
+        pixels, medians = [_pixels(row) for row in rows], [row.median or 0.0 for row in rows]
+        color = _OURS if name == table.ours else f'C{1 + names.index(name)}'
+        axes.plot(pixels, medians, 'o-', label=name, color=color)
+        for place in zip(pixels, medians, strict=True):
+            axes.annotate(
+                seconds(place[1]),
+                place,
+                xytext=(6, -10),
+                textcoords='offset points',
+                fontsize=8,
+                color=color,
+            )
     axes.set_xscale('log')
     axes.set_yscale('log')
     ticks = {_pixels(row): row.case for row in table.rows}
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
     axes.set_ylabel('seconds')
+    axes.margins(x=0.08, y=0.12)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False)
 

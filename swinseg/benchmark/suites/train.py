@@ -18,7 +18,7 @@ from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.exactness import of_tensors
 from swinseg.benchmark.options import DTYPES, Options
 from swinseg.benchmark.pairs import OURS, STOCK, build_pair, config_of, draw_image, names_of
-from swinseg.benchmark.peak_memory import peak_bytes
+from swinseg.benchmark.peak_memory import peak_bytes, resident_peak_bytes
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Candidate, compare, under_autocast
 
@@ -102,24 +102,38 @@ def _timed(options: TrainOptions, variant: str) -> Table:
 def _memory(options: TrainOptions, variant: str) -> Table:
     rows: list[Row] = []
     for side in options.memory_sizes:
-        reference = _reference(options, variant, side)
+        reference: list[Tensor] | None = None
         for dtype in options.dtypes:
             case = f'{side} x {side}, {dtype}'
             stock, ours = _steps(options, variant, side, dtype)
-            # The first step makes gradients and optimiser state, which then stay.
-            exactness = [of_tensors(reference, step.run()) for step in (stock, ours)]
+            first = stock.run()
+            if reference is None:
+                is_full = dtype == 'float32'
+                reference = first if is_full else _reference(options, variant, side)
+            exactness = [of_tensors(reference, first), of_tensors(reference, ours.run())]
+            del first
+            # The first step made gradients and optimiser state, which now stay.
             peaks = [peak_bytes(step.run, device=options.device) for step in (stock, ours)]
-            for name, measured, peak in zip((STOCK, OURS), exactness, peaks, strict=True):
-                figures = {PEAK: peak / 2**20, 'of stock': peak / peaks[0]}
-                rows.append(Row(name, exactness=measured, figures=figures, case=case))
+            residents = [_resident(options, step) for step in (stock, ours)]
+            for index, name in enumerate((STOCK, OURS)):
+                figures = {PEAK: peaks[index] / 2**20, 'of stock': peaks[index] / peaks[0]}
+                if residents[index] and residents[0]:
+                    figures['resident (MiB)'] = residents[index] / 2**20
+                    figures['of stock, resident'] = residents[index] / residents[0]
+                rows.append(Row(name, exactness=exactness[index], figures=figures, case=case))
     return Table(
         _title(options, variant, 'Peak memory of a training step'),
         tuple(rows),
         notes=(
-            'Live bytes of all tensors above weights, gradients and optimiser state, which stay between steps.',
+            'Peak: live bytes of all tensors above weights, gradients and optimiser state, which stay between steps.',
+            'Resident: by how much the memory of the process rises, with what kernels allocate for themselves.',
             'Loss and gradients of the first step are compared with those of stock mmseg in float32.',
         ),
     )
+
+
+def _resident(options: TrainOptions, step: Step) -> int:
+    return 0 if options.device != 'cpu' else resident_peak_bytes(step.run) or 0
 
 
 class Step:
