@@ -125,7 +125,7 @@ def _memory(options: TrainOptions, variant: str) -> Table:
         _title(options, variant, 'Peak memory of a training step'),
         tuple(rows),
         notes=(
-            'Peak: live bytes of all tensors above weights, gradients and optimiser state, which stay between steps.',
+            'Peak: live bytes of all tensors above weights, gradients and optimiser state, which stay.',
             'Resident: by how much the memory of the process rises, with what kernels allocate for themselves.',
             'Loss and gradients of the first step are compared with those of stock mmseg in float32.',
         ),
