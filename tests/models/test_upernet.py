@@ -4,9 +4,11 @@ import copy
 
 import pytest
 import torch
+from mmcv.cnn import ConvModule
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads.psp_head import PPM
 from mmseg.structures import SegDataSample
+from torch import nn
 
 from support.mmseg_pairs import TINY, VARIANTS, build_pair, randomise
 from swinseg.models.upernet import PyramidPooling
@@ -51,9 +53,16 @@ def test_logits__equal_mmseg_for_all_variants(variant):
         assert difference < 1e-4
 
 
-@pytest.mark.parametrize('size', [(64, 64), (77, 45)])
-def test_gradients__equal_mmseg_in_training_mode(size):
-    stock, ours = build_pair({**TINY, 'drop_path_rate': 0.0}, channels=32, num_classes=7)
+# 64 channels on 40 x 48 pixels are enough for Winograd's algorithm and for mixing before upsampling.
+@pytest.mark.parametrize(('size', 'channels'), [((64, 64), 32), ((77, 45), 32), ((160, 192), 64)])
+def test_gradients__equal_mmseg_in_training_mode(size, channels):
+    stock, ours = build_pair({**TINY, 'drop_path_rate': 0.0}, channels=channels, num_classes=7)
+    if channels == 64:
+        # Among so many values some lie at ReLU's kink, where the last digit decides on a gradient.
+        for model in (stock, ours):
+            for module in model.modules():
+                if isinstance(module, ConvModule):
+                    module.activate = nn.GELU()
     inputs, samples = batch(size)
     for model in (stock, ours):
         model.train()
@@ -62,22 +71,27 @@ def test_gradients__equal_mmseg_in_training_mode(size):
     largest = 0.0
     for (name, x), y in zip(ours.named_parameters(), stock.parameters(), strict=True):
         assert (x.grad - y.grad).norm() <= 1e-3 * y.grad.norm() + 1e-8, name
-        largest = max(largest, ((x.grad - y.grad).norm() / (y.grad.norm() + 1e-8)).item())
+        largest = max(largest, ((x.grad - y.grad).norm() / (y.grad.norm() + 1e-5)).item())
     print(f'{size}: gradients differ by {largest:.1e}')
     for (name, x), y in zip(ours.named_buffers(), stock.buffers(), strict=True):
         torch.testing.assert_close(x, y, msg=name)
 
 
-def test_losses__twenty_steps_agree_with_mmseg():
+# AdamW takes whole steps along gradients that are nothing but rounding. At 1e-3, mmseg in float32 is 1.7e-3 away
+# from itself in float64.
+@pytest.mark.parametrize(
+    ('dtype', 'rate', 'tolerance'), [(torch.float64, 1e-3, 1e-7), (torch.float32, 1e-4, 1e-3)]
+)
+def test_losses__twenty_steps_agree_with_mmseg(dtype, rate, tolerance):
     stock, ours = build_pair({**TINY, 'drop_path_rate': 0.0}, channels=32, num_classes=7)
     curves = []
     for model in (stock, ours):
-        model.train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+        model.train().to(dtype)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
         curve = []
         for step in range(20):
             inputs, samples = batch(seed=step % 4)
-            losses = model.loss(inputs, samples)
+            losses = model.loss(inputs.to(dtype), samples)
             loss = losses['decode.loss_ce'] + losses['aux.loss_ce']
             optimizer.zero_grad()
             loss.backward()
@@ -86,4 +100,4 @@ def test_losses__twenty_steps_agree_with_mmseg():
         curves.append(curve)
     assert curves[0][-1] < curves[0][0], 'the steps must train for the comparison to mean anything'
     print('losses differ by', max(abs(x - y) for x, y in zip(*curves, strict=True)))
-    assert curves[1] == pytest.approx(curves[0], abs=1e-3)
+    assert curves[1] == pytest.approx(curves[0], abs=tolerance)
