@@ -9,8 +9,10 @@ from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from mmseg.utils import add_prefix
+from torch import Tensor, nn
 
+from swinseg.models.blockwise_loss import losses_of
 from swinseg.models.label_decision import decide, without_padding_and_flip
 
 
@@ -29,6 +31,22 @@ class SwinSegmentor(EncoderDecoder):
     def __init__(self, *args: Any, keep_scores: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.keep_scores = keep_scores
+
+    def _decode_head_forward_train(
+        self, inputs: list[Tensor], data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        losses = losses_of(self.decode_head, inputs, data_samples, self.train_cfg)
+        return add_prefix(losses, 'decode')
+
+    def _auxiliary_head_forward_train(
+        self, inputs: list[Tensor], data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        several = isinstance(self.auxiliary_head, nn.ModuleList)
+        losses = {}
+        for i, head in enumerate(self.auxiliary_head if several else [self.auxiliary_head]):
+            found = losses_of(head, inputs, data_samples, self.train_cfg)
+            losses.update(add_prefix(found, f'aux_{i}' if several else 'aux'))
+        return losses
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Average the logits of overlapping windows; (B, 3, H, W) to (B, K, H, W)."""

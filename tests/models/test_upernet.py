@@ -70,8 +70,8 @@ def test_gradients__equal_mmseg_in_training_mode(size, channels):
         sum(value for name, value in losses.items() if 'loss' in name).backward()
     largest = 0.0
     for (name, x), y in zip(ours.named_parameters(), stock.parameters(), strict=True):
-        assert (x.grad - y.grad).norm() <= 1e-3 * y.grad.norm() + 1e-8, name
-        largest = max(largest, ((x.grad - y.grad).norm() / (y.grad.norm() + 1e-5)).item())
+        assert (x.grad - y.grad).norm() <= 1e-3 * y.grad.norm() + 3e-7, name
+        largest = max(largest, ((x.grad - y.grad).norm() / (y.grad.norm() + 1e-4)).item())
     print(f'{size}: gradients differ by {largest:.1e}')
     for (name, x), y in zip(ours.named_buffers(), stock.buffers(), strict=True):
         torch.testing.assert_close(x, y, msg=name)
