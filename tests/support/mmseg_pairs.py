@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from mmengine.config import ConfigDict
 from mmseg.models.backbones import SwinTransformer
 from mmseg.registry import MODELS
 from torch import nn
 
-import swinseg.models  # noqa: F401
+from swinseg.benchmark import pairs
 
 VARIANTS = {
     'T': dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24), window_size=7),
@@ -21,21 +20,7 @@ TINY = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_s
 
 def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
     """Draw every parameter and statistic, so that a swapped or forgotten one shows in the output."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.dim() > 1:
-                # Keeps the size of the activations through any depth.
-                fan_in = parameter[0].numel() if parameter.dim() > 2 else parameter.shape[-1]
-                parameter.copy_(noise / fan_in**0.5)
-            else:
-                parameter.add_(0.1 * noise)
-        for name, buffer in model.named_buffers():
-            if name.endswith('running_mean'):
-                buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))
-            elif name.endswith('running_var'):
-                buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+    pairs.randomise(model, seed)
     return model
 
 
