@@ -24,6 +24,11 @@ from torch import Tensor
 _CPU_BLOCK, _GPU_BLOCK = 2**19, 2**24
 
 
+def padding_of(meta: Mapping[str, Any]) -> Sequence[int]:
+    """Return what was added to an image at left, right, top, bottom, in pixels."""
+    return meta.get('img_padding_size', meta.get('padding_size', (0,) * 4))
+
+
 def without_padding_and_flip(scores: Tensor, meta: Mapping[str, Any]) -> Tensor:
     """Undo what the pipeline did to an image, save its resize.
 
@@ -35,7 +40,7 @@ def without_padding_and_flip(scores: Tensor, meta: Mapping[str, Any]) -> Tensor:
     Returns:
         (K, h', w'), a view unless it was flipped.
     """
-    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0,) * 4))
+    left, right, top, bottom = padding_of(meta)
     height, width = scores.shape[1:]
     scores = scores[:, top : height - bottom, left : width - right]
     if not meta.get('flip'):
@@ -44,8 +49,36 @@ def without_padding_and_flip(scores: Tensor, meta: Mapping[str, Any]) -> Tensor:
     return scores.flip(2 if meta['flip_direction'] == 'horizontal' else 1)
 
 
+class ScoreRows:
+    """(K, h, w) scores that come in bands from top to bottom, and are forgotten when they have been read.
+
+    Stands for a tensor where rows are read from top to bottom.
+
+    Args:
+        bands: (K, rows, w) each, with h rows in all.
+        height: h.
+    """
+
+    def __init__(self, bands: Iterator[Tensor], height: int) -> None:
+        self._bands = bands
+        self._held = next(bands)
+        self._first = 0
+        self.shape = (self._held.shape[0], height, self._held.shape[2])
+        self.dtype = self._held.dtype
+        self.device = self._held.device
+
+    def __getitem__(self, index: tuple[slice, slice]) -> Tensor:
+        """Return ``[:, first:stop]``; what lies above ``first`` is gone then."""
+        first, stop = index[1].start, index[1].stop
+        self._held = self._held[:, first - self._first :]
+        self._first = first
+        while self._held.shape[1] < stop - first:
+            self._held = torch.cat([self._held, next(self._bands)], 1)
+        return self._held[:, : stop - first]
+
+
 def resized_rows(
-    scores: Tensor, size: Sequence[int], *, align_corners: bool
+    scores: Tensor | ScoreRows, size: Sequence[int], *, align_corners: bool
 ) -> Iterator[tuple[slice, Tensor]]:
     """Resize scores bilinearly, as ``F.interpolate`` does without antialiasing, block by block.
 
@@ -59,7 +92,7 @@ def resized_rows(
         block is taken: they are a part of ``scores``, or of a buffer of all blocks.
     """
     height, width = size
-    if scores.shape[1:] == (height, width):
+    if tuple(scores.shape[1:]) == (height, width):
         blocks = _rows_as_they_are(scores)
     elif scores.device.type == 'cpu':
         blocks = _rows_from_slices(scores, height, width, align_corners)
@@ -69,7 +102,7 @@ def resized_rows(
 
 
 def decide(
-    scores: Tensor,
+    scores: Tensor | ScoreRows,
     size: Sequence[int] | None = None,
     *,
     align_corners: bool = False,
@@ -91,10 +124,12 @@ def decide(
         labels: (H, W) uint8, or int64 where K > 256; of equal scores the first class wins.
         confidence: (H, W) float in [0, 1], or None.
     """
-    scores = scores.detach()
+    if isinstance(scores, Tensor):
+        scores = scores.detach()
     num_classes = scores.shape[0]
     size = tuple(scores.shape[1:] if size is None else size)
-    labels = scores.new_empty(size, dtype=torch.uint8 if num_classes <= 256 else torch.int64)
+    dtype = torch.uint8 if num_classes <= 256 else torch.int64
+    labels = torch.empty(size, dtype=dtype, device=scores.device)
     confidence: Tensor | None = None
     first_best = _FirstBest(num_classes)
     for rows, block in resized_rows(scores, size, align_corners=align_corners):
@@ -144,29 +179,30 @@ class _FirstBest:
         return self.last - torch.from_numpy(numbers).amax(0)
 
 
-def _rows_as_they_are(scores: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    for rows in _blocks(*scores.shape, device=scores.device):
+def _rows_as_they_are(scores: Tensor | ScoreRows) -> Iterator[tuple[slice, Tensor]]:
+    num_classes, height, width = scores.shape
+    for rows in _blocks(num_classes, height, width, device=scores.device):
         yield rows, _float(scores[:, rows])
 
 
 def _rows_from_slices(
-    scores: Tensor, height: int, width: int, align_corners: bool
+    scores: Tensor | ScoreRows, height: int, width: int, align_corners: bool
 ) -> Iterator[tuple[slice, Tensor]]:
     """Blend whole rows of the input: two passes over a block that is in the cache."""
     low, high, weight = _neighbours(scores.shape[1], height, align_corners, _dtype(scores))
     lows, highs = low.tolist(), high.tolist()
     high_weights, low_weights = weight.tolist(), (1 - weight).tolist()
-    buffer = scores.new_empty(0)
+    buffer = torch.empty(0)
     widened: dict[int, Tensor] = {}
     unread = 0
-    for rows in _blocks(len(scores), height, width, device=scores.device):
+    for rows in _blocks(scores.shape[0], height, width, device=scores.device):
         first, unread = max(unread, lows[rows.start]), highs[rows.stop - 1] + 1
         if first < unread:
             strip = _widened(scores[:, first:unread], width, align_corners)
             widened.update(zip(range(first, unread), strip.unbind(1), strict=True))
         if not buffer.numel():
             # One buffer for all blocks: new memory costs more than what is done with it.
-            buffer = strip.new_empty((len(scores), rows.stop - rows.start, width))
+            buffer = strip.new_empty((len(strip), rows.stop - rows.start, width))
         block = buffer[:, : rows.stop - rows.start]
         for row in range(rows.start, rows.stop):
             out = block[:, row - rows.start]
@@ -178,13 +214,13 @@ def _rows_from_slices(
 
 
 def _rows_from_gathers(
-    scores: Tensor, height: int, width: int, align_corners: bool
+    scores: Tensor | ScoreRows, height: int, width: int, align_corners: bool
 ) -> Iterator[tuple[slice, Tensor]]:
     """Blend all rows of a block at once: few kernels for a GPU."""
     low, high, weight = _neighbours(scores.shape[1], height, align_corners, _dtype(scores))
     lows, highs = low.to(scores.device), high.to(scores.device)
     weights = weight.to(scores.device)[:, None]
-    for rows in _blocks(len(scores), height, width, device=scores.device):
+    for rows in _blocks(scores.shape[0], height, width, device=scores.device):
         top, bottom = int(low[rows.start]), int(high[rows.stop - 1]) + 1
         wide = _widened(scores[:, top:bottom], width, align_corners)
         block = wide.index_select(1, highs[rows] - top).mul_(weights[rows])
@@ -225,7 +261,7 @@ def _blocks(num_classes: int, height: int, width: int, *, device: torch.device) 
         yield slice(start, min(start + step, height))
 
 
-def _dtype(scores: Tensor) -> torch.dtype:
+def _dtype(scores: Tensor | ScoreRows) -> torch.dtype:
     return torch.promote_types(scores.dtype, torch.float32)
 
 

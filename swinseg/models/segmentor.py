@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +13,10 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
+from swinseg.inference import slide, slide_blocks
 from swinseg.models.blockwise_loss import losses_of
-from swinseg.models.label_decision import decide, without_padding_and_flip
+from swinseg.models.label_decision import ScoreRows, decide, without_padding_and_flip
+from swinseg.models.streamed_decision import decide_blocks, inside_area, rows_between, unpadded_area
 
 
 @MODELS.register_module()
@@ -49,9 +52,83 @@ class SwinSegmentor(EncoderDecoder):
         return losses
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Average the logits of overlapping windows; (B, 3, H, W) to (B, K, H, W)."""
-        # mmseg writes each window's shape into the first image's metas.
-        return super().slide_inference(inputs, [dict(meta) for meta in batch_img_metas])
+        """Average the logits of overlapping windows; (B, 3, H, W) to (B, K, H, W).
+
+        ``test_cfg`` has ``crop_size`` and ``stride`` as for mmseg, and may have ``blend`` and
+        ``batch_size`` as ``swinseg.inference.slide`` takes them.
+        """
+        logits: Tensor | None = None
+        for i, (image, meta) in enumerate(zip(inputs, batch_img_metas, strict=True)):
+            for rows, columns, part in slide_blocks(
+                self._on_windows(meta), image, **self._window_options()
+            ):
+                if logits is None:
+                    logits = part.new_empty((len(inputs), len(part), *inputs.shape[2:]))
+                logits[i, :, rows, columns] = part
+        assert logits is not None
+        return logits
+
+    def slide_decision(
+        self,
+        image: Tensor,
+        meta: Mapping[str, Any],
+        size: Sequence[int] | None = None,
+        *,
+        with_confidence: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Choose the class of each pixel by overlapping windows, without the logits of the whole image.
+
+        The labels are those of ``slide_inference``, ``without_padding_and_flip`` and ``decide``. Only for
+        flipped images all logits are kept. Where the image is resized, whole rows of them are, as many as
+        a window has; otherwise those between two rows of windows.
+
+        Args:
+            image: (3, h, w) as the preprocessor gives it.
+            meta: its metainfo.
+            size: H, W of the labels; None for that of the image without padding.
+            with_confidence: as in ``decide``.
+
+        Returns:
+            As ``decide``: (H, W) labels, and (H, W) confidence or None.
+        """
+        predictor, windows = self._on_windows(meta), self._window_options()
+        options: dict[str, Any] = dict(
+            threshold=self.decode_head.threshold, with_confidence=with_confidence
+        )
+        if meta.get('flip'):
+            logits = self.slide_inference(image[None], [dict(meta)])[0]
+            logits = without_padding_and_flip(logits, meta)
+            return decide(logits, size, align_corners=self.align_corners, **options)
+        inside = unpadded_area(image.shape[1:], meta)
+        height, width = (area.stop - area.start for area in inside)
+        if size is None or tuple(size) == (height, width):
+            blocks = inside_area(slide_blocks(predictor, image, **windows), inside)
+            return decide_blocks(blocks, (height, width), **options)
+        rows = (
+            scores[:, :, inside[1]]
+            for scores in rows_between(slide(predictor, image, **windows), inside[0])
+        )
+        return decide(ScoreRows(rows, height), size, align_corners=self.align_corners, **options)
+
+    def predict(
+        self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Turn (B, 3, H, W) preprocessed images into samples with ``pred_sem_seg``.
+
+        As ``postprocess_result`` says; in slide mode without ``keep_scores``, no more of the scores than the
+        windows need exists at a time.
+        """
+        if self.keep_scores or self.test_cfg.get('mode') != 'slide':
+            return super().predict(inputs, data_samples)
+        is_resized = data_samples is not None
+        if data_samples is None:
+            data_samples = [SegDataSample() for _ in inputs]
+        for image, sample in zip(inputs, data_samples, strict=True):
+            meta = sample.metainfo
+            size = meta['ori_shape'][:2] if is_resized else None
+            labels, _ = self.slide_decision(image, meta, size)
+            self._keep_labels(sample, labels)
+        return data_samples
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
@@ -75,7 +152,28 @@ class SwinSegmentor(EncoderDecoder):
                 align_corners=self.align_corners,
                 threshold=self.decode_head.threshold,
             )
-            if not 0 <= self.decode_head.ignore_index <= 255:
-                labels = labels.to(torch.int64)
-            sample.pred_sem_seg = PixelData(data=labels[None])
+            self._keep_labels(sample, labels)
         return data_samples
+
+    def _keep_labels(self, sample: SegDataSample, labels: Tensor) -> None:
+        if not 0 <= self.decode_head.ignore_index <= 255:
+            labels = labels.to(torch.int64)
+        sample.pred_sem_seg = PixelData(data=labels[None])
+
+    def _on_windows(self, meta: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
+        def predict(pixels: Tensor) -> Tensor:
+            # The shape to which the head resizes its logits; torch.Size, or mmseg takes that of the padded image.
+            return self.encode_decode(
+                pixels, [dict(meta, img_shape=pixels.shape[2:]) for _ in pixels]
+            )
+
+        return predict
+
+    def _window_options(self) -> dict[str, Any]:
+        cfg = self.test_cfg
+        names = ('blend', 'batch_size')
+        return dict(
+            window=tuple(cfg['crop_size']),
+            stride=tuple(cfg['stride']),
+            **{name: cfg[name] for name in names if name in cfg},
+        )

@@ -9,6 +9,7 @@ from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
 
 from support.mmseg_pairs import TINY, build_pair
+from swinseg.models.label_decision import decide, without_padding_and_flip
 
 SLIDE = dict(mode='slide', crop_size=(64, 64), stride=(42, 42))
 
@@ -101,6 +102,69 @@ def test_postprocess_result__mmsegs_metric_counts_the_same(ignore_index):
     for expected, found in zip(*figures, strict=True):
         for one, other in zip(expected, found, strict=True):
             assert torch.equal(one, other)
+
+
+SLIDE_METAS = {**METAS, 'flipped': dict(flip=True, flip_direction='horizontal')}
+
+
+@pytest.mark.parametrize('meta', SLIDE_METAS.values(), ids=SLIDE_METAS)
+@pytest.mark.parametrize('ori_shape', ['as it is', (75, 101), (140, 201)], ids=str)
+@pytest.mark.parametrize('size', [(96, 130), (131, 50)], ids=str)
+def test_predict__slides_to_mmsegs_labels_without_all_scores(monkeypatch, meta, ori_shape, size):
+    stock, ours = build_pair(TINY, channels=32, num_classes=7, test_cfg=SLIDE)
+    if not meta.get('flip'):
+        monkeypatch.setattr(type(ours), 'slide_inference', None)
+    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0,) * 4))
+    inside = (size[0] - top - bottom, size[1] - left - right)
+    shape = inside if ori_shape == 'as it is' else ori_shape
+    images = torch.randn(2, 3, *size)
+    results = []
+    for model in (stock, ours):
+        batch = samples(size, shape, count=2)
+        for sample in batch:
+            sample.set_metainfo(meta)
+        with torch.inference_mode():
+            results.append(model.eval().predict(images, batch))
+        assert results[-1] is batch
+    for expected, found in zip(*results, strict=True):
+        assert 'seg_logits' not in found
+        assert found.pred_sem_seg.data.shape == (1, *shape)
+        scores = expected.seg_logits.data.topk(2, 0).values
+        # Sums in another order may part classes that are as good as equal.
+        is_clear = scores[0] - scores[1] > 1e-4
+        differs = found.pred_sem_seg.data[0].long() != expected.pred_sem_seg.data[0]
+        assert is_clear.float().mean() > 0.99
+        assert not bool((differs & is_clear).any())
+
+
+@pytest.mark.parametrize('num_classes', [1, 7])
+@pytest.mark.parametrize('size', [None, (75, 101)], ids=str)
+def test_slide_decision__labels_and_confidence_of_the_whole_logits(num_classes, size):
+    cfg = dict(SLIDE, blend='gaussian', batch_size=2)
+    _, ours = build_pair(TINY, channels=32, num_classes=num_classes, test_cfg=cfg)
+    ours.eval()
+    image, meta = torch.randn(3, 150, 131), dict(padding_size=(0, 3, 1, 0))
+    with torch.inference_mode():
+        found = ours.slide_decision(image, meta, size, with_confidence=True)
+        logits = ours.slide_inference(image[None], [meta])[0]
+    expected = decide(
+        without_padding_and_flip(logits, meta),
+        size,
+        threshold=ours.decode_head.threshold,
+        with_confidence=True,
+    )
+    assert torch.equal(found[0], expected[0])
+    # The exponential function rounds a pixel by its place in a block.
+    torch.testing.assert_close(found[1], expected[1], atol=1e-6, rtol=0)
+
+
+def test_predict__slides_without_samples():
+    _, ours = build_pair(TINY, channels=32, num_classes=7, test_cfg=SLIDE)
+    images = torch.randn(2, 3, 70, 90)
+    with torch.inference_mode():
+        found = ours.eval().predict(images)
+        expected = ours.slide_inference(images, [{}, {}]).argmax(1)
+    assert torch.equal(torch.cat([each.pred_sem_seg.data for each in found]), expected)
 
 
 def test_slide_inference__leaves_the_callers_metas_alone():
