@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 from torch import nn
@@ -81,6 +83,13 @@ class SwinsegRunner(Runner):
         # A resumed run overwrites every weight: no need for the network that ImageNet weights come from.
         if not self._resume:
             super()._init_model_weights()
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build the optimiser and its wrapper, as mmengine does, with the config's kernels even after a resume."""
+        wrapper = super().build_optim_wrapper(optim_wrapper)
+        for optimizer in _optimizers_of(wrapper):
+            optimizer.register_load_state_dict_pre_hook(_with_own_kernels)
+        return wrapper
 
     def train(self) -> nn.Module:
         """Train, or go on with a training."""
@@ -194,6 +203,28 @@ class SwinsegRunner(Runner):
             return
         with atomic_path(Path(out_dir) / filename) as temporary:
             super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)
+
+
+def _optimizers_of(wrapper: OptimWrapper | OptimWrapperDict) -> list[torch.optim.Optimizer]:
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    return [each.optimizer for each in wrappers]
+
+
+def _with_own_kernels(
+    optimizer: torch.optim.Optimizer, state: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Leave the choice of kernels to the optimiser that a state is loaded into.
+
+    A state dict says ``fused`` and ``foreach`` too, and PyTorch would take both over. But a loss scaler has asked
+    the optimiser when it was built whether its step divides by the scale itself, which only the fused one does.
+    """
+    pairs = zip(state['param_groups'], optimizer.param_groups, strict=False)
+    groups = [
+        {**saved, **{key: own[key] for key in ('fused', 'foreach') if key in own}}
+        for saved, own in pairs
+    ]
+    # Of another number of groups PyTorch itself tells.
+    return {**state, 'param_groups': groups} if len(groups) == len(state['param_groups']) else None
 
 
 def last_checkpoint(work_dir: str | Path) -> Path:

@@ -8,8 +8,9 @@ import shutil
 
 import mmengine
 import pytest
+import torch
 
-from swinseg.checkpoints import CheckpointError
+from swinseg.checkpoints import CheckpointError, read_checkpoint
 from swinseg.datasets import DataError
 from swinseg.engine import load_config, train
 from swinseg.engine.safe_runner import last_checkpoint
@@ -66,3 +67,38 @@ def test_save_checkpoint__full_disk_is_a_clear_sentence(write_tiny_config, tmp_p
     monkeypatch.setattr(mmengine.runner.runner, 'save_checkpoint', full)
     with pytest.raises(OutputError, match=r'cannot write .*iter_2\.pth: No space left on device'):
         train(load_config(write_tiny_config()), work_dir=tmp_path, check=False)
+
+
+def test_fused_adamw__takes_the_same_steps():
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(300, 40, generator=generator)
+    weights = [start.clone().requires_grad_() for _ in range(2)]
+    optimizers = [
+        torch.optim.AdamW([weight], lr=6e-5, weight_decay=0.01, fused=fused)
+        for weight, fused in zip(weights, (False, True), strict=True)
+    ]
+    for _ in range(20):
+        gradient = torch.randn(start.shape, generator=generator)
+        for weight, optimizer in zip(weights, optimizers, strict=True):
+            weight.grad = gradient.clone()
+            optimizer.step()
+    plain, fused = weights
+    assert not torch.equal(plain, start)
+    assert (fused - plain).norm() <= 1e-6 * plain.norm()
+    assert ((fused - plain).norm() / (plain - start).norm()).item() < 1e-4
+
+
+@pytest.mark.parametrize('fused_first', [False, True])
+def test_resume__keeps_the_kernels_of_the_config(write_tiny_config, tmp_path, fused_first):
+    steps = {'train_cfg.max_iters': 2}
+    kernels = [
+        load_config(write_tiny_config(), {**extra, 'optim_wrapper.optimizer.fused': fused})
+        for extra, fused in ((steps, fused_first), ({}, not fused_first))
+    ]
+    train(kernels[0], work_dir=tmp_path, seed=0)
+    first = read_checkpoint(tmp_path / 'iter_2.pth')['optimizer']
+    assert {group['fused'] for group in first['param_groups']} == {fused_first}
+    train(kernels[1], work_dir=tmp_path, resume=True)
+    last = read_checkpoint(tmp_path / 'iter_4.pth')['optimizer']
+    assert {group['fused'] for group in last['param_groups']} == {not fused_first}
+    assert {int(state['step']) for state in last['state'].values()} == {4}

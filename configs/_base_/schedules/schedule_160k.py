@@ -2,7 +2,8 @@
 # of linear warm-up, then linear decay to zero.
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=6e-5, betas=(0.9, 0.999), weight_decay=0.01),
+    # Fused: the same step in one pass over weights, gradients and moments.
+    optimizer=dict(type='AdamW', lr=6e-5, betas=(0.9, 0.999), weight_decay=0.01, fused=True),
     # No weight decay on position tables and on norms: it would pull a scale towards zero.
     paramwise_cfg=dict(
         custom_keys={
