@@ -35,8 +35,9 @@ from swinseg.datasets.transforms import LoadImage
 from swinseg.engine.config import check_config, load_config
 from swinseg.errors import UserError
 from swinseg.evaluation.report import pipeline_of
-from swinseg.models.label_decision import decide, resized_rows, without_padding_and_flip
+from swinseg.models.label_decision import ScoreRows, decide, resized_rows, without_padding_and_flip
 from swinseg.models.prepare import prepare_for_inference
+from swinseg.models.segmentor import SwinSegmentor
 from swinseg.segmentation import Segmentation
 from swinseg.visualization.palette import check_palette, default_palette
 
@@ -177,8 +178,10 @@ class Predictor:
         """
         loaded = self._load(image)
         batches = self._preprocess(loaded, tta=tta)
-        scores_Khw = self._forward(batches, loaded['ori_shape'], averaged=tta)
-        return self._postprocess(scores_Khw, loaded, averaged=tta, with_confidence=confidence)
+        labels_HW, confidence_HW = self._decide(
+            batches, loaded['ori_shape'], averaged=tta, with_confidence=confidence
+        )
+        return self._postprocess(labels_HW, confidence_HW, loaded)
 
     def _load(self, image: ImageLike) -> dict[str, Any]:
         """Return what a pipeline's loading step gives: ``img`` (BGR), ``img_shape``,
@@ -211,48 +214,63 @@ class Predictor:
             for pixels, sample in zip(inputs, samples, strict=True)
         ]
 
-    def _forward(
-        self, batches: Sequence[dict[str, Any]], size: tuple[int, int], *, averaged: bool
-    ) -> Tensor:
-        """Return (K, h, w) logits of the only input, or the mean of all inputs' probabilities at the
-        original size.
-        """
-        if not averaged:
-            return self._logits(batches[0])
-        total: Tensor | None = None
-        for batch in batches:
-            logits = self._logits(batch)
-            if total is None:
-                dtype = torch.promote_types(logits.dtype, torch.float32)
-                total = logits.new_zeros((len(logits), *size), dtype=dtype)
-            for rows, block in resized_rows(logits, size, align_corners=self.model.align_corners):
-                total[:, rows] += block.softmax(0) if len(block) > 1 else block.sigmoid()
-        assert total is not None
-        return total.div_(len(batches))
-
-    def _logits(self, batch: dict[str, Any]) -> Tensor:
-        """Return the logits of one packed input, (K, h, w), without its padding and flip."""
-        data = self.model.data_preprocessor(batch, False)
-        meta = data['data_samples'][0].metainfo
-        logits_1Khw = self.model.inference(data['inputs'], [dict(meta)])
-        return without_padding_and_flip(logits_1Khw[0], meta)
-
-    def _postprocess(
+    def _decide(
         self,
-        scores_Khw: Tensor,
-        loaded: Mapping[str, Any],
+        batches: Sequence[dict[str, Any]],
+        size: tuple[int, int],
         *,
         averaged: bool,
         with_confidence: bool,
-    ) -> Segmentation:
-        labels_HW, confidence_HW = decide(
-            scores_Khw,
-            loaded['ori_shape'],
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return labels, and confidence where wanted, (H, W) each, by the only input's logits or by the mean of
+        all inputs' probabilities.
+        """
+        if not averaged and self._slides():
+            image, meta = self._to_model(batches[0])
+            return self.model.slide_decision(image, meta, size, with_confidence=with_confidence)
+        return decide(
+            self._mean_probabilities(batches, size) if averaged else self._logits(batches[0]),
+            size,
             align_corners=self.model.align_corners,
             threshold=self.model.decode_head.threshold,
             are_probabilities=averaged,
             with_confidence=with_confidence,
         )
+
+    def _mean_probabilities(
+        self, batches: Sequence[dict[str, Any]], size: tuple[int, int]
+    ) -> Tensor:
+        """Return (K, H, W); the inputs' resized scores are added to it a few rows at a time."""
+        total: Tensor | None = None
+        for batch in batches:
+            logits = self._logits(batch)
+            if total is None:
+                dtype = torch.promote_types(logits.dtype, torch.float32)
+                total = torch.zeros((logits.shape[0], *size), dtype=dtype, device=logits.device)
+            for rows, block in resized_rows(logits, size, align_corners=self.model.align_corners):
+                total[:, rows] += block.softmax(0) if len(block) > 1 else block.sigmoid()
+        assert total is not None
+        return total.div_(len(batches))
+
+    def _logits(self, batch: dict[str, Any]) -> Tensor | ScoreRows:
+        """Return the logits of one packed input, (K, h, w), without its padding and flip."""
+        image, meta = self._to_model(batch)
+        if self._slides():
+            return self.model.slide_rows(image, meta)
+        return without_padding_and_flip(self.model.inference(image[None], [dict(meta)])[0], meta)
+
+    def _to_model(self, batch: dict[str, Any]) -> tuple[Tensor, Mapping[str, Any]]:
+        """Return the only image of a packed input, normalised on the model's device, and its metainfo."""
+        data = self.model.data_preprocessor(batch, False)
+        return data['inputs'][0], data['data_samples'][0].metainfo
+
+    def _slides(self) -> bool:
+        """Return whether the model is ours and works by windows; mmseg's own returns all scores."""
+        return isinstance(self.model, SwinSegmentor) and self.model.test_cfg.get('mode') == 'slide'
+
+    def _postprocess(
+        self, labels_HW: Tensor, confidence_HW: Tensor | None, loaded: Mapping[str, Any]
+    ) -> Segmentation:
         dtype = np.uint8 if len(self.classes) <= 256 else np.uint16
         return Segmentation(
             labels=labels_HW.cpu().numpy().astype(dtype, copy=False),

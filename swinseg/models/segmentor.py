@@ -78,9 +78,9 @@ class SwinSegmentor(EncoderDecoder):
     ) -> tuple[Tensor, Tensor | None]:
         """Choose the class of each pixel by overlapping windows, without the logits of the whole image.
 
-        The labels are those of ``slide_inference``, ``without_padding_and_flip`` and ``decide``. Only for
-        flipped images all logits are kept. Where the image is resized, whole rows of them are, as many as
-        a window has; otherwise those between two rows of windows.
+        The labels are those of ``slide_inference``, ``without_padding_and_flip`` and ``decide``. Where the image
+        is resized or flipped, whole rows of logits are kept, about as many as two windows have; otherwise
+        those that two rows of windows share.
 
         Args:
             image: (3, h, w) as the preprocessor gives it.
@@ -91,24 +91,40 @@ class SwinSegmentor(EncoderDecoder):
         Returns:
             As ``decide``: (H, W) labels, and (H, W) confidence or None.
         """
-        predictor, windows = self._on_windows(meta), self._window_options()
         options: dict[str, Any] = dict(
             threshold=self.decode_head.threshold, with_confidence=with_confidence
         )
-        if meta.get('flip'):
-            logits = self.slide_inference(image[None], [dict(meta)])[0]
-            logits = without_padding_and_flip(logits, meta)
-            return decide(logits, size, align_corners=self.align_corners, **options)
         inside = unpadded_area(image.shape[1:], meta)
-        height, width = (area.stop - area.start for area in inside)
-        if size is None or tuple(size) == (height, width):
-            blocks = inside_area(slide_blocks(predictor, image, **windows), inside)
-            return decide_blocks(blocks, (height, width), **options)
-        rows = (
-            scores[:, :, inside[1]]
-            for scores in rows_between(slide(predictor, image, **windows), inside[0])
+        own_size = tuple(area.stop - area.start for area in inside)
+        if meta.get('flip') or (size is not None and tuple(size) != own_size):
+            logits = self.slide_rows(image, meta)
+            return decide(logits, size, align_corners=self.align_corners, **options)
+        blocks = slide_blocks(self._on_windows(meta), image, **self._window_options())
+        return decide_blocks(inside_area(blocks, inside), own_size, **options)
+
+    def slide_rows(self, image: Tensor, meta: Mapping[str, Any]) -> Tensor | ScoreRows:
+        """Average the logits of overlapping windows, to be read once from top to bottom.
+
+        Args:
+            image: (3, h, w) as the preprocessor gives it.
+            meta: its metainfo.
+
+        Returns:
+            (K, h', w') logits without the image's padding and flip. They are computed when they are read,
+            save those of an image that is upside down, which come last row first.
+        """
+        if meta.get('flip') and meta['flip_direction'] == 'vertical':
+            return without_padding_and_flip(
+                self.slide_inference(image[None], [dict(meta)])[0], meta
+            )
+        rows, columns = unpadded_area(image.shape[1:], meta)
+        bands = rows_between(slide(self._on_windows(meta), image, **self._window_options()), rows)
+        is_mirrored = bool(meta.get('flip'))
+        inside = (scores[:, :, columns] for scores in bands)
+        return ScoreRows(
+            (scores.flip(2) if is_mirrored else scores for scores in inside),
+            rows.stop - rows.start,
         )
-        return decide(ScoreRows(rows, height), size, align_corners=self.align_corners, **options)
 
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None

@@ -104,7 +104,7 @@ def test_postprocess_result__mmsegs_metric_counts_the_same(ignore_index):
             assert torch.equal(one, other)
 
 
-SLIDE_METAS = {**METAS, 'flipped': dict(flip=True, flip_direction='horizontal')}
+SLIDE_METAS = {**METAS, 'mirrored': dict(flip=True, flip_direction='horizontal')}
 
 
 @pytest.mark.parametrize('meta', SLIDE_METAS.values(), ids=SLIDE_METAS)
@@ -112,7 +112,7 @@ SLIDE_METAS = {**METAS, 'flipped': dict(flip=True, flip_direction='horizontal')}
 @pytest.mark.parametrize('size', [(96, 130), (131, 50)], ids=str)
 def test_predict__slides_to_mmsegs_labels_without_all_scores(monkeypatch, meta, ori_shape, size):
     stock, ours = build_pair(TINY, channels=32, num_classes=7, test_cfg=SLIDE)
-    if not meta.get('flip'):
+    if meta.get('flip_direction') != 'vertical':
         monkeypatch.setattr(type(ours), 'slide_inference', None)
     left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0,) * 4))
     inside = (size[0] - top - bottom, size[1] - left - right)
