@@ -115,7 +115,23 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., C) to (..., C)."""
-        return self.drop(self.layers(x))
+        first, *rest = self.layers
+        assert isinstance(first, nn.Sequential)
+        linear, *activated = first.children()
+        hidden = linear(x)
+
+        def project(hidden: Tensor) -> Tensor:
+            for layer in (*activated, *rest):
+                hidden = layer(hidden)
+            return hidden
+
+        if torch.is_grad_enabled() and hidden.requires_grad and not torch.compiler.is_compiling():
+            # The largest tensors of a block are the four-fold channels before and behind the activation. Those
+            # behind it are computed again for the gradient; the second matrix product is not.
+            hidden = checkpoint(project, hidden, use_reentrant=False)
+        else:
+            hidden = project(hidden)
+        return self.drop(hidden)
 
 
 class SwinBlock(nn.Module):

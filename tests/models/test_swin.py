@@ -7,7 +7,7 @@ from mmengine.config import ConfigDict
 from support.mmseg_pairs import TINY, build_backbone_pair, randomise
 from swinseg.models import SwinBackbone
 from swinseg.models.errors import ArchitectureError
-from swinseg.models.swin_blocks import ShiftedWindowAttention
+from swinseg.models.swin_blocks import MLP, ShiftedWindowAttention
 
 
 def tiny(**options):
@@ -207,3 +207,31 @@ def test_init_weights__pretrained_file_of_its_own(tmp_path):
 def test_arguments__contradictions_have_a_sentence(options, sentence):
     with pytest.raises(ArchitectureError, match=sentence):
         SwinBackbone(**{**TINY, **options})
+
+
+@pytest.mark.parametrize('drop_rate', [0.0, 0.3])
+def test_mlp__keeps_the_hidden_channels_once_for_the_gradient(drop_rate):
+    options = dict(act_cfg=dict(type='GELU'), drop_rate=drop_rate, drop_path_rate=0.0)
+    mlp = MLP(8, 32, **options).double()
+    x = torch.randn(2, 5, 7, 8, dtype=torch.float64, requires_grad=True)
+    sizes = []
+
+    def count(saved):
+        sizes.append(saved.numel())
+        return saved
+
+    torch.manual_seed(1)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
+        found = mlp(x)
+    torch.manual_seed(1)
+    expected = mlp.layers(x)  # every layer with the tensors of its own
+    assert sizes.count(2 * 5 * 7 * 32) <= 1
+    torch.testing.assert_close(found, expected)
+    leaves = [x, *mlp.parameters()]
+    direction = torch.randn_like(expected)
+    for ours, plain in zip(
+        torch.autograd.grad(found, leaves, direction),
+        torch.autograd.grad(expected, leaves, direction),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, plain)
