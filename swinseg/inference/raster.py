@@ -1,0 +1,137 @@
+"""What an image that is read by windows is, and the one that is an array or a memory-mapped ``.npy`` file.
+
+Shapes: H, W = size of the image; h, w = size of a window; C = bands.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinseg.errors import UserError
+
+
+class RasterError(UserError):
+    """An image cannot be read by windows, or labels cannot be written by rows."""
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """Where the pixels of an image lie on the earth.
+
+    Attributes:
+        transform: rasterio's ``Affine`` from (column, row) to coordinates.
+        crs: rasterio's ``CRS``, or None where the file names none.
+    """
+
+    transform: Any
+    crs: Any
+
+
+class RasterImage(Protocol):
+    """An image that is read by windows."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """H, W."""
+
+    @property
+    def georeference(self) -> Georeference | None:
+        """Where it lies, for files that say so."""
+
+    def read(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
+        """Return (bottom - top, right - left, C) pixels, RGB where there are three; to be read only."""
+
+    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
+        """Return (bottom - top, right - left): where there is data."""
+
+    def overview(self, max_side: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return (h, w, C) pixels and (h, w) validity of a coarse view, the same ones every time."""
+
+
+def check_window(shape: tuple[int, int], top: int, bottom: int, left: int, right: int) -> None:
+    """Refuse a window that is empty or leaves the image.
+
+    Raises:
+        RasterError: it does.
+    """
+    if not (0 <= top < bottom <= shape[0] and 0 <= left < right <= shape[1]):
+        raise RasterError(
+            f'a window must lie inside of the image of {shape[0]} x {shape[1]} pixels (height x width), but rows '
+            f'{top} to {bottom} and columns {left} to {right} were asked for'
+        )
+
+
+class ArrayImage:
+    """An array as an image that is read by windows.
+
+    Args:
+        pixels: (H, W), (H, W, 1) or (H, W, C) numbers, RGB where C is 3. One band is widened to three.
+        name: of the file, for messages.
+
+    Raises:
+        RasterError: it has another form, or no pixels.
+    """
+
+    georeference = None
+
+    def __init__(self, pixels: NDArray[Any], *, name: str | os.PathLike[str] = 'the array') -> None:
+        if pixels.ndim not in (2, 3) or pixels.dtype.kind not in 'uif' or not pixels.size:
+            raise RasterError(
+                f'an image must be (height, width) or (height, width, bands) numbers, but {os.fspath(name)} is '
+                f'{pixels.shape} {pixels.dtype}'
+            )
+        self._pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """H, W."""
+        return self._pixels.shape[0], self._pixels.shape[1]
+
+    def read(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
+        """Return (h, w, C) pixels of the array's dtype."""
+        check_window(self.shape, top, bottom, left, right)
+        return _widen(np.asarray(self._pixels[top:bottom, left:right]))
+
+    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
+        """Return (h, w): True but where a float pixel is not finite."""
+        return _finite(self.read(top, bottom, left, right))
+
+    def overview(self, max_side: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return every n-th pixel of every n-th row, and their validity."""
+        step = max(1, math.ceil(max(self.shape) / max_side))
+        pixels = _widen(np.asarray(self._pixels[::step, ::step]))
+        return pixels, _finite(pixels)
+
+
+def open_npy(path: str | os.PathLike[str]) -> ArrayImage:
+    """Open an ``.npy`` file without reading its pixels.
+
+    Raises:
+        RasterError: it is missing, no ``.npy`` file, cut short, or holds no image.
+    """
+    name = os.fspath(path)
+    try:
+        pixels = np.load(name, mmap_mode='r', allow_pickle=False)
+    except FileNotFoundError as error:
+        raise RasterError(f'image {name} does not exist; check the path') from error
+    except (OSError, ValueError, EOFError) as error:
+        raise RasterError(
+            f'image {name} cannot be read as an .npy file: {error}; save it again with numpy.save'
+        ) from error
+    return ArrayImage(pixels, name=name)
+
+
+def _widen(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels.repeat(3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def _finite(pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    if pixels.dtype.kind != 'f':
+        return np.ones(pixels.shape[:2], np.bool_)
+    return np.isfinite(pixels).all(axis=2)

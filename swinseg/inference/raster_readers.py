@@ -1,0 +1,160 @@
+"""Opening an image of any size, whatever its format, as one that is read by windows in 8 bits."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from swinseg.datasets.image_files import decode_image, format_of, read_bytes
+from swinseg.inference.raster import ArrayImage, RasterError, RasterImage, open_npy
+from swinseg.inference.raster_geotiff import TiffImage
+
+MAX_DECODED_PIXELS = 2**28
+"""Pixels of the largest image that is decoded whole where nothing else is said; they take 768 MiB."""
+
+_OVERVIEW_SIDE = 1024
+
+
+def open_image(
+    image: str | os.PathLike[str] | NDArray[Any],
+    *,
+    bands: Sequence[int] | None = None,
+    percentiles: tuple[float, float] | None = (2.0, 98.0),
+    max_decoded_pixels: int = MAX_DECODED_PIXELS,
+) -> RasterImage:
+    """Open an image to be read by windows.
+
+    ``.npy`` files are memory-mapped and TIFF files read by window through rasterio; all other formats are
+    decoded whole, turned as their EXIF orientation says. Grey is widened to three bands, alpha dropped, and of a
+    multi-picture JPEG the first picture read.
+
+    Args:
+        image: a file, or (H, W) or (H, W, C) pixels, RGB where C is 3.
+        bands: numbers of the bands to read, from 1; None takes red, green and blue. For TIFF files only.
+        percentiles: of each band, become 0 and 255 where the pixels are not uint8; None leaves the pixels as they
+            are. They are taken from the valid pixels of a coarse view.
+        max_decoded_pixels: of an image that is decoded whole.
+
+    Raises:
+        RasterError: the image is too large to be decoded whole, or cannot be read by windows.
+        DataError: the file is missing, damaged or no image.
+    """
+    opened = _open(image, bands, max_decoded_pixels)
+    if percentiles is None or opened.read(0, 1, 0, 1).dtype == np.uint8:
+        return opened
+    return EightBitImage(opened, percentiles=percentiles)
+
+
+def _open(
+    image: str | os.PathLike[str] | NDArray[Any],
+    bands: Sequence[int] | None,
+    max_decoded_pixels: int,
+) -> RasterImage:
+    if not isinstance(image, np.ndarray) and _is_tiff(image):
+        return TiffImage(image, bands=bands)
+    if bands is not None:
+        raise RasterError(f'bands={tuple(bands)} can be chosen of TIFF files only; leave it out')
+    if isinstance(image, np.ndarray):
+        return ArrayImage(image)
+    if Path(image).suffix.lower() == '.npy':
+        return open_npy(image)
+    return ArrayImage(_decode(image, max_decoded_pixels), name=image)
+
+
+def _is_tiff(path: str | os.PathLike[str]) -> bool:
+    try:
+        with open(path, 'rb') as file:
+            return format_of(file.read(16)) == 'TIFF'
+    except OSError:
+        return False  # the decoder says what is wrong
+
+
+def _decode(path: str | os.PathLike[str], max_pixels: int) -> NDArray[Any]:
+    data = read_bytes(path)
+    kind = format_of(data)
+    # These two are opened by class, because Image.open refuses large images whatever limit the caller sets.
+    header = {'JPEG': JpegImageFile, 'PNG': PngImageFile}.get(kind or '', Image.open)
+    try:
+        with header(io.BytesIO(data)) as picture:
+            width, height = picture.size
+            has_alpha = 'A' in picture.getbands() or 'transparency' in picture.info
+    except Image.DecompressionBombError as error:
+        raise RasterError(
+            f'image {os.fspath(path)} is too large to be decoded whole: {error}; convert it to a tiled '
+            'GeoTIFF, which is read by windows'
+        ) from error
+    except (OSError, SyntaxError, ValueError):
+        # A header that Pillow does not read may still be one that OpenCV does.
+        width = height = 0
+        has_alpha = False
+    if width * height > max_pixels:
+        raise RasterError(
+            f'image {os.fspath(path)} has {height} x {width} pixels (height x width), but {kind} files '
+            f'decode only whole, up to {max_pixels} pixels: convert it with '
+            f'gdal_translate -co TILED=YES {os.fspath(path)} scene.tif, or raise max_decoded_pixels'
+        )
+    if has_alpha:
+        # From one place, so that Python says it once.
+        warnings.warn('the alpha band of an image is not shown to the model', stacklevel=1)
+    is_deep = kind == 'PNG' and data[24] == 16
+    pixels = decode_image(data, path, color_type='unchanged' if is_deep else 'color')
+    if pixels.ndim == 2:
+        return pixels
+    return pixels[..., 2::-1]
+
+
+class EightBitImage:
+    """Another image, whose bands are stretched to 8 bits.
+
+    Args:
+        image: of any dtype.
+        percentiles: of the valid pixels of each band, that become 0 and 255.
+
+    Raises:
+        RasterError: the percentiles do not increase within 0 to 100.
+    """
+
+    def __init__(self, image: RasterImage, *, percentiles: tuple[float, float]) -> None:
+        low, high = percentiles
+        if not 0 <= low < high <= 100:
+            raise RasterError(
+                f'percentiles must be two increasing numbers from 0 to 100, but are {percentiles}'
+            )
+        self._image = image
+        pixels, valid = image.overview(_OVERVIEW_SIDE)
+        chosen = pixels[valid].astype(np.float64)
+        if len(chosen):
+            self._low, tops = np.percentile(chosen, (low, high), axis=0)
+        else:
+            self._low = tops = np.zeros(pixels.shape[2])
+        # A band of one value becomes 0 instead of a division by zero.
+        self._range = np.where(tops > self._low, tops - self._low, np.inf)
+        self.shape = image.shape
+        self.georeference = image.georeference
+
+    def read(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
+        """Return (h, w, C) uint8 pixels; what is no number is 0."""
+        return self._stretch(self._image.read(top, bottom, left, right))
+
+    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
+        """Return (h, w): where the other image has data."""
+        return self._image.valid(top, bottom, left, right)
+
+    def overview(self, max_side: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return a coarse view in 8 bits, and its validity."""
+        pixels, valid = self._image.overview(max_side)
+        return self._stretch(pixels), valid
+
+    def _stretch(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        scaled = (np.nan_to_num(pixels.astype(np.float64)) - self._low) / self._range * 255
+        return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
