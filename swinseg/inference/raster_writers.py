@@ -206,20 +206,26 @@ class LabelWriter:
                 f'{self.path} has {self.shape[0]} rows, but only {self.rows_done} were written'
             )
         self.suspend()
-        labels = np.memmap(self._labels, self._dtype, 'r', shape=self.shape)
         suffix = self.path.suffix.lower()
         with atomic_path(self.path) as temporary:
             if suffix == '.npy':
-                _write_npy(temporary, labels)
+                _write_npy(temporary, self._parts(), self.shape, self._dtype)
             elif suffix == '.png':
-                _write_png(temporary, labels, self._palette)
+                _write_png(temporary, self._parts(), self.shape, self._dtype, self._palette)
             else:
                 write_geotiff(
-                    temporary, _parts(labels), self.shape, self._dtype,
+                    temporary, self._parts(), self.shape, self._dtype,
                     palette=self._palette, georeference=self._georeference, nodata=self._nodata,
                 )  # fmt: skip
-        del labels
         self._discard()
+
+    def _parts(self) -> Iterator[NDArray[Any]]:
+        # Read, not mapped: mapped pages count as memory of the process, and would grow with the height.
+        with open(self._labels, 'rb') as file:
+            for first in range(0, self.shape[0], _ROWS_AT_ONCE):
+                rows = min(_ROWS_AT_ONCE, self.shape[0] - first)
+                data = file.read(rows * self._row_bytes)
+                yield np.frombuffer(data, self._dtype).reshape(rows, self.shape[1])
 
     def suspend(self) -> None:
         """Stop for now: keep what was written, for a job of the same identity."""
@@ -252,28 +258,31 @@ class LabelWriter:
             self._discard()
 
 
-def _parts(labels: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for first in range(0, len(labels), _ROWS_AT_ONCE):
-        yield np.asarray(labels[first : first + _ROWS_AT_ONCE])
-
-
-def _write_npy(path: Path, labels: NDArray[Any]) -> None:
+def _write_npy(
+    path: Path, parts: Iterator[NDArray[Any]], shape: tuple[int, int], dtype: np.dtype[Any]
+) -> None:
     with open(path, 'wb') as file:
         header = {
-            'descr': np.lib.format.dtype_to_descr(labels.dtype),
+            'descr': np.lib.format.dtype_to_descr(dtype),
             'fortran_order': False,
-            'shape': labels.shape,
+            'shape': shape,
         }
         np.lib.format.write_array_header_1_0(file, header)
-        for part in _parts(labels):
+        for part in parts:
             file.write(part.tobytes())
 
 
-def _write_png(path: Path, labels: NDArray[Any], palette: NDArray[np.uint8] | None) -> None:
+def _write_png(
+    path: Path,
+    parts: Iterator[NDArray[Any]],
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+    palette: NDArray[np.uint8] | None,
+) -> None:
     """Write an indexed PNG, or a grey one without a palette or with 16 bits (PNG specification, 11.2)."""
-    depth = labels.dtype.itemsize * 8
+    depth = dtype.itemsize * 8
     is_indexed = palette is not None and depth == 8
-    height, width = labels.shape
+    height, width = shape
     compressor = zlib.compressobj(6)
     with open(path, 'wb') as file:
         file.write(b'\x89PNG\r\n\x1a\n')
@@ -284,7 +293,7 @@ def _write_png(path: Path, labels: NDArray[Any], palette: NDArray[np.uint8] | No
             colors = np.zeros((256, 3), np.uint8)
             colors[: len(palette)] = palette
             _write_chunk(file, b'PLTE', colors.tobytes())
-        for part in _parts(labels):
+        for part in parts:
             rows = part.astype(part.dtype.newbyteorder('>')).view(np.uint8)
             # Each row begins with its filter; 0 is none, the best for labels.
             filtered = np.pad(rows.reshape(len(part), -1), ((0, 0), (1, 0)))
