@@ -31,7 +31,7 @@ from swinseg.models.winograd_conv import conv3x3
 TAPS = 3
 # Output rows or columns of one block. A block of n rows reads about n / ratio + 3 input rows of each tap: short
 # blocks waste the least arithmetic, long ones make the fewest calls.
-_BLOCK_CPU, _BLOCK_CUDA = 16, 128
+_BLOCK_CPU, _BLOCK_CPU_HALF, _BLOCK_CUDA = 24, 48, 128
 # Elements of the mixed map (9 D channels) that exist at a time.
 _LARGEST_MIXED = 20 * 2**20
 # What interpolating one output value takes, in multiply-adds of a convolution that would take as long. Measured
@@ -105,7 +105,8 @@ def _blocks(
 def _axis_blocks(
     length: int, target: int, *, align_corners: bool, like: Tensor
 ) -> tuple[Block, ...]:
-    block = _BLOCK_CUDA if like.is_cuda else _BLOCK_CPU
+    on_cpu = _BLOCK_CPU_HALF if like.element_size() == 2 else _BLOCK_CPU
+    block = _BLOCK_CUDA if like.is_cuda else on_cpu
     # A tensor born under inference_mode could not take part in a later training step. On the meta device the
     # positions of the zeros must be known all the same, so the matrices are made on the CPU.
     with torch.inference_mode(False), torch.no_grad(), torch.device('cpu'):
@@ -165,7 +166,8 @@ def _add_forward(
             # Image row, ky, x, D: the order in which the rows' weights count (input, tap).
             wide = out.new_empty(len(lines), TAPS, len(column.weights), channels)
             for tap in range(TAPS):
-                torch.bmm(spread, used[:, :, tap], out=wide[:, tap])
+                # Through a copy: into strided memory PyTorch multiplies one matrix after the other.
+                wide[:, tap] = torch.bmm(spread, used[:, :, tap])
             wide = wide.view(len(targets), (last - first) * TAPS, -1)
             for image, target in enumerate(targets):
                 strip = _strip(target, column)
