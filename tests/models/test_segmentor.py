@@ -32,7 +32,12 @@ def test_predict__equals_mmseg(test_cfg, size):
     expected, found = results
     assert found.pred_sem_seg.data.shape == (1, 75, 101)
     torch.testing.assert_close(found.seg_logits.data, expected.seg_logits.data, atol=1e-4, rtol=0)
-    assert torch.equal(found.pred_sem_seg.data, expected.pred_sem_seg.data)
+    best, second = expected.seg_logits.data.topk(2, dim=0).values
+    is_clear = best - second > 1e-3
+    assert is_clear.float().mean() > 0.98
+    assert torch.equal(
+        found.pred_sem_seg.data[0][is_clear], expected.pred_sem_seg.data[0][is_clear]
+    )
 
 
 def test_predict__keeps_no_scores_unless_asked():
