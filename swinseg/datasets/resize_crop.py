@@ -52,6 +52,9 @@ def resize_window(image: npt.NDArray[Any], *, size_wh: Scale, window: Window) ->
     top, bottom, left, right = window
     rows, scale_y = _reach(bottom, length=image.shape[0], resized=size_wh[1])
     columns, scale_x = _reach(right, length=image.shape[1], resized=size_wh[0])
+    if (round(rows * scale_y), round(columns * scale_x)) == (rows, columns):
+        # OpenCV would copy a piece whose size the scale does not change, where it would resample the whole.
+        rows, columns = image.shape[:2]
     resized: npt.NDArray[Any] = cv2.resize(
         image[:rows, :columns], None, fx=scale_x, fy=scale_y, interpolation=cv2.INTER_LINEAR
     )

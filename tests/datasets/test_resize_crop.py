@@ -98,6 +98,17 @@ def test_resize_windows__are_cut_outs_of_what_opencv_resizes(data):
     )
 
 
+@pytest.mark.parametrize(
+    ('shape', 'size_wh', 'end'),
+    [((2, 7), (6, 2), (1, 1)), ((8, 9), (9, 9), (2, 8)), ((5, 4), (4, 5), (3, 2))],
+)
+def test_resize_window__a_piece_whose_size_the_scale_leaves(shape, size_wh, end):
+    image = noise(*shape, seed=0)
+    whole = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
+    found = resize_window(image, size_wh=size_wh, window=(0, end[0], 0, end[1]))
+    np.testing.assert_array_equal(found, whole[: end[0], : end[1]])
+
+
 @pytest.mark.parametrize('size_wh', [(1366, 1024), (1023, 767), (683, 512), (342, 256), (400, 900)])
 def test_resize_window__at_the_size_of_photographs(size_wh):
     image = cv2.GaussianBlur(noise(512, 683, 3), (0, 0), 1.5)
