@@ -87,7 +87,11 @@ def measure(suite: str, options: Options, *, say: Say = print) -> Result:
         for table in SUITES[suite].run(options):
             tables.append(table)
             say(as_text(table) + '\n')
-    return Result(suite, asdict(options), environment, tuple(tables))
+    recorded = asdict(options)
+    if recorded.get('data_root') is not None:
+        # Results are published; where a folder lies on this machine is nobody's business.
+        recorded['data_root'] = Path(recorded['data_root']).name
+    return Result(suite, recorded, environment, tuple(tables))
 
 
 @contextlib.contextmanager
