@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmseg.registry import TRANSFORMS
 
+from support.stock_pipeline import assert_same_results
 from swinseg.datasets import DataError, RandomResizeCrop
 from swinseg.datasets.resize_crop import (
     NearestResize,
@@ -41,16 +42,6 @@ def stock_pair(*, scale, crop_size, ratio_range=None, keep_ratio=False, **crop_o
     )
     crop = mmseg.datasets.transforms.RandomCrop(crop_size=crop_size, **crop_options)
     return lambda results: crop(resize(results))
-
-
-def assert_same_results(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for key, value in theirs.items():
-        if isinstance(value, np.ndarray):
-            assert ours[key].dtype == value.dtype
-            np.testing.assert_array_equal(ours[key], value)
-        else:
-            assert ours[key] == value
 
 
 def assert_as_stock(parameters, shape, *, seeds, dtype=np.uint8):

@@ -12,6 +12,7 @@ import pytest
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
+from support.stock_pipeline import assert_same_results
 from swinseg.datasets import DataError, LoadImage, LoadLabel, RandomResizeCrop
 from swinseg.datasets.transforms import permitted_reduction
 
@@ -58,16 +59,6 @@ def stock_label(info):
     return mmseg.datasets.transforms.LoadAnnotations().transform(info)
 
 
-def same_results(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for key, value in theirs.items():
-        if isinstance(value, np.ndarray):
-            assert ours[key].dtype == value.dtype
-            np.testing.assert_array_equal(ours[key], value)
-        else:
-            assert ours[key] == value
-
-
 @pytest.fixture
 def write(tmp_path):
     """Write an array or Pillow image to a file and return its path."""
@@ -100,7 +91,7 @@ def test_load_image__real_files_as_mmcv(real_data, folder, color_type):
         theirs = mmcv.transforms.LoadImageFromFile(color_type=color_type).transform(
             image_info(path)
         )
-        same_results(LoadImage(color_type=color_type).transform(image_info(path)), theirs)
+        assert_same_results(LoadImage(color_type=color_type).transform(image_info(path)), theirs)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +107,7 @@ def test_load_image__every_mode_as_mmcv(photo, write, name, mode):
     path = write(image, name)
     theirs = mmcv.transforms.LoadImageFromFile().transform(image_info(path))
     ours = LoadImage().transform(image_info(path))
-    same_results(ours, theirs)
+    assert_same_results(ours, theirs)
     assert ours['img'].shape == (40, 56, 3)
 
 
@@ -127,14 +118,14 @@ def test_load_image__exif_as_mmcv(photo, write, orientation):
     path = write(Image.fromarray(photo), 'a.jpg', exif=exif)
     theirs = mmcv.transforms.LoadImageFromFile().transform(image_info(path))
     ours = LoadImage().transform(image_info(path))
-    same_results(ours, theirs)
+    assert_same_results(ours, theirs)
     assert ours['img_shape'] == ((40, 56) if orientation < 5 else (56, 40))
 
 
 def test_load_image__to_float32(photo, write):
     info = image_info(write(photo, 'a.png'))
     theirs = mmcv.transforms.LoadImageFromFile(to_float32=True).transform(dict(info))
-    same_results(LoadImage(to_float32=True).transform(dict(info)), theirs)
+    assert_same_results(LoadImage(to_float32=True).transform(dict(info)), theirs)
 
 
 # LoadImage at a reduced size
@@ -172,7 +163,7 @@ def test_load_image__reduced_changes_nothing_but_the_pixels(write, orientation):
             results.append(crop(LoadLabel()(loaded)))
         expected, cropped = results
         image, reduced_image = expected.pop('img'), cropped.pop('img')
-        same_results(cropped, expected)
+        assert_same_results(cropped, expected)
         assert np.abs(image.astype(int) - reduced_image).mean() < 3
     assert factors == {1, 2, 4, 8}
 
@@ -225,7 +216,7 @@ def test_load_image__bad_file(write):
 def test_load_label__real_files_as_mmseg(real_data, folder, reduce_zero_label):
     for path in files(real_data / folder, '.png'):
         theirs = stock_label(label_info(path, reduce_zero_label=reduce_zero_label))
-        same_results(
+        assert_same_results(
             LoadLabel().transform(label_info(path, reduce_zero_label=reduce_zero_label)), theirs
         )
 
@@ -245,7 +236,7 @@ def test_load_label__every_rule_as_mmseg(write, kind, reduce_zero_label, label_m
     path = write(image, f'label.{kind}' if kind in ('bmp', 'tif') else 'label.png')
     rules = {'label_map': label_map, 'reduce_zero_label': reduce_zero_label}
     theirs = stock_label(label_info(path, **rules))
-    same_results(LoadLabel().transform(label_info(path, **rules)), theirs)
+    assert_same_results(LoadLabel().transform(label_info(path, **rules)), theirs)
 
 
 @pytest.mark.parametrize('depth', [2, 4])
@@ -259,7 +250,7 @@ def test_load_label__grey_of_few_bits_as_mmseg(write, depth):
     data = b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header)
     data += chunk(b'IDAT', zlib.compress(b'\x00\x1b\xe4\x00\x72\x8d')) + chunk(b'IEND', b'')
     path = write(data)
-    same_results(LoadLabel().transform(label_info(path)), stock_label(label_info(path)))
+    assert_same_results(LoadLabel().transform(label_info(path)), stock_label(label_info(path)))
 
 
 def test_load_label__one_object_with_different_rules(write):
