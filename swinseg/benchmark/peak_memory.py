@@ -57,10 +57,9 @@ class LiveBytes(TorchDispatchMode):
         return result
 
     def _add(self, tensor: Tensor, *, counts: bool) -> None:
-        try:
-            storage = tensor.untyped_storage()
-        except NotImplementedError:
-            return  # oneDNN's packed weights have no storage; they are made before the measurement
+        if tensor.is_mkldnn:
+            return  # packed weights have no storage that could be asked; they are made before the measurement
+        storage = tensor.untyped_storage()
         if storage in self._known:
             return
         self._known.add(storage)

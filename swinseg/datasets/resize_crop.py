@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import cv2
 import numpy as np
@@ -131,12 +131,13 @@ def draw_scale(scale: Scale | Sequence[Scale], ratio_range: tuple[float, float] 
         ratio_range: smallest and largest ratio; not used with two pairs.
     """
     # mmengine seeds NumPy's global generator in each worker, and stock transforms draw from it.
-    if ratio_range is not None and isinstance(scale[0], int):
+    if ratio_range is not None and _is_pair(scale):
         first, second = scale
         lowest, highest = ratio_range
         ratio = np.random.random_sample() * (highest - lowest) + lowest
-        return int(first * ratio), int(second * ratio)  # type: ignore[operator]
-    (first_0, second_0), (first_1, second_1) = scale  # type: ignore[misc]
+        return int(first * ratio), int(second * ratio)
+    assert _are_two_pairs(scale)  # checked_scale lets nothing else through
+    (first_0, second_0), (first_1, second_1) = scale
     return (
         int(np.random.randint(min(first_0, first_1), max(first_0, first_1) + 1)),
         int(np.random.randint(min(second_0, second_1), max(second_0, second_1) + 1)),
@@ -284,12 +285,16 @@ class RandomResizeCrop(BaseTransform):
         )
 
 
-def _is_pair(value: object) -> bool:
+def _is_pair(value: object) -> TypeGuard[Scale]:
     return (
         isinstance(value, Sequence)
         and len(value) == 2
         and all(isinstance(number, int) and number > 0 for number in value)
     )
+
+
+def _are_two_pairs(value: object) -> TypeGuard[tuple[Scale, Scale]]:
+    return isinstance(value, Sequence) and len(value) == 2 and all(map(_is_pair, value))
 
 
 def checked_scale(
@@ -306,9 +311,9 @@ def checked_scale(
                 'ratio_range of RandomResizeCrop must be the smallest and the largest ratio, as in '
                 f'(0.5, 2.0), where scale is one pair, not {ratio_range!r}'
             )
-        return int(scale[0]), int(scale[1])  # type: ignore[arg-type]
-    if isinstance(scale, Sequence) and len(scale) == 2 and all(_is_pair(pair) for pair in scale):
-        return tuple((int(pair[0]), int(pair[1])) for pair in scale)  # type: ignore[index]
+        return int(scale[0]), int(scale[1])
+    if _are_two_pairs(scale):
+        return tuple((int(pair[0]), int(pair[1])) for pair in scale)
     raise DataError(
         'scale of RandomResizeCrop must be (long side, short side), as in (2048, 512), or two such pairs, '
         f'not {scale!r}'
