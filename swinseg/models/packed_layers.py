@@ -7,7 +7,7 @@ Shapes: B images, C input and D output channels, h x w pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -78,9 +78,6 @@ class ActivatedLinear(nn.Module):
         """Map (..., C) to (..., D)."""
         x = F.linear(x, self.weight, self.bias)
         return F.gelu(x) if self.activation == 'gelu' else x
-
-
-LinearLayer = Callable[..., nn.Module]
 
 
 class FoldedConv1x1(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swinseg.segment import InputError, Outcome, Source, _with_unique_names, find_images, summary
+from swinseg.segment.sources import InputError, Source, _with_unique_names, find_images
 
 
 @pytest.fixture
@@ -91,17 +91,3 @@ def test_unique_names__no_two_images_share_a_result(images):
     for source in sources:
         assert not Path(source.name).is_absolute()
         assert '..' not in Path(source.name).parts
-
-
-@pytest.mark.parametrize(
-    ('done', 'skipped', 'expected'),
-    [(1, 0, '1 image segmented;'), (2, 0, '2 images segmented;'), (0, 1, '0 images segmented, 1 skipped;')],
-)  # fmt: skip
-def test_summary__counts_and_says_where(tmp_path, done, skipped, expected):
-    outcome = Outcome(
-        done={Path(str(i)): {} for i in range(done)},
-        skipped={Path(str(i)): 'bad' for i in range(skipped)},
-    )
-    line = summary(outcome, tmp_path / 'out')
-    assert line.startswith(expected)
-    assert line.endswith(str(tmp_path / 'out'))
