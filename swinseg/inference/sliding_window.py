@@ -12,32 +12,25 @@ B = windows of a batch; R, C = rows and columns of a finished block.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from itertools import compress
+from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from swinseg.errors import UserError
+from swinseg.inference.errors import SlideError
 from swinseg.inference.tiling import (
     BLENDS,
     Band,
     axis_weights,
     bands,
-    final_ends,
     weight_sums,
     window_starts,
 )
-
-Predictor = Callable[[Tensor], Tensor]
-
-# Bytes of the scores of one batch where nothing is said. A CPU gains nothing by large batches.
-_CPU_BUDGET, _GPU_BUDGET = 2**27, 2**30
-
-_OUT_OF_MEMORY = ('out of memory', 'not enough memory', "can't allocate memory")
-
-
-class SlideError(UserError):
-    """Windows, strides or scores do not fit the image or one another."""
+from swinseg.inference.window_batches import Predictor, WindowBatches
+from swinseg.inference.window_sums import Block, WindowSums
 
 
 class ImageSource(Protocol):
@@ -51,19 +44,12 @@ class ImageSource(Protocol):
         """Return (channels, bottom - top, right - left), of any dtype, to be read only."""
 
 
-class Block(NamedTuple):
-    """Finished scores of a part of the image.
+@runtime_checkable
+class MaskedImageSource(ImageSource, Protocol):
+    """An image that knows where it has data; windows without any are not computed."""
 
-    Attributes:
-        rows: of the image.
-        columns: of the image.
-        scores: (K, R, C) weighted mean over the windows, float32 or wider. They lie in a buffer that the next
-            block overwrites; until then they may be changed.
-    """
-
-    rows: slice
-    columns: slice
-    scores: Tensor
+    def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
+        """Return (bottom - top, right - left): where there is data. Asked just before ``read``, for the same."""
 
 
 def slide_blocks(
@@ -82,11 +68,16 @@ def slide_blocks(
 
     With ``blend='uniform'`` the scores are those of mmseg's ``slide_inference`` to rounding.
 
+    Where the image has a ``valid`` method, a window in which nothing is valid is not computed and counts as
+    zeros. Scores of valid pixels are the same with it as without; those of other pixels mean nothing (they are
+    zero where no window was computed), so give these pixels the label of missing data.
+
     Args:
         predictor: from (B, channels, h, w) float pixels to (B, K, h, w) scores. It is called without gradients,
             with new memory that it may overwrite.
-        image: (channels, H, W) pixels, or a source of them, which is asked for h rows of the whole width at a
-            time. Other than float pixels are converted to float32.
+        image: (channels, H, W) pixels, or a source of them, which is asked for the rows of a band (h, and fewer
+            than 2 h in the last band) of the whole width at a time. Other than float pixels are converted to
+            float32.
         window: side of a window, or height and width. Images that are smaller make one smaller window.
         stride: distance of neighbouring windows, at most the window; or that of rows and of columns.
         batch_size: number of windows that the predictor gets at once; None for as many as fit the memory budget.
@@ -115,7 +106,7 @@ def slide_blocks(
     lefts = window_starts(width, sizes[1], steps[1])
     rows_of_windows = bands(height, sizes[0], steps[0])
     tops = [top for band in rows_of_windows for top in band.tops]
-    sums = _Sums(
+    sums = WindowSums(
         width,
         size,
         lefts,
@@ -125,7 +116,7 @@ def slide_blocks(
         max([0, *(band.bottom - band.final for band in rows_of_windows)]),
         score_dtype,
     )
-    batches = _Batches(predictor, size, batch_size, memory_budget)
+    batches = WindowBatches(predictor, size, batch_size, memory_budget)
     return _blocks(source, rows_of_windows, lefts, sums, batches, first_row)
 
 
@@ -192,179 +183,26 @@ class _WholeImage:
         return self.pixels[:, top:bottom, left:right]
 
 
-class _Batches:
-    """The predictor, fed with as many windows at a time as memory allows."""
-
-    def __init__(
-        self,
-        predictor: Predictor,
-        size: tuple[int, int],
-        batch_size: int | None,
-        memory_budget: int | None,
-    ) -> None:
-        self.predictor = predictor
-        self.size = size
-        self.batch_size = batch_size
-        self.memory_budget = memory_budget
-
-    def __call__(self, strip: Tensor, corners: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
-        """Yield the scores, (K, h, w), of the windows with these top left corners in ``strip``."""
-        done = 0
-        while done < len(corners):
-            # How much a window's scores take is known after the first.
-            batch = corners[done : done + (self.batch_size or 1)]
-            scores = self._scores(strip, batch)
-            if scores is None:
-                self.batch_size = len(batch) // 2
-                continue
-            self._check(scores, len(batch))
-            if self.batch_size is None:
-                self.batch_size = self._affordable(scores)
-            done += len(batch)
-            views = list(scores.unbind(0))
-            # Nothing here may hold the scores of a batch while the next one is computed.
-            del scores
-            while views:
-                yield views.pop(0)
-
-    def _scores(self, strip: Tensor, corners: Sequence[tuple[int, int]]) -> Tensor | None:
-        """Return (B, K, h, w), or None where a smaller batch may fit the memory."""
-        height, width = self.size
-        try:
-            with torch.no_grad():
-                pixels = torch.stack([strip[:, y : y + height, x : x + width] for y, x in corners])
-                if not pixels.is_floating_point():
-                    pixels = pixels.float()
-                return self.predictor(pixels).detach()
-        except (RuntimeError, MemoryError) as error:
-            if len(corners) == 1 or not _is_out_of_memory(error):
-                raise
-        return None
-
-    def _affordable(self, scores: Tensor) -> int:
-        budget = self.memory_budget
-        if budget is None:
-            budget = _CPU_BUDGET if scores.device.type == 'cpu' else _GPU_BUDGET
-        return max(1, budget // (scores[0].numel() * scores.element_size()))
-
-    def _check(self, scores: Tensor, count: int) -> None:
-        if scores.dim() != 4 or (scores.shape[0], *scores.shape[2:]) != (count, *self.size):
-            raise SlideError(
-                f'the predictor must return (batch, classes, height, width) = '
-                f'({count}, K, {self.size[0]}, {self.size[1]}), but returned {tuple(scores.shape)}; '
-                'resize its scores to its windows'
-            )
-
-
-class _Sums:
-    """The weighted sums of scores that are not finished yet.
-
-    Attributes:
-        kept: (K, overlap, W) sums of earlier bands, for the rows that they share with this one.
-        tile: (K, rows of the band, w) sums at the present windows.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        size: tuple[int, int],
-        lefts: Sequence[int],
-        weights: Sequence[Tensor],
-        totals: tuple[Tensor, Tensor],
-        overlap: int,
-        score_dtype: torch.dtype,
-    ) -> None:
-        self.width = width
-        self.size = size
-        self.ends = dict(zip(lefts, final_ends(lefts, width), strict=True))
-        self.is_uniform = all(bool((each == 1).all()) for each in weights)
-        self.weight = torch.outer(*weights)
-        self.totals = totals
-        self.overlap = overlap
-        self.score_dtype = score_dtype
-        self.kept: Tensor | None = None
-        self.tile: Tensor | None = None
-        self.edge: Tensor | None = None
-
-    def start(self, band: Band, kept_rows: int) -> None:
-        """Begin a band, whose first ``kept_rows`` rows have sums from the bands above."""
-        self.band = band
-        self.kept_rows = kept_rows
-        self.edge = None
-
-    def add(self, left: int, scores: Iterator[Tensor]) -> Block:
-        """Add the band's windows at ``left``; return what is finished."""
-        covered = 0
-        for top in self.band.tops:
-            self._put(next(scores), top - self.band.top, covered)
-            covered = top - self.band.top + self.size[0]
-        assert self.tile is not None
-        tile = self.tile[:, :covered]
-        reached = 0
-        if self.edge is not None:
-            reached = self.edge.shape[2]
-            tile[:, :, :reached] += self.edge
-        if self.kept_rows:
-            assert self.kept is not None
-            tile[:, : self.kept_rows, reached:] += self.kept[
-                :, : self.kept_rows, left + reached : left + tile.shape[2]
-            ]
-        end = self.ends[left]
-        finished = tile[:, :, : end - left]
-        self.edge = tile[:, :, end - left :].clone()
-        below = self.band.bottom - self.band.final
-        if below:
-            self._keep(finished[:, covered - below :], slice(left, end))
-        rows, columns = slice(self.band.top, self.band.final), slice(left, end)
-        finished = finished[:, : covered - below]
-        total = torch.outer(self.totals[0][rows], self.totals[1][columns])
-        if bool((total != 1).any()):
-            finished /= total.to(finished)
-        return Block(rows, columns, finished)
-
-    def _put(self, scores: Tensor, top: int, covered: int) -> None:
-        """Add a window to the tile, whose first ``covered`` rows hold sums and the others nothing."""
-        height, width = self.size
-        if self.tile is None:
-            dtype = torch.promote_types(scores.dtype, torch.float32)
-            self.tile = scores.new_empty((len(scores), height, width), dtype=dtype)
-            self.weight = self.weight.to(self.tile)
-        if self.tile.shape[1] < top + height:
-            taller = self.tile.new_empty((len(scores), top + height, width))
-            taller[:, :covered] = self.tile[:, :covered]
-            self.tile = taller
-        shared = covered - top if covered else 0
-        over, fresh = self.tile[:, top : top + shared], self.tile[:, top + shared : top + height]
-        if self.is_uniform:
-            over += scores[:, :shared]
-            fresh.copy_(scores[:, shared:])
-        else:
-            over.addcmul_(scores[:, :shared].to(over.dtype), self.weight[:shared])
-            torch.mul(scores[:, shared:], self.weight[shared:], out=fresh)
-
-    def _keep(self, sums: Tensor, columns: slice) -> None:
-        if self.kept is None:
-            dtype = self.score_dtype
-            self.kept = sums.new_empty((len(sums), self.overlap, self.width), dtype=dtype)
-        # This band has read what it overwrites: these columns are final in it.
-        self.kept[:, : sums.shape[1], columns] = sums
-
-
 def _blocks(
     source: ImageSource,
     rows_of_windows: Sequence[Band],
     lefts: Sequence[int],
-    sums: _Sums,
-    batches: _Batches,
+    sums: WindowSums,
+    batches: WindowBatches,
     first_row: int,
 ) -> Iterator[Block]:
     kept_until = 0
     for band in rows_of_windows:
         if band.bottom <= first_row:
             continue
-        strip = source.read(band.top, band.bottom, 0, sums.width)
         corners = [(top - band.top, left) for left in lefts for top in band.tops]
-        scores = batches(strip, corners)
+        has_data = _windows_with_data(source, band, corners, sums)
+        strip = source.read(band.top, band.bottom, 0, sums.width)
+        if sums.tile is None and not has_data[0]:
+            # Only scores tell the number of classes. On its own, so that it moves no window to another batch.
+            sums.shape_like(next(batches(strip, corners[:1])))
+        computed = batches(strip, list(compress(corners, has_data)))
+        scores = (next(computed) if each else None for each in has_data)
         sums.start(band, max(0, kept_until - band.top))
         for left in lefts:
             rows, columns, finished = sums.add(left, scores)
@@ -373,7 +211,18 @@ def _blocks(
                 yield Block(wanted, columns, finished[:, wanted.start - rows.start :])
         kept_until = band.bottom
         # Before the next rows are read.
-        del strip, scores
+        del strip, computed, scores
+
+
+def _windows_with_data(
+    source: ImageSource, band: Band, corners: Sequence[tuple[int, int]], sums: WindowSums
+) -> list[bool]:
+    """Return which of a band's windows, by top left corners in it, hold a valid pixel."""
+    if not isinstance(source, MaskedImageSource):
+        return [True] * len(corners)
+    height, width = sums.size
+    valid = source.valid(band.top, band.bottom, 0, sums.width)
+    return [bool(valid[y : y + height, x : x + width].any()) for y, x in corners]
 
 
 def _whole_rows(
@@ -416,9 +265,3 @@ def _check(
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-        return True
-    return any(sign in str(error) for sign in _OUT_OF_MEMORY)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -183,6 +184,72 @@ def test_slide__reads_a_source_by_rows_of_windows(predictor):
     assert source.reads == [(0, 64, 0, 100), (43, 107, 0, 100), (86, 150, 0, 100)]
     expected = joined(slide(predictor, pixels.float(), window=64, stride=43))
     assert torch.equal(found, expected)
+
+
+class MaskedSource(Source):
+    """An image that knows which pixels are valid."""
+
+    def __init__(self, pixels, mask):
+        super().__init__(pixels)
+        self.mask = mask
+
+    def valid(self, top, bottom, left, right):
+        return self.mask[top:bottom, left:right]
+
+
+@st.composite
+def masks(draw):
+    size, windows = draw(tilings())
+    mask = np.zeros(size, bool)
+    for _ in range(draw(st.integers(0, 3))):
+        top, left = draw(st.integers(0, size[0] - 1)), draw(st.integers(0, size[1] - 1))
+        height, width = draw(sides(30))
+        mask[top : top + height, left : left + width] = True
+    return mask, windows
+
+
+@settings(max_examples=150, deadline=None)
+@given(masks(), st.sampled_from(BLENDS), st.integers(1, 3), st.floats(0, 1))
+def test_slide__windows_without_valid_pixels_are_not_computed(masked, blend, batch_size, start):
+    mask, windows = masked
+    image = torch.randn(1, *mask.shape, generator=torch.Generator().manual_seed(0))
+    count = []
+
+    def predictor(pixels):
+        count.append(len(pixels))
+        # Differs from window to window, so that a missing one would show.
+        return torch.cat([pixels, pixels.mean((2, 3), keepdim=True).expand_as(pixels)], 1)
+
+    run = partial(slide, predictor, blend=blend, batch_size=batch_size, **windows)
+    expected = joined(run(image))
+    every = sum(count)
+    count.clear()
+    found = joined(run(MaskedSource(image, mask)))
+    assert found.isfinite().all()
+    valid = torch.from_numpy(mask)
+    assert torch.equal(found[:, valid], expected[:, valid])
+
+    (height, width), size = windows['window'], mask.shape
+    corners = [
+        (y, x)
+        for y in window_starts(size[0], height, windows['stride'][0])
+        for x in window_starts(size[1], width, windows['stride'][1])
+    ]
+    assert len(corners) == every
+    covered = torch.zeros(size, dtype=torch.bool)
+    needed = 0
+    for y, x in corners:
+        if mask[y : y + height, x : x + width].any():
+            needed += 1
+            covered[y : y + height, x : x + width] = True
+    # One more tells the number of classes where the first window has no data.
+    assert needed <= sum(count) <= needed + 1
+    assert bool((found[:, ~covered] == 0).all())
+
+    row = int(start * mask.shape[0])
+    below = [scores for _, scores in run(MaskedSource(image, mask), first_row=row)]
+    if below:
+        assert torch.equal(torch.cat(below, 1)[:, valid[row:]], expected[:, row:][:, valid[row:]])
 
 
 @pytest.mark.parametrize(

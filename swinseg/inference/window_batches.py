@@ -1,0 +1,97 @@
+"""Calling a predictor with as many windows at a time as memory allows.
+
+Shapes: h, w = size of a window; K = classes; B = windows of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from swinseg.inference.errors import SlideError
+
+Predictor = Callable[[Tensor], Tensor]
+
+# Bytes of the scores of one batch where nothing is said. A CPU gains nothing by large batches.
+_CPU_BUDGET, _GPU_BUDGET = 2**27, 2**30
+
+_OUT_OF_MEMORY = ('out of memory', 'not enough memory', "can't allocate memory")
+
+
+class WindowBatches:
+    """The predictor, fed with as many windows at a time as memory allows.
+
+    Args:
+        predictor: from (B, channels, h, w) pixels to (B, K, h, w) scores.
+        size: h, w.
+        batch_size: windows at a time, or None for as many as fit the budget.
+        memory_budget: bytes of a batch's scores; None for that of the device.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        size: tuple[int, int],
+        batch_size: int | None,
+        memory_budget: int | None,
+    ) -> None:
+        self.predictor = predictor
+        self.size = size
+        self.batch_size = batch_size
+        self.memory_budget = memory_budget
+
+    def __call__(self, strip: Tensor, corners: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+        """Yield the scores, (K, h, w), of the windows with these top left corners in ``strip``."""
+        done = 0
+        while done < len(corners):
+            # How much a window's scores take is known after the first.
+            batch = corners[done : done + (self.batch_size or 1)]
+            scores = self._scores(strip, batch)
+            if scores is None:
+                self.batch_size = len(batch) // 2
+                continue
+            self._check(scores, len(batch))
+            if self.batch_size is None:
+                self.batch_size = self._affordable(scores)
+            done += len(batch)
+            views = list(scores.unbind(0))
+            # Nothing here may hold the scores of a batch while the next one is computed.
+            del scores
+            while views:
+                yield views.pop(0)
+
+    def _scores(self, strip: Tensor, corners: Sequence[tuple[int, int]]) -> Tensor | None:
+        """Return (B, K, h, w), or None where a smaller batch may fit the memory."""
+        height, width = self.size
+        try:
+            with torch.no_grad():
+                pixels = torch.stack([strip[:, y : y + height, x : x + width] for y, x in corners])
+                if not pixels.is_floating_point():
+                    pixels = pixels.float()
+                return self.predictor(pixels).detach()
+        except (RuntimeError, MemoryError) as error:
+            if len(corners) == 1 or not _is_out_of_memory(error):
+                raise
+        return None
+
+    def _affordable(self, scores: Tensor) -> int:
+        budget = self.memory_budget
+        if budget is None:
+            budget = _CPU_BUDGET if scores.device.type == 'cpu' else _GPU_BUDGET
+        return max(1, budget // (scores[0].numel() * scores.element_size()))
+
+    def _check(self, scores: Tensor, count: int) -> None:
+        if scores.dim() != 4 or (scores.shape[0], *scores.shape[2:]) != (count, *self.size):
+            raise SlideError(
+                f'the predictor must return (batch, classes, height, width) = '
+                f'({count}, K, {self.size[0]}, {self.size[1]}), but returned {tuple(scores.shape)}; '
+                'resize its scores to its windows'
+            )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    return any(sign in str(error) for sign in _OUT_OF_MEMORY)
