@@ -26,6 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--seed', type=int, help='of the random numbers')
+    parser.add_argument('--no-check', action='store_true', help='do not look at the data first')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -51,6 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         amp=args.amp,
         seed=args.seed,
         launcher=args.launcher,
+        check=not args.no_check,
     )
     if result.best is not None:
         print(f'best mIoU {result.best_score:.2f}: {result.best}')

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import itertools
-import re
 import time
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
 
 from swinseg.checkpoints import CheckpointError, checkpoint_meta
 from swinseg.datasets.integrity import check_before_training
-from swinseg.engine.config_keys import check_num_classes
+from swinseg.engine.building import build_dataset, plain_messages
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.refusals import refused_arguments
 from swinseg.engine.safe_runner import SwinsegRunner, last_checkpoint
-from swinseg.errors import UserError
 from swinseg.evaluation.report import Protocol, Report, write_json
 from swinseg.files import make_folder
 
 __all__ = ['Evaluation', 'SwinsegRunner', 'Training', 'evaluate', 'evaluate_in_full', 'train']
 
 _run_number = itertools.count()
-_BUILDER_PREFIX = re.compile(r'^(class `\w+` in [\w./]+: )+')
 
 
 @dataclass(frozen=True)
@@ -112,11 +104,11 @@ def train(
     if launcher != 'none' and torch.cuda.is_available():
         # BatchNorm over 2 images is noise; over all processes' images it is the published setting.
         cfg.setdefault('sync_bn', 'torch')
-    with _plain_messages():
+    with plain_messages():
         summaries = []
         for what in ('train', 'val') if check else ():
             if cfg.get(f'{what}_dataloader') is not None:
-                summary = check_before_training(_build_dataset(cfg, f'{what}_dataloader'))
+                summary = check_before_training(build_dataset(cfg, f'{what}_dataloader'))
                 summaries.append(f'{what} set: {str(summary).splitlines()[0]}')
         runner = _build_runner(cfg)
         for line in summaries:
@@ -187,8 +179,8 @@ def evaluate_in_full(
     # The training set need not be here.
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
-    with _plain_messages():
-        dataset = _build_dataset(cfg, 'test_dataloader')
+    with plain_messages():
+        dataset = build_dataset(cfg, 'test_dataloader')
         runner = _build_runner(cfg)
         content = runner.load_checkpoint(str(checkpoint), strict=True)
         _check_classes(checkpoint_meta(content)['classes'], dataset.metainfo['classes'], checkpoint)
@@ -268,15 +260,6 @@ def _set_test_time_augmentation(cfg: Config) -> None:
     cfg.model = {**cfg.tta_model, 'module': cfg.model}
 
 
-def _build_dataset(cfg: Config, loader: str) -> Any:
-    init_default_scope(cfg.get('default_scope') or 'mmseg')
-    with refused_arguments(cfg, loader, 'dataset'):
-        dataset = DATASETS.build(cfg[loader]['dataset'])
-    model = cfg.model.get('module', cfg.model)
-    check_num_classes(model, dataset.metainfo['classes'], name=cfg.filename or 'the config')
-    return dataset
-
-
 def _check_classes(
     found: Sequence[str] | None, expected: Sequence[str], checkpoint: str | Path
 ) -> None:
@@ -312,20 +295,3 @@ def _tell_batch_size(runner: SwinsegRunner) -> None:
 
 def _path_or_none(path: str | None) -> Path | None:
     return None if path is None else Path(path)
-
-
-@contextlib.contextmanager
-def _plain_messages() -> Iterator[None]:
-    """Take mmengine's "class `ADE20K` in swinseg/datasets/ade20k.py: " off the message of a user's error.
-
-    Warnings of the mm packages about each other's old names are left out too.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', module=r'(mmseg|mmcv|mmengine)\.')
-            yield
-    except UserError as error:
-        text = _BUILDER_PREFIX.sub('', str(error))
-        if text == str(error):
-            raise
-        raise type(error)(text) from error
