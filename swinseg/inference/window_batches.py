@@ -72,7 +72,7 @@ class WindowBatches:
                     pixels = pixels.float()
                 return self.predictor(pixels).detach()
         except (RuntimeError, MemoryError) as error:
-            if len(corners) == 1 or not _is_out_of_memory(error):
+            if len(corners) == 1 or not is_out_of_memory(error):
                 raise
         return None
 
@@ -91,7 +91,8 @@ class WindowBatches:
             )
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an exception says that memory ran out, so that less of it may do."""
     if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
     return any(sign in str(error) for sign in _OUT_OF_MEMORY)

@@ -109,6 +109,7 @@ def decide(
     threshold: float | None,
     are_probabilities: bool = False,
     with_confidence: bool = False,
+    probabilities: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Choose the class of each pixel.
 
@@ -119,6 +120,8 @@ def decide(
         threshold: of the probability of a binary head; used only where K = 1.
         are_probabilities: whether the scores are probabilities already.
         with_confidence: whether the probability of the chosen class is wanted, too.
+        probabilities: (K, H, W) float, on any device, to write the probabilities of logits into; None where they
+            are not wanted.
 
     Returns:
         labels: (H, W) uint8, or int64 where K > 256; of equal scores the first class wins.
@@ -133,6 +136,8 @@ def decide(
     confidence: Tensor | None = None
     first_best = _FirstBest(num_classes)
     for rows, block in resized_rows(scores, size, align_corners=align_corners):
+        if probabilities is not None:
+            probabilities[:, rows] = block.softmax(0) if num_classes > 1 else block.sigmoid()
         if num_classes == 1:
             assert threshold is not None
             positive = block[0] if are_probabilities else block[0].sigmoid()
