@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmseg.registry import HOOKS
 
 from swinseg.engine.errors import TrainingError
-from swinseg.engine.terminal import CLEAR_LINE
+from swinseg.engine.terminal import LiveLine
 from swinseg.errors import UserError
 from swinseg.visualization.curves import plot_curves
 
@@ -80,32 +78,16 @@ class ProgressHook(Hook):
         self.interval = interval
         self._speed = Speed()
         self._paused = True
-        self._shown_at = -math.inf
+        self._terminal = LiveLine(interval)
         self._best: float | None = None
-
-    @property
-    def _out(self) -> Any:
-        return sys.stdout  # looked up late, for it may have been replaced
 
     def _line(self, text: str) -> None:
         if is_main_process():
-            clear = CLEAR_LINE if self._out.isatty() else ''
-            print(f'{clear}{text}', file=self._out, flush=True)
+            self._terminal.say(text)
 
     def _live(self, text: str, *, step: int, total: int) -> None:
-        """Show ``text`` in the rewritten line, or as a line of its own every ``interval`` steps."""
-        if not is_main_process():
-            return
-        if not self._out.isatty():
-            if step % self.interval == 0 or step == total:
-                self._line(text)
-            return
-        now = time.perf_counter()
-        if now - self._shown_at >= 0.1 or step == total:
-            self._shown_at = now
-            width = shutil.get_terminal_size().columns - 1
-            end = '\n' if step == total else ''
-            print(f'{CLEAR_LINE}{text[:width]}', end=end, file=self._out, flush=True)
+        if is_main_process():
+            self._terminal.show(text, step=step, total=total)
 
     def before_train(self, runner: Any) -> None:
         """Start the clock."""
@@ -146,7 +128,7 @@ class ProgressHook(Hook):
 
     def _after_image(self, what: str, loader: Any, batch_idx: int) -> None:
         total = len(loader)
-        if self._out.isatty():
+        if self._terminal.is_rewritten:
             self._live(f'{what} {batch_idx + 1}/{total}', step=batch_idx + 1, total=total + 1)
         elif what == 'testing':
             self._live(f'{what} {batch_idx + 1}/{total}', step=batch_idx + 1, total=total)
@@ -176,8 +158,8 @@ class ProgressHook(Hook):
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Clear the live line, so that what the caller prints starts in an empty one."""
-        if is_main_process() and self._out.isatty():
-            print(CLEAR_LINE, end='', file=self._out, flush=True)
+        if is_main_process():
+            self._terminal.clear()
 
 
 def _images_in(data_batch: Any) -> int:

@@ -10,8 +10,9 @@ import torch
 from mmengine.hooks import CheckpointHook
 
 from swinseg.engine import TrainingError, load_config, train
-from swinseg.engine.hooks import ProgressHook, SafeCheckpointHook, Speed, format_duration
+from swinseg.engine.hooks import SafeCheckpointHook, Speed, format_duration
 from swinseg.engine.safe_runner import SwinsegRunner
+from swinseg.engine.terminal import LiveLine
 
 
 class Terminal(io.StringIO):
@@ -59,7 +60,7 @@ def test_speed__is_the_mean_of_the_window_without_pauses():
 
 def test_progress__into_a_pipe_goes_a_line_every_interval(write_tiny_config, tmp_path, monkeypatch):
     stream = io.StringIO()
-    monkeypatch.setattr(ProgressHook, '_out', stream)
+    monkeypatch.setattr(LiveLine, '_out', stream)
     cfg = load_config(write_tiny_config())
     cfg.custom_hooks = [dict(type='ProgressHook', interval=3)]
     train(cfg, work_dir=tmp_path / 'work', check=False)
@@ -73,7 +74,7 @@ def test_progress__into_a_pipe_goes_a_line_every_interval(write_tiny_config, tmp
 
 def test_progress__on_a_terminal_one_line_is_rewritten(write_tiny_config, tmp_path, monkeypatch):
     stream = Terminal()
-    monkeypatch.setattr(ProgressHook, '_out', stream)
+    monkeypatch.setattr(LiveLine, '_out', stream)
     monkeypatch.setenv('COLUMNS', '60')
     cfg = load_config(write_tiny_config())
     cfg.custom_hooks = [dict(type='ProgressHook')]
