@@ -155,19 +155,17 @@ class PackedPyramidConv(nn.Module):
             out = pyramid_conv3x3(maps, self.weight, self.bias, align_corners=align_corners)
             return out.relu_() if self.relu else out
         finest = maps[0].contiguous(memory_format=torch.channels_last)
-        out = self._convolve_first(finest, relu=self.relu and not coarse)
         if not coarse:
-            return out
-        for i, x in enumerate(maps[1:]):
-            out = add_mixed(out, x, self.mixing[i], align_corners=align_corners)
+            return self._convolve_first(finest, relu=self.relu)
+        out = self._convolve_first(finest, relu=False)
+        for x, mixing in zip(maps[1:], self.mixing, strict=True):
+            out = add_mixed(out, x, mixing, align_corners=align_corners)
         return out.relu_() if self.relu else out
 
     def _convolve_first(self, x: Tensor, *, relu: bool) -> Tensor:
         channels = len(self.weight)
         if self.transformed is not None and winograd_conv.is_large_enough(x, channels):
-            return winograd_conv.convolve(
-                x.float(), self.transformed, self.exact_bias, relu=relu
-            ).to(x.dtype)
+            return winograd_conv.convolve(x, self.transformed, self.exact_bias, relu=relu)
         out = F.conv2d(x, self.first, self.bias, padding=1)
         out = out.contiguous(memory_format=torch.channels_last)
         return out.relu_() if relu else out

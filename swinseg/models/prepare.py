@@ -23,7 +23,7 @@ from swinseg.models.packed_layers import (
 )
 from swinseg.models.swin import SwinBackbone
 from swinseg.models.swin_blocks import MLP, PatchEmbed
-from swinseg.models.upernet import UPerNetHead, is_plain_conv3x3
+from swinseg.models.upernet import UPerNetHead, is_plain_conv, is_plain_conv3x3
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -119,13 +119,7 @@ def _can_fold(module: ConvModule) -> bool:
         and norm.affine
         and norm.track_running_stats
     )
-    return (
-        type(module.conv) is nn.Conv2d
-        and has_relu
-        and has_batch_norm
-        and module.order == ('conv', 'norm', 'act')
-        and not module.with_spectral_norm
-    )
+    return is_plain_conv(module) and has_relu and has_batch_norm
 
 
 def _fold_head(head: UPerNetHead, dtype: torch.dtype) -> None:
@@ -139,13 +133,14 @@ def _fold_head(head: UPerNetHead, dtype: torch.dtype) -> None:
         relu = module.with_activation
         folded: nn.Module
         if is_plain_conv3x3(module):
+            of_maps = channels.get(name, [weight.shape[1]])
             folded = PackedPyramidConv(
                 weight,
                 bias,
-                channels=channels.get(name, [weight.shape[1]]),
+                channels=of_maps,
                 relu=relu,
                 dtype=dtype,
-                winograd=_winograd_pays(weight.device.type, dtype),
+                winograd=_winograd_pays(weight.device.type, dtype, len(weight), of_maps[0]),
             )
         elif module.conv.kernel_size == (1, 1):
             folded = FoldedConv1x1(
@@ -195,20 +190,24 @@ def _packing_pays(dtype: torch.dtype) -> bool:
         return _is_faster(lambda: packed(x), lambda: plain(x))
 
 
-@lru_cache(maxsize=4)
-def _winograd_pays(device_type: str, dtype: torch.dtype) -> bool:
+@lru_cache(maxsize=16)
+def _winograd_pays(
+    device_type: str, dtype: torch.dtype, out_channels: int, in_channels: int
+) -> bool:
     """Measure once whether a 3x3 convolution by Winograd in float32 beats the direct one in ``dtype``."""
     if device_type != 'cpu':
         return False
     with torch.inference_mode(False), torch.no_grad():
-        weight = torch.randn(256, 256, 3, 3)
+        weight = torch.randn(out_channels, in_channels, 3, 3)
         layers = [
             PackedPyramidConv(
-                weight, None, channels=[256], relu=True, dtype=dtype, winograd=winograd
+                weight, None, channels=[in_channels], relu=True, dtype=dtype, winograd=winograd
             )
             for winograd in (True, False)
         ]
-        x = torch.randn(1, 256, 64, 64).to(dtype).contiguous(memory_format=torch.channels_last)
+        # The smallest map for which it is used would say little about those where time is spent.
+        x = torch.randn(1, in_channels, 64, 64).to(dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
         return _is_faster(
             lambda: layers[0]([x], align_corners=False), lambda: layers[1]([x], align_corners=False)
         )
@@ -216,7 +215,7 @@ def _winograd_pays(device_type: str, dtype: torch.dtype) -> bool:
 
 def _is_faster(first: Callable[[], Tensor], second: Callable[[], Tensor]) -> bool:
     shortest = [float('inf')] * 2
-    for _ in range(5):
+    for _ in range(4):
         for i, run in enumerate((first, second)):
             start = time.perf_counter()
             run()

@@ -29,17 +29,24 @@ def resize_to(x: Tensor, like: Tensor, *, align_corners: bool) -> Tensor:
     return F.interpolate(x, size=size, mode='bilinear', align_corners=align_corners)
 
 
+def is_plain_conv(module: ConvModule) -> bool:
+    """Tell whether a ``ConvModule`` is an ordinary convolution before norm and activation."""
+    return (
+        type(module.conv) is nn.Conv2d
+        and module.order == ('conv', 'norm', 'act')
+        and not module.with_spectral_norm
+    )
+
+
 def is_plain_conv3x3(module: ConvModule) -> bool:
     """Tell whether a ``ConvModule`` is an ordinary 3x3 convolution, padded by one, before norm and activation."""
     conv = module.conv
     return (
-        type(conv) is nn.Conv2d
+        is_plain_conv(module)
         and conv.kernel_size == (3, 3)
         and conv.padding == conv.dilation == conv.stride == (1, 1)
         and conv.groups == 1
         and conv.padding_mode == 'zeros'
-        and module.order == ('conv', 'norm', 'act')
-        and not module.with_spectral_norm
     )
 
 

@@ -11,7 +11,8 @@ product is one matrix product for each of the 36 positions. The matrices follow 
 and outputs up to 5.8 the largest error of the direct sum is 7e-6, of the usual points 0, 1, -1, 2, -2 it is 29e-6,
 of 0, 1, -1, 1/2, -2 it is 11e-6 (on other draws two to eight times that of the direct sum).
 
-Only for float32 and float64: in half precision the transforms lose too many digits.
+Computed in float32 or float64, whatever the dtype of the map: in half precision the transforms lose too many
+digits.
 
 Shapes: B images, C input and D output channels, H x W pixels, T tile rows at a time, Q tiles in a row (one more
 than needed, so that all tiles of a block lie at equal distances in memory), N = T * Q.
@@ -71,24 +72,24 @@ def _tile_rows(height: int, width: int) -> tuple[int, int]:
 
 
 class _Blocks:
-    """The tiles of one image, transformed block by block into buffers that are used again."""
+    """The tiles of one image, transformed block by block, in ``dtype``, into buffers that are used again."""
 
-    def __init__(self, image_HWC: Tensor) -> None:
+    def __init__(self, image_HWC: Tensor, dtype: torch.dtype) -> None:
         self.image = image_HWC
         self.height, self.width, channels = image_HWC.shape
         self.rows, self.per_row = _tile_rows(self.height, self.width)
         self.tiles = self.rows * self.per_row
-        _, _, self.b_t = transforms(image_HWC.dtype)
+        _, _, self.b_t = transforms(dtype)
         line = self.per_row * OUT * channels
-        new = image_HWC.new_empty
-        self._padded = image_HWC.new_zeros(OUT * self.rows + 2, self.per_row * OUT, channels)
+        like = image_HWC.new_empty(0, dtype=dtype)
+        self._padded = like.new_zeros(OUT * self.rows + 2, self.per_row * OUT, channels)
         # The last tile, which nobody reads, ends two pixels behind the last line.
-        lines = image_HWC.new_zeros(TILE * self.rows * line + 2 * channels)
+        lines = like.new_zeros(TILE * self.rows * line + 2 * channels)
         self._lines = lines[: -2 * channels].view(TILE, self.rows, line)
         self._overlapping = lines.as_strided(
             (TILE * self.tiles, TILE, channels), (OUT * channels, channels, 1)
         )
-        self._transformed = new(TILE * self.tiles, TILE, channels)
+        self._transformed = like.new_empty(TILE * self.tiles, TILE, channels)
 
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
         """Yield the first output row of each block and its tiles B' d B, (6, N, 6, C)."""
@@ -110,13 +111,13 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool = Fal
     """Convolve with padding 1; no gradient is recorded.
 
     Args:
-        x: (B, C, H, W) float32 or float64, fastest in channels-last memory.
-        kernel: (6, 6, C, D) of :func:`transform_kernel`.
-        bias: (D,) or None.
+        x: (B, C, H, W), fastest in channels-last memory.
+        kernel: (6, 6, C, D) of :func:`transform_kernel`, float32 or float64, in which all is computed.
+        bias: (D,) in the kernel's dtype, or None.
         relu: whether negative outputs become zero.
 
     Returns:
-        (B, D, H, W) in channels-last memory.
+        (B, D, H, W) in the dtype of x and channels-last memory.
     """
     images, _, height, width = x.shape
     channels = kernel.shape[3]
@@ -127,14 +128,17 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool = Fal
         device=x.device,
         memory_format=torch.channels_last,
     )
-    a_t, _, _ = transforms(x.dtype)
+    a_t, _, _ = transforms(kernel.dtype)
     for image, target in zip(x.permute(0, 2, 3, 1), out.permute(0, 2, 3, 1), strict=True):
-        blocks = _Blocks(image)
+        blocks = _Blocks(image, kernel.dtype)
         tiles = blocks.tiles
-        products = x.new_empty(TILE, TILE, tiles, channels)
-        wide = x.new_empty(TILE, tiles, OUT, channels)
+        products = kernel.new_empty(TILE, TILE, tiles, channels)
+        wide = kernel.new_empty(TILE, tiles, OUT, channels)
         spread = a_t.expand(tiles, -1, -1)
         lines = target.view(height, -1)
+        rounded = None
+        if x.dtype != kernel.dtype:
+            rounded = kernel.new_empty(OUT * blocks.rows, width * channels)
         for top, transformed in blocks:
             for a in range(TILE):
                 # Six products in one call: on few cores the calls cost more than the sums.
@@ -144,11 +148,16 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool = Fal
                 torch.bmm(spread, products[a].transpose(0, 1), out=wide[a])
             columns = wide.view(TILE, blocks.rows, -1)[:, :, : width * channels]
             bottom = min(height, top + OUT * blocks.rows)
-            for row, start in enumerate(range(top, bottom, OUT)):
-                stop = min(start + OUT, bottom)
-                torch.mm(a_t[: stop - start], columns[:, row], out=lines[start:stop])
+            finished = lines[top:bottom]
+            # Straight to its place where no rounding comes between.
+            exact = finished if rounded is None else rounded[: bottom - top]
+            for row, start in enumerate(range(0, bottom - top, OUT)):
+                stop = min(start + OUT, bottom - top)
+                torch.mm(a_t[: stop - start], columns[:, row], out=exact[start:stop])
             if relu:
-                lines[top:bottom].relu_()
+                exact.relu_()
+            if rounded is not None:
+                finished.copy_(exact)
     return out
 
 
@@ -159,7 +168,7 @@ def _kernel_gradient(x: Tensor, grad: Tensor) -> Tensor:
     _, g, _ = transforms(torch.float64)
     total = x.new_zeros(TILE, TILE, x.shape[1], channels)
     for image, source in zip(x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1), strict=True):
-        blocks = _Blocks(image)
+        blocks = _Blocks(image, x.dtype)
         tiles, line = blocks.tiles, blocks.per_row * OUT
         spread = a_t.T.expand(TILE * tiles, -1, -1)
         padded = x.new_zeros(OUT * blocks.rows, line, channels)

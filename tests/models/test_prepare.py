@@ -38,7 +38,9 @@ def test_prepare_for_inference__equals_mmseg(small, size, packed, winograd, monk
     if packed and not has_packed_linear():
         pytest.skip('no oneDNN')
     monkeypatch.setattr(prepare, '_packing_pays', lambda dtype: packed)
-    monkeypatch.setattr(prepare, '_winograd_pays', lambda device, dtype: winograd)
+    monkeypatch.setattr(
+        prepare, '_winograd_pays', lambda device, dtype, out_channels, in_channels: winograd
+    )
     stock, ours = small
     prepared = prepare_for_inference(ours)
     assert any(isinstance(m, PackedLinear) for m in prepared.modules()) == packed
@@ -59,7 +61,9 @@ def test_prepare_for_inference__equals_mmseg_at_full_width():
 
 @pytest.mark.parametrize('winograd', [True, False])
 def test_prepare_for_inference__bfloat16_agrees(small, winograd, monkeypatch):
-    monkeypatch.setattr(prepare, '_winograd_pays', lambda device, dtype: winograd)
+    monkeypatch.setattr(
+        prepare, '_winograd_pays', lambda device, dtype, out_channels, in_channels: winograd
+    )
     stock, ours = small
     prepared = prepare_for_inference(ours, torch.bfloat16)
     with torch.inference_mode():

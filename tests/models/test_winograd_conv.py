@@ -52,6 +52,14 @@ def test_convolve__keeps_single_precision():
     assert (found - exact).abs().max() < 6e-6 * exact.abs().max()
 
 
+@pytest.mark.parametrize('relu', [False, True])
+def test_convolve__half_precision_is_rounded_once(relu):
+    x, weight, bias = operands(2, 64, 24, (21, 30), dtype=torch.float32)
+    kernel, x = transform_kernel(weight), x.bfloat16()
+    found = convolve(x, kernel, bias, relu=relu)
+    assert torch.equal(found, convolve(x.float(), kernel, bias, relu=relu).bfloat16())
+
+
 @pytest.mark.parametrize('size', [(4, 5), (1, 1), (9, 6)])
 def test_conv3x3__gradcheck(size, always_winograd):
     leaves = [t.requires_grad_() for t in operands(2, 3, 2, size)]
