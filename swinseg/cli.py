@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from swinseg.errors import UserError
+from swinseg.errors import ToldElsewhereError, UserError
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -26,6 +26,8 @@ def run(main: Callable[[], int | None]) -> int:
     """Call ``main`` and return the exit code: 0 or what it returned, 2 for a ``UserError``, 130 for Ctrl-C."""
     try:
         return main() or 0
+    except ToldElsewhereError:
+        return EXIT_BAD_INPUT
     except UserError as error:
         print(f'error: {one_sentence(error)}', file=sys.stderr)
         return EXIT_BAD_INPUT

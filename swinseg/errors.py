@@ -13,3 +13,7 @@ class UserError(ValueError):
     The message is one sentence: what was expected, what was found, where (file, value), and the fix to
     paste. Modules raise a subclass of their own (``ConfigError``, ``CheckpointError``, ``DataError``).
     """
+
+
+class ToldElsewhereError(UserError):
+    """Another process of the same run has failed first and says why; this one ends without a word."""

@@ -6,9 +6,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mmengine.dist import is_main_process
+
 import swinseg  # noqa: F401  (registers everything that a config names)
 from swinseg.cli import run
 from swinseg.engine import evaluate_in_full, load_config
+from swinseg.engine.distributed import LAUNCHERS, launched
 from swinseg.evaluation import format_table
 
 
@@ -24,8 +27,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--cfg-options', nargs='+', default=[], metavar='K=V', help='such as data_root=/data/ade'
     )
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-        help='how this process was started, for several processes',
+        '--launcher', choices=LAUNCHERS, default='none',
+        help='how this process was started, when it is one of several',
     )  # fmt: skip
     return parser.parse_args(argv)
 
@@ -33,14 +36,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Evaluate and print."""
     args = parse_args(argv)
-    result = evaluate_in_full(
-        load_config(args.config, args.cfg_options),
-        args.checkpoint,
-        tta=args.tta,
-        out=args.out,
-        work_dir=args.work_dir,
-        launcher=args.launcher,
-    )
+    with launched(args.launcher):
+        result = evaluate_in_full(
+            load_config(args.config, args.cfg_options),
+            args.checkpoint,
+            tta=args.tta,
+            out=args.out,
+            work_dir=args.work_dir,
+            launcher=args.launcher,
+        )
+        if not is_main_process():
+            return
     if result.report is not None:
         print(format_table(result.report, protocol=result.protocol))
     else:

@@ -6,9 +6,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from mmengine.dist import is_main_process
+
 import swinseg  # noqa: F401  (registers everything that a config names)
 from swinseg.cli import run
 from swinseg.engine import load_config, train
+from swinseg.engine.distributed import LAUNCHERS, launched
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,8 +38,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='such as train_cfg.max_iters=900',
     )
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-        help='how this process was started, for several processes',
+        '--launcher', choices=LAUNCHERS, default='none',
+        help='how this process was started, when it is one of several',
     )  # fmt: skip
     return parser.parse_args(argv)
 
@@ -44,18 +47,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Train, and say where the best checkpoint is."""
     args = parse_args(argv)
-    cfg = load_config(args.config, args.cfg_options)
-    result = train(
-        cfg,
-        work_dir=args.work_dir,
-        resume=args.resume,
-        amp=args.amp,
-        seed=args.seed,
-        launcher=args.launcher,
-        check=not args.no_check,
-    )
-    if result.best is not None:
-        print(f'best mIoU {result.best_score:.2f}: {result.best}')
+    with launched(args.launcher):
+        result = train(
+            load_config(args.config, args.cfg_options),
+            work_dir=args.work_dir,
+            resume=args.resume,
+            amp=args.amp,
+            seed=args.seed,
+            launcher=args.launcher,
+            check=not args.no_check,
+        )
+        if result.best is not None and is_main_process():
+            print(f'best mIoU {result.best_score:.2f}: {result.best}')
 
 
 if __name__ == '__main__':

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 from torch import nn
 
 from swinseg.checkpoints import CheckpointError, load_weights, read_checkpoint
+from swinseg.engine.distributed import CommonBuffersHook, wrap
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.terminal import TerminalFormatter, is_heard
 from swinseg.files import atomic_path
@@ -79,6 +81,25 @@ class SwinsegRunner(Runner):
         # mmengine names a run's folder by its start time.
         return sorted(path for path in Path(self.work_dir).glob('*/vis_data/scalars.json'))
 
+    def set_randomness(
+        self, seed: int | None, diff_rank_seed: bool = True, deterministic: bool = False
+    ) -> None:
+        """Seed Python, NumPy and PyTorch, each process with a number of its own.
+
+        Otherwise all processes would crop, flip and drop alike. ``seed`` stays what they have in common: by it the
+        samplers share the images out.
+        """
+        super().set_randomness(seed, diff_rank_seed, deterministic)
+        if diff_rank_seed:
+            self._seed -= self.rank
+
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
+        """Wrap the model where several processes train it; an evaluation needs no wrapper."""
+        if not self.distributed:
+            return super().wrap_model(model_wrapper_cfg, model)
+        model = model.to(get_device())
+        return wrap(model, self.cfg) if self.is_training_run else revert_sync_batchnorm(model)
+
     def _init_model_weights(self) -> None:
         # A resumed run overwrites every weight: no need for the network that ImageNet weights come from.
         if not self._resume:
@@ -97,6 +118,8 @@ class SwinsegRunner(Runner):
             self._load_from = self._load_from or str(last_checkpoint(self.work_dir))
             self._resumed = read_checkpoint(self._load_from)
             self._take_seed(self._resumed)
+        if self.distributed:
+            self.register_hook(CommonBuffersHook())
         with self._workers_ended():
             return super().train()
 

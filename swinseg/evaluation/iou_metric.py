@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import all_reduce, get_rank, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
@@ -24,9 +24,9 @@ from swinseg.evaluation.report import Report, check_metrics, format_table, make_
 SparseMatrix = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Flat indices and values of a matrix's non-zero entries.
 
-One entry per image must stay in ``results`` until the ranks are joined, because mmengine drops the
-padded duplicates of a distributed sampler by position. Dense matrices of 150 classes take 180 kB an
-image, the non-zero entries about 1 kB.
+One entry per image stays in ``results`` until the end, because only then it is known which of them are
+the padded duplicates of a distributed sampler. Dense matrices of 150 classes take 180 kB an image, the
+non-zero entries about 1 kB.
 """
 
 
@@ -58,9 +58,10 @@ def _label_map(field: dict) -> Tensor:
 class MeanIoUMetric(BaseMetric):
     """aAcc, mIoU, mAcc and more, with the arguments, names and figures of mmseg's ``IoUMetric``.
 
-    Two things differ: pixels are counted in int64 (mmseg adds float32, which stops counting exactly
-    at 2**24 pixels of a class), and a prediction or label outside the classes is an error. The rule
-    for absent classes is in :mod:`swinseg.evaluation.confusion`.
+    Three things differ: pixels are counted in int64 (mmseg adds float32, which stops counting exactly
+    at 2**24 pixels of a class), a prediction or label outside the classes is an error, and the counts of
+    several processes are added without files that all machines would have to share. The rule for absent
+    classes is in :mod:`swinseg.evaluation.confusion`.
 
     Args:
         ignore_index: label value of pixels that do not count.
@@ -68,15 +69,15 @@ class MeanIoUMetric(BaseMetric):
         nan_to_num: replaces undefined rates of a class before the mean is taken; None leaves them
             out.
         beta: weight of recall in the F-score.
-        collect_device: ``'cpu'`` or ``'gpu'``: where the results of several processes are joined.
+        collect_device: taken because mmseg's metric does; the counts go the way of the process group.
         output_dir: folder for the predicted label PNGs; None writes none. Values are those of the
             annotation files: with ``reduce_zero_label`` one above the class index.
         format_only: write the PNGs and compute nothing (a test set without labels).
         prefix: put before the metrics' names as ``prefix/mIoU``.
 
     Attributes:
-        last_report: the :class:`~swinseg.evaluation.report.Report` of the last evaluation on the
-            main process.
+        last_report: the :class:`~swinseg.evaluation.report.Report` of the last evaluation, of all
+            processes' images, on every process.
 
     Raises:
         EvaluationError: an unknown metric, or ``format_only`` without ``output_dir``.
@@ -107,7 +108,7 @@ class MeanIoUMetric(BaseMetric):
         self.nan_to_num = nan_to_num
         self.beta = beta
         self.output_dir = None if output_dir is None else Path(output_dir)
-        if self.output_dir is not None and is_main_process():
+        if self.output_dir is not None:
             files.make_folder(self.output_dir)
         self.format_only = format_only
         self.last_report: Report | None = None
@@ -125,7 +126,7 @@ class MeanIoUMetric(BaseMetric):
         """
         for sample in data_samples:
             if self.format_only:
-                # A placeholder keeps "one result per image", by which mmengine drops duplicates.
+                # A placeholder keeps "one result per image", by which images are counted.
                 self.results.append(to_sparse(np.zeros((1, 1), np.int64)))
             else:
                 self.results.append(self._count(sample))
@@ -159,6 +160,40 @@ class MeanIoUMetric(BaseMetric):
     def num_classes(self) -> int:
         """Number of class names of the dataset."""
         return len((self.dataset_meta or {})['classes'])
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Add the counts of all processes and turn them into figures.
+
+        Image i of the dataset belongs to process i mod P. mmengine's and PyTorch's samplers give the last
+        processes an image more than they have, from the beginning of the dataset; it is left out.
+
+        Args:
+            size: number of images of the dataset.
+
+        Returns:
+            The figures of :meth:`compute_metrics`, the same on every process.
+
+        Raises:
+            EvaluationError: the processes together have not seen as many images.
+        """
+        own = self.results[: len(range(get_rank(), size, get_world_size()))]
+        self.results.clear()
+        counts = torch.zeros(1 + self.num_classes**2, dtype=torch.int64)
+        counts[0] = len(own)
+        if not self.format_only:
+            counts[1:] = torch.from_numpy(add_sparse(own, self.num_classes).reshape(-1))
+        all_reduce(counts)
+        if counts[0] != size:
+            raise EvaluationError(
+                f'{int(counts[0])} of the {size} images of the dataset were evaluated by {get_world_size()} '
+                "process(es); use sampler=dict(type='DefaultSampler', shuffle=False) and drop_last=False in the "
+                'data loader'
+            )
+        figures = self.compute_metrics([to_sparse(counts[1:].numpy())])
+        return {
+            f'{self.prefix}/{name}' if self.prefix else name: value
+            for name, value in figures.items()
+        }
 
     def compute_metrics(self, results: list[SparseMatrix]) -> dict[str, float]:
         """Turn the counts of all images into figures in percent, rounded to two decimals; log the

@@ -1,0 +1,231 @@
+"""Several processes that train or evaluate as one: how they meet, and how they tell of an error once.
+
+mmengine's ``init_dist`` selects a GPU without asking whether there is one, and takes nccl on a CPU; under
+SLURM it cannot do with one visible GPU per task, and two jobs on a machine would take the same port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from mmengine.dist import broadcast
+from mmengine.hooks import Hook
+from mmengine.model import MMDistributedDataParallel
+from torch import distributed, nn
+
+from swinseg.engine.errors import ConfigError
+from swinseg.errors import ToldElsewhereError, UserError
+from swinseg.models.sync_batch_norm import synchronise
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+# Rank, number of processes, and rank on this machine, as each launcher tells them.
+_VARIABLES = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    'mpi': (
+        'OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK',
+    ),
+}  # fmt: skip
+_COMMANDS = {'pytorch': 'torchrun --nproc-per-node 2', 'slurm': 'srun', 'mpi': 'mpirun -np 2'}
+
+
+class LaunchError(UserError):
+    """The processes of a run were not started as they should be, or one of them is gone."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of the processes of a run this one is."""
+
+    rank: int
+    world_size: int
+    local_rank: int
+    """Rank among the processes of this machine."""
+
+
+@contextlib.contextmanager
+def launched(launcher: str) -> Iterator[None]:
+    """Run the block as one of several processes, of which the first to fail says why.
+
+    Args:
+        launcher: one of ``LAUNCHERS``; with ``'none'`` nothing is done.
+
+    Raises:
+        LaunchError: the launcher's variables are not there, or another process died without a word.
+        ToldElsewhereError: in place of an error of the block, when another process has failed before.
+    """
+    if launcher == 'none' and _is_under_torchrun():
+        with launched('pytorch'):
+            raise LaunchError(
+                f'torchrun started {os.environ["WORLD_SIZE"]} processes, which would each do the whole work into '
+                'the same folder; add --launcher pytorch'
+            )
+    if launcher == 'none':
+        yield
+        return
+    place = _take_place(launcher)
+    store, _, _ = next(distributed.rendezvous('env://', place.rank, place.world_size))
+    try:
+        yield
+    except Exception as error:
+        with contextlib.suppress(distributed.DistError):
+            if store.add('swinseg/failed', 1) > 1:
+                raise ToldElsewhereError from None
+        if _is_loss_of_a_process(error):
+            raise LaunchError(
+                f'another process of this run is gone, or did not answer in time ({_last_line(error)}); the '
+                "launcher's exit codes tell which (-9: killed, often for lack of memory), and --resume goes on "
+                'from the last checkpoint'
+            ) from error
+        raise
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def join(launcher: str, *, backend: str | None = None, timeout: float | None = None) -> None:
+    """Meet the other processes, and take the GPU of this one.
+
+    Does nothing for ``'none'``, and when the processes have met.
+
+    Args:
+        launcher: one of ``LAUNCHERS``.
+        backend: of PyTorch; None takes nccl with GPUs and gloo without. ``'nccl'`` without GPUs is gloo too,
+            for mmseg's configs all say nccl.
+        timeout: seconds after which a process gives up waiting for another one; None is PyTorch's: 600 with
+            nccl, 1,800 with gloo.
+
+    Raises:
+        LaunchError: the launcher's variables are not there, or there are more processes than GPUs.
+        ConfigError: the timeout is no positive number.
+    """
+    if launcher == 'none' or distributed.is_initialized():
+        return
+    if launcher not in LAUNCHERS:
+        raise LaunchError(f'launcher must be one of {", ".join(LAUNCHERS)}, not {launcher!r}')
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+        raise ConfigError(f'env_cfg.dist_cfg.timeout takes seconds above 0, not {timeout!r}')
+    place = _take_place(launcher)
+    has_gpu = torch.cuda.is_available()
+    if has_gpu:
+        torch.cuda.set_device(_gpu_of(place, launcher))
+    if backend is None or (backend == 'nccl' and not has_gpu):
+        backend = 'nccl' if has_gpu else 'gloo'
+    distributed.init_process_group(
+        backend, timeout=None if timeout is None else timedelta(seconds=timeout)
+    )
+
+
+def wrap(model: nn.Module, cfg: Any) -> nn.Module:
+    """Wrap a model for training by several processes.
+
+    Batch normalisation takes the statistics of all processes, unless the config says ``sync_bn=None``.
+
+    Args:
+        model: on the device that it trains on; it becomes part of the result.
+        cfg: the config: ``sync_bn``, ``find_unused_parameters``, and ``model_wrapper_cfg`` for more options of
+            ``torch.nn.parallel.DistributedDataParallel``.
+
+    Raises:
+        ConfigError: ``model_wrapper_cfg`` names another wrapper.
+    """
+    options = dict(cfg.get('model_wrapper_cfg') or {})
+    kind = options.pop('type', 'MMDistributedDataParallel')
+    if kind not in ('MMDistributedDataParallel', MMDistributedDataParallel):
+        raise ConfigError(
+            f'model_wrapper_cfg.type={kind!r} is not supported: each process holds the whole model in '
+            'MMDistributedDataParallel; leave the type out'
+        )
+    device = next(model.parameters()).device
+    if cfg.get('sync_bn', 'torch') is not None:
+        model = synchronise(model, device)
+    options.setdefault('broadcast_buffers', False)
+    options.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
+    return MMDistributedDataParallel(
+        model, device_ids=[device.index] if device.type == 'cuda' else None, **options
+    )
+
+
+class CommonBuffersHook(Hook):
+    """Validate with the buffers of the main process, which are those of the checkpoints.
+
+    With ``sync_bn=None`` each process has counted running statistics of its own.
+    """
+
+    def before_val(self, runner: Any) -> None:
+        """Send them to the other processes."""
+        for buffer in runner.model.buffers():
+            broadcast(buffer)
+
+
+def _take_place(launcher: str) -> Place:
+    """Read the launcher's variables and set those by which PyTorch's processes meet."""
+    lacking = [name for name in _VARIABLES[launcher] if name not in os.environ]
+    if lacking:
+        raise LaunchError(
+            f'--launcher {launcher} needs the variable{"s" if len(lacking) > 1 else ""} {", ".join(lacking)}; '
+            f'put {_COMMANDS[launcher]} before the command, or leave --launcher out for one process'
+        )
+    place = Place(*(int(os.environ[name]) for name in _VARIABLES[launcher]))
+    names = _VARIABLES['pytorch']
+    values = (place.rank, place.world_size, place.local_rank)
+    os.environ.update({name: str(value) for name, value in zip(names, values, strict=True)})
+    if launcher == 'slurm':
+        os.environ.setdefault('MASTER_ADDR', _first_machine_of_job())
+        # Ports of their own for the jobs of one machine, below those that systems hand out.
+        job = int(os.environ.get('SLURM_JOB_ID', 0))
+        os.environ.setdefault('MASTER_PORT', str(12_000 + job % 20_000))
+    for name in ('MASTER_ADDR', 'MASTER_PORT'):
+        if name not in os.environ:
+            raise LaunchError(
+                f'--launcher {launcher} needs the variable {name}: MASTER_ADDR is the machine of rank 0, '
+                'MASTER_PORT a free port of it, the same for all processes'
+            )
+    return place
+
+
+def _first_machine_of_job() -> str:
+    if os.environ.get('SLURM_JOB_NUM_NODES', '1') == '1':
+        return '127.0.0.1'
+    command = ['scontrol', 'show', 'hostnames', os.environ.get('SLURM_JOB_NODELIST', '')]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        return found.stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise LaunchError(
+            f'"{" ".join(command)}" does not tell the machines of this job ({error}); set MASTER_ADDR to the '
+            'first of them'
+        ) from error
+
+
+def _gpu_of(place: Place, launcher: str) -> int:
+    count = torch.cuda.device_count()
+    if count == 1 and launcher == 'slurm':
+        return 0  # --gpus-per-task shows each task its own GPU only
+    if place.local_rank >= count:
+        raise LaunchError(
+            f'process {place.local_rank + 1} of this machine has no GPU, for PyTorch sees {count}; start one '
+            'process per GPU'
+        )
+    return place.local_rank
+
+
+def _is_under_torchrun() -> bool:
+    return 'TORCHELASTIC_RUN_ID' in os.environ and os.environ.get('WORLD_SIZE', '1') != '1'
+
+
+def _is_loss_of_a_process(error: Exception) -> bool:
+    # gloo raises a plain RuntimeError whose message begins with its source file.
+    is_gloo = isinstance(error, RuntimeError) and '/gloo/' in str(error)
+    return is_gloo or isinstance(error, distributed.DistError)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].rsplit('] ', 1)[-1].rstrip('.')
