@@ -7,6 +7,7 @@ from swinseg.datasets.folder import FolderDataset
 from swinseg.datasets.packing import PackPlanes
 from swinseg.datasets.photometric import TablePhotoMetricDistortion
 from swinseg.datasets.resize_crop import RandomResizeCrop
+from swinseg.datasets.sampling import ResumableSampler, SampleKey, SeededDataset
 from swinseg.datasets.transforms import LoadImage, LoadLabel
 
 __all__ = [
@@ -18,5 +19,8 @@ __all__ = [
     'LoadLabel',
     'PackPlanes',
     'RandomResizeCrop',
+    'ResumableSampler',
+    'SampleKey',
+    'SeededDataset',
     'TablePhotoMetricDistortion',
 ]

@@ -1,0 +1,182 @@
+"""Which sample is drawn when, and with which random numbers: both are functions of its position in the training.
+
+So a run goes on at any position without loading what came before, whatever the number of data workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmseg.registry import DATA_SAMPLERS, DATASETS
+from torch.utils.data import Dataset, Sampler
+
+from swinseg.datasets.errors import DataError
+
+_REPLACEMENTS = 10
+
+
+class SampleKey(int):
+    """An index into a dataset that carries the seed of the sample's random numbers to the data worker."""
+
+    seed: int
+
+    def __new__(cls, index: int, seed: int) -> SampleKey:
+        key = super().__new__(cls, index)
+        key.seed = seed
+        return key
+
+    def __getnewargs__(self) -> tuple[int, int]:  # type: ignore[override]  # int's takes one
+        return int(self), self.seed
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableSampler(Sampler):
+    """Draw samples without end, as mmengine's ``InfiniteSampler`` does and in the same order, from any position on.
+
+    The samples of a training have positions 0, 1, 2, ...; process r of n takes r, r + n, r + 2n, .... Each is
+    drawn with a :class:`SampleKey`, whose seed depends on the seed of the run and on the position alone.
+
+    Args:
+        dataset: what is drawn from.
+        shuffle: whether each pass over the dataset goes in an order of its own.
+        seed: the same in all processes; None draws one.
+        start: position of the first sample, over all processes: how many samples have been seen before.
+        missing_files: ``'stop'`` when a file has vanished, or ``'skip'`` it: another sample takes its place, and
+            the log says so. Read by :class:`swinseg.engine.SwinsegRunner`.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        shuffle: bool = True,
+        seed: int | None = None,
+        start: int = 0,
+        missing_files: str = 'stop',
+    ) -> None:
+        self.rank, self.world_size = get_dist_info()
+        self.size = len(dataset)
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.start = start
+        self.missing_files = missing_files
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        """Yield the keys of this process."""
+        generator = torch.Generator()
+        generator.manual_seed(self.seed)
+        order, passes = torch.arange(self.size), 0
+        position = self.start + self.rank
+        while True:
+            while passes <= position // self.size:
+                if self.shuffle:
+                    order = torch.randperm(self.size, generator=generator)
+                passes += 1
+            yield SampleKey(int(order[position % self.size]), _seed_of(self.seed, position))
+            position += self.world_size
+
+    def __len__(self) -> int:
+        """Number of samples of the dataset."""
+        return self.size
+
+
+@DATASETS.register_module()
+class SeededDataset(Dataset):
+    """A dataset whose random augmentation depends on the :class:`SampleKey` and not on the process that loads it.
+
+    Args:
+        dataset: the dataset, or its config.
+        missing_files: as for :class:`ResumableSampler`. The ``data_samples`` of a sample that took the place of
+            another one have ``missing_files``, the paths, in their metainfo.
+
+    Raises:
+        DataError: ``missing_files`` is something else, or ten files in a row are missing.
+    """
+
+    def __init__(self, dataset: Any, missing_files: str = 'stop') -> None:
+        if missing_files not in ('stop', 'skip'):
+            raise DataError(
+                f"missing_files of the sampler must be 'stop' or 'skip', not {missing_files!r}"
+            )
+        self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
+        self.missing_files = missing_files
+
+    @property
+    def metainfo(self) -> Any:
+        """Classes and palette of the dataset."""
+        return self.dataset.metainfo
+
+    @property
+    def pipeline(self) -> Any:
+        """The dataset's transforms, which hooks replace."""
+        return self.dataset.pipeline
+
+    @pipeline.setter
+    def pipeline(self, pipeline: Any) -> None:
+        self.dataset.pipeline = pipeline
+
+    def full_init(self) -> None:
+        """Load the list of files now."""
+        self.dataset.full_init()
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return paths and settings of a sample."""
+        return self.dataset.get_data_info(index)
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.dataset)
+
+    def __getitem__(self, key: int) -> Any:
+        """Return a sample, augmented with the random numbers of its key."""
+        if not isinstance(key, SampleKey):
+            return self.dataset[key]
+        with _seeded(key.seed):
+            return self._sample_or_replacement(int(key))
+
+    def _sample_or_replacement(self, index: int) -> Any:
+        missing: list[str] = []
+        while True:
+            try:
+                sample = self.dataset[index]
+            except (OSError, ValueError):
+                gone = self._missing_files_of(index)
+                missing += gone
+                if self.missing_files == 'stop' or not gone or len(missing) >= _REPLACEMENTS:
+                    raise
+                index = int(np.random.randint(len(self.dataset)))
+                continue
+            if missing:
+                sample['data_samples'].set_metainfo({'missing_files': tuple(missing)})
+            return sample
+
+    def _missing_files_of(self, index: int) -> list[str]:
+        info = self.dataset.get_data_info(index)
+        paths = [info.get('img_path'), info.get('seg_map_path')]
+        return [path for path in paths if path is not None and not os.path.exists(path)]
+
+
+def _seed_of(run_seed: int, position: int) -> int:
+    return int(np.random.SeedSequence((run_seed, position)).generate_state(1, np.uint64)[0])
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Run the block with Python's, numpy's and PyTorch's CPU generators seeded, and put them back afterwards."""
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed((seed & 0xFFFFFFFF, seed >> 32))
+    # torch.manual_seed would seed the GPU's generator too, which is the network's.
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])
+        torch.set_rng_state(kept[2])
