@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from swinseg.errors import ToldElsewhereError, UserError
+from swinseg.errors import Interrupted, ToldElsewhereError, UserError
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -23,7 +23,7 @@ def one_sentence(error: BaseException) -> str:
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Call ``main`` and return the exit code: 0 or what it returned, 2 for a ``UserError``, 130 for Ctrl-C."""
+    """Call ``main`` and return the exit code: 0 or what it returned, 2 for a ``UserError``, 128 + n for signal n."""
     try:
         return main() or 0
     except ToldElsewhereError:
@@ -31,6 +31,9 @@ def run(main: Callable[[], int | None]) -> int:
     except UserError as error:
         print(f'error: {one_sentence(error)}', file=sys.stderr)
         return EXIT_BAD_INPUT
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        return interrupted.exit_code
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return EXIT_INTERRUPTED

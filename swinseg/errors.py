@@ -17,3 +17,21 @@ class UserError(ValueError):
 
 class ToldElsewhereError(UserError):
     """Another process of the same run has failed first and says why; this one ends without a word."""
+
+
+class Interrupted(KeyboardInterrupt):  # noqa: N818 - as KeyboardInterrupt, it is no error
+    """A signal has asked for the end of the work.
+
+    Args:
+        message: what was saved, and how to go on.
+        signum: number of the signal.
+    """
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.signum = signum
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell gives for the signal: 143 for SIGTERM, 130 for SIGINT."""
+        return 128 + self.signum

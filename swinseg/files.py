@@ -38,7 +38,8 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path`` (same suffix) that becomes ``path`` when the block succeeds.
 
-    The file is flushed to disk before the rename; when the block fails it is removed and the old file stays.
+    The file is flushed to disk before the rename, and the rename before the block is left; when the block fails
+    the temporary file is removed and the old one stays.
 
     Raises:
         OutputError: the folder does not take the file.
@@ -50,11 +51,29 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(temporary, 'rb+') as file:
             os.fsync(file.fileno())
         os.replace(temporary, final)
+        _flush_folder(final.parent)
     except OSError as error:
         raise OutputError(f'cannot write {final}: {error.strerror or error}') from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_partial_files(folder: str | os.PathLike[str], *, suffix: str) -> None:
+    """Remove what :func:`atomic_path` left of files ending in ``suffix`` when its process was killed."""
+    for path in Path(folder).glob(f'.*.partial{suffix}'):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Write a folder's names to disk, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
