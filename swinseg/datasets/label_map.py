@@ -6,8 +6,10 @@ the zero label is reduced, then the label map is applied to what that gave.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -101,6 +103,59 @@ def allowed_outputs(
     """
     upper = 256 if num_classes is None else num_classes
     return ((table >= 0) & (table < upper)) | ((table == ignore_index) & (table >= 0))
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """What a dataset says that the raw values of a label mean.
+
+    Attributes:
+        num_classes: class indices are 0 to ``num_classes - 1``; None allows all that fits 8 bits.
+        ignore_index: of pixels that do not count.
+        reduce_zero_label: the zero label is reduced first.
+        label_map: (raw value, class index) pairs, or None.
+        unlisted: what becomes of values that the map does not name.
+    """
+
+    num_classes: int | None = None
+    ignore_index: int = IGNORE_INDEX
+    reduce_zero_label: bool = False
+    label_map: tuple[tuple[int, int], ...] | None = None
+    unlisted: Unlisted = 'keep'
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> LabelRule:
+        """Return the rule in a dataset's data of one item; what it does not say is as in mmseg."""
+        label_map = info.get('label_map')
+        return cls(
+            num_classes=info.get('num_classes'),
+            ignore_index=info.get('ignore_index', IGNORE_INDEX),
+            reduce_zero_label=bool(info.get('reduce_zero_label', False)),
+            label_map=None if label_map is None else tuple(label_map.items()),
+            unlisted=info.get('unlisted_labels', 'keep'),
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def rule_tables(rule: LabelRule, size: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    """Return the table of :func:`label_table` for a rule, and which raw values :func:`allowed_outputs` allows.
+
+    Args:
+        rule: the rule.
+        size: number of raw values, 256 or 65536.
+
+    Returns:
+        (size,) int32 and (size,) bool; not to be changed, for the next caller gets them too.
+    """
+    table = label_table(
+        None if rule.label_map is None else dict(rule.label_map),
+        size=size,
+        reduce_zero_label=rule.reduce_zero_label,
+        unlisted=rule.unlisted,
+        ignore_index=rule.ignore_index,
+    )
+    allowed = allowed_outputs(table, num_classes=rule.num_classes, ignore_index=rule.ignore_index)
+    return table, allowed
 
 
 def apply_table(

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from swinseg.datasets import image_files
 from swinseg.datasets.errors import DataError
-from swinseg.datasets.label_map import (
-    IGNORE_INDEX,
-    REJECTED,
-    Unlisted,
-    allowed_outputs,
-    apply_table,
-    contains_any,
-    label_table,
-)
+from swinseg.datasets.label_faults import size_sentence, value_sentence
+from swinseg.datasets.label_map import LabelRule, apply_table, contains_any, rule_tables
 from swinseg.datasets.resize_crop import DRAWN_SCALE, checked_scale, draw_scale, resized_size
 
 COLOR_TYPES = (
@@ -155,7 +146,6 @@ class LoadLabel(BaseTransform):
 
     def __init__(self, *, backend_args: dict[str, Any] | None = None) -> None:
         self.backend_args = dict(backend_args) if backend_args else None
-        self._tables: dict[Any, tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]] = {}
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the label to ``results`` and return it."""
@@ -167,103 +157,17 @@ class LoadLabel(BaseTransform):
             )
         data = image_files.read_bytes(path, what='label', backend_args=self.backend_args)
         raw = image_files.decode_label(data, path)
-        _check_size(raw, path, results)
-        table, allowed = self._table(results, size=256 if raw.dtype == np.uint8 else 65536)
+        # The label belongs to the image as loaded; in a test pipeline the image has been resized since.
+        expected = results.get('ori_shape')
+        if expected is not None and tuple(expected) != raw.shape:
+            raise DataError(size_sentence(path, raw.shape, results.get('img_path'), expected))
+        rule = LabelRule.of(results)
+        table, allowed = rule_tables(rule, 256 if raw.dtype == np.uint8 else 65536)
         if contains_any(raw, ~allowed):
-            raise _value_error(raw, ~allowed[raw], table, path, results)
+            raise DataError(value_sentence(path, np.unique(raw).tolist(), rule))
         results['gt_seg_map'] = apply_table(raw, table)
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
 
-    def _table(
-        self, results: dict[str, Any], *, size: int
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-        label_map = results.get('label_map')
-        reduce_zero_label = bool(results.get('reduce_zero_label', False))
-        num_classes = results.get('num_classes')
-        ignore_index = results.get('ignore_index', IGNORE_INDEX)
-        unlisted: Unlisted = results.get('unlisted_labels', 'keep')
-        entries = None if label_map is None else tuple(label_map.items())
-        key = (entries, reduce_zero_label, num_classes, ignore_index, unlisted, size)
-        if key not in self._tables:
-            table = label_table(
-                label_map,
-                size=size,
-                reduce_zero_label=reduce_zero_label,
-                unlisted=unlisted,
-                ignore_index=ignore_index,
-            )
-            allowed = allowed_outputs(table, num_classes=num_classes, ignore_index=ignore_index)
-            if len(self._tables) >= 16:
-                self._tables.clear()
-            self._tables[key] = table, allowed
-        return self._tables[key]
-
     def __repr__(self) -> str:
         return f'{type(self).__name__}(backend_args={self.backend_args})'
-
-
-def _check_size(raw: npt.NDArray[Any], path: str, results: dict[str, Any]) -> None:
-    # The label belongs to the image as loaded; in a test pipeline the image has been resized since.
-    expected = results.get('ori_shape')
-    if expected is None or tuple(expected) == raw.shape:
-        return
-    (height, width), (label_height, label_width) = expected, raw.shape
-    if (height, width) == (label_width, label_height):
-        fix = (
-            'the sides are swapped, so turn the label as the EXIF orientation turns the image, '
-            'or remove that orientation from the image'
-        )
-    else:
-        fix = 'export the label at the size of its image, or correct which files are paired'
-    raise DataError(
-        f'label {os.fspath(path)} is {label_width} x {label_height} (width x height) but its image '
-        f'{results.get("img_path")} is {width} x {height}; {fix}'
-    )
-
-
-def _value_error(
-    raw: npt.NDArray[Any],
-    wrong: npt.NDArray[np.bool_],
-    table: npt.NDArray[np.int32],
-    path: str,
-    results: dict[str, Any],
-) -> DataError:
-    num_classes = results.get('num_classes')
-    ignore_index = results.get('ignore_index', IGNORE_INDEX)
-    values = np.unique(raw[wrong])
-    value = int(values[0])
-    index = int(table[value])
-    others = f' (and {len(values) - 1} more such values)' if len(values) > 1 else ''
-    if num_classes is None:
-        return DataError(
-            f'label {os.fspath(path)} contains the value {value}{others}, expected 0 to 255; '
-            'give the dataset a label_map from raw values to class indices, as FolderDataset takes it'
-        )
-    expected = f'0 to {num_classes - 1} ({num_classes} classes) or {ignore_index} (ignored)'
-    if index == REJECTED:
-        return DataError(
-            f'label {os.fspath(path)} contains the value {value}{others}, which neither label_map nor '
-            f'ignore_values names; add it to label_map={{{value}: CLASS_INDEX}} or to ignore_values=[{value}]'
-        )
-    became = f', which becomes class index {index},' if index != value else ''
-    if results.get('reduce_zero_label') or results.get('label_map') is not None:
-        fix = (
-            f'if {value} is a class add it to the class list, else map it away with '
-            f'label_map={{{value}: {ignore_index}}} or ignore_values=[{value}]'
-        )
-    elif value == num_classes and values.size == 1:
-        fix = (
-            'if 0 means unlabelled and classes count from 1 set reduce_zero_label=True, '
-            f'if {value} means unlabelled set ignore_values=[{value}]'
-        )
-    elif value == 255 and num_classes == 2:
-        fix = 'for masks of 0 and 255 set label_map={0: 0, 255: 1}'
-    else:
-        fix = (
-            'give the dataset a label_map={raw value: class index}, '
-            f'or ignore_values=[{value}] if it means unlabelled'
-        )
-    return DataError(
-        f'label {os.fspath(path)} contains the value {value}{others}{became} but expected {expected}; {fix}'
-    )

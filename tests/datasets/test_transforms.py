@@ -299,8 +299,8 @@ def test_load_label__ignored_value_is_allowed(write, ignore_index):
     [
         ([0, 1, 3], {'num_classes': 3},
          ['value 3 ', '0 to 2 (3 classes) or 255', 'reduce_zero_label=True', 'ignore_values=[3]']),
-        ([0, 7, 9], {'num_classes': 3},
-         ['value 7 (and 1 more such values)', 'label_map={raw value: class index}']),
+        ([0, 7, 9], {'num_classes': 4},
+         ['value 7 (and 1 more such values)', 'label_map={raw value: class index}', 'ignore_values=[7, 9]']),
         ([0, 255], {'num_classes': 2, 'ignore_index': 200}, ['value 255 ', 'label_map={0: 0, 255: 1}']),
         ([0, 151], {'num_classes': 150, 'reduce_zero_label': True}, ['value 151, which becomes class index 150,']),
         ([0, 5], {'num_classes': 2, 'label_map': {9: 255}}, ['value 5 ', 'label_map={5: 255}']),
