@@ -25,7 +25,7 @@ from swinseg.visualization.palette import Palette, PaletteLike, VisualizationErr
 Labels = NDArray[np.integer]
 RGBImage = NDArray[np.uint8]
 
-_BACKGROUND, _INK = (255, 255, 255), (32, 32, 32)
+_BACKGROUND, _INK, _FADED_INK = (255, 255, 255), (32, 32, 32), (170, 170, 170)
 
 
 def colorize(labels: Labels, palette: PaletteLike, *, ignore_index: int = 255) -> RGBImage:
@@ -151,7 +151,7 @@ def legend_entries(
     colors = check_palette(palette, num_classes=len(classes))
     share = areas(labels, len(classes), ignore_index=ignore_index)
     present = [int(i) for i in np.argsort(-share, kind='stable') if share[i] > 0]
-    return [LegendEntry(_triple(colors[i]), classes[i], _percentage(share[i])) for i in present]
+    return [LegendEntry(_triple(colors[i]), classes[i], percentage(share[i])) for i in present]
 
 
 def _triple(color: NDArray[np.uint8]) -> tuple[int, int, int]:
@@ -159,12 +159,14 @@ def _triple(color: NDArray[np.uint8]) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _percentage(share: float) -> str:
+def percentage(share: float) -> str:
+    """Return a share in [0, 1] as the figure of a legend."""
     return '<0.1%' if share < 0.0005 else f'{100 * share:.1f}%'
 
 
 @functools.lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def legend_font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of legends, ``size`` pixels high."""
     # matplotlib brings a font with accents, Greek and Cyrillic; Pillow's own has ASCII only.
     path = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'
     return ImageFont.truetype(str(path), size)
@@ -212,6 +214,45 @@ def _canvas_size(
     return image_size[0] + height, max(image_size[1], width)
 
 
+def legend_cell(size: int, text_width: int) -> tuple[int, int]:
+    """Return (height, width) in pixels of an entry whose texts are ``text_width`` wide together."""
+    return round(1.55 * size), size + text_width + 6 * (size // 2)
+
+
+def draw_entry(
+    draw: ImageDraw.ImageDraw,
+    entry: LegendEntry,
+    corner: tuple[int, int],
+    cell: tuple[int, int],
+    *,
+    size: int,
+    faded: bool = False,
+) -> None:
+    """Draw one line of a legend: swatch, name, and the figure at the right.
+
+    Args:
+        draw: on the canvas.
+        entry: the line.
+        corner: (x, y) of the cell's upper left corner.
+        cell: (height, width) as :func:`legend_cell` gives them.
+        size: of the font and the swatch, in pixels.
+        faded: write in light grey.
+    """
+    font, margin = legend_font(size), size // 2
+    ink = _FADED_INK if faded else _INK
+    x, y = corner[0] + margin, corner[1]
+    y_swatch = y + (cell[0] - size) // 2
+    draw.rectangle(
+        (x, y_swatch, x + size - 1, y_swatch + size - 1),
+        fill=entry.color,
+        outline=_INK,
+        width=max(1, size // 16),
+    )
+    middle, right = y + cell[0] / 2, x + cell[1] - 3 * margin
+    draw.text((x + size + margin, middle), entry.name, ink, font=font, anchor='lm')
+    draw.text((right, middle), entry.figure, ink, font=font, anchor='rm')
+
+
 def add_legend(image: RGBImage, entries: Sequence[LegendEntry]) -> RGBImage:
     """Put a legend to the right of an image or below it, whichever makes the smaller picture.
 
@@ -229,12 +270,11 @@ def add_legend(image: RGBImage, entries: Sequence[LegendEntry]) -> RGBImage:
         return image.copy()
     height, width = image.shape[:2]
     size = max(12, round(math.sqrt(height * width) / 38))
-    font, margin = _font(size), size // 2
-    swatch, cell_height = size, round(1.55 * size)
+    font, margin = legend_font(size), size // 2
     name_width = max(math.ceil(font.getlength(entry.name)) for entry in entries)
     figure_width = max(math.ceil(font.getlength(entry.figure)) for entry in entries)
-    cell_width = swatch + name_width + figure_width + 6 * margin
-    cell, image_size = (cell_height, cell_width), (height, width)
+    cell = cell_height, cell_width = legend_cell(size, name_width + figure_width)
+    image_size = height, width
     layout = _best_layout(len(entries), cell, image_size, margin)
     canvas_height, canvas_width = _canvas_size(layout, cell, image_size, margin)
     top, left = (margin, width) if layout.beside else (height + margin, 0)
@@ -243,17 +283,8 @@ def add_legend(image: RGBImage, entries: Sequence[LegendEntry]) -> RGBImage:
     draw = ImageDraw.Draw(canvas)
     for position, entry in enumerate(entries):
         column, row = divmod(position, layout.rows)
-        x, y = left + column * cell_width + margin, top + row * cell_height
-        y_swatch = y + (cell_height - swatch) // 2
-        draw.rectangle(
-            (x, y_swatch, x + swatch - 1, y_swatch + swatch - 1),
-            fill=entry.color,
-            outline=_INK,
-            width=max(1, size // 16),
-        )
-        middle, right = y + cell_height / 2, x + cell_width - 3 * margin
-        draw.text((x + swatch + margin, middle), entry.name, _INK, font=font, anchor='lm')
-        draw.text((right, middle), entry.figure, _INK, font=font, anchor='rm')
+        x, y = left + column * cell_width, top + row * cell_height
+        draw_entry(draw, entry, (x, y), cell, size=size)
     return np.asarray(canvas).copy()
 
 

@@ -1,0 +1,303 @@
+"""Segmenting a video: frames are decoded, segmented and encoded at the same time.
+
+Labels are the predictor's; the written video shows them over the frames, with a legend whose lines stay in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from swinseg.files import atomic_path, make_folder
+from swinseg.inference.prefetch import ReadAhead, WriteBehind
+from swinseg.predictor import Predictor
+from swinseg.segment.video_files import (
+    VIDEO_SUFFIXES,
+    Frame,
+    VideoError,
+    VideoReader,
+    VideoWriter,
+    is_video,
+    writing_video,
+)
+from swinseg.segmentation import Segmentation
+from swinseg.visualization import colorize as drawing
+from swinseg.visualization.colorize import RGBImage
+from swinseg.visualization.legend_panel import LegendPanel
+from swinseg.visualization.palette import Palette
+
+__all__ = ['VIDEO_SUFFIXES', 'VideoError', 'VideoResult', 'is_video', 'segment_video']
+
+# Frames that wait between two threads: enough to even out their pace, little enough for 4K frames.
+_WAITING_FRAMES = 4
+
+Progress = Callable[[int, int | None], None]
+"""Called with the frames done and the frames that the file announces, None where it does not."""
+
+
+Item = TypeVar('Item')
+Result = TypeVar('Result')
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What became of a video.
+
+    Attributes:
+        video: the written video with the overlay.
+        areas: CSV file, a line for each segmented frame: its number, its time in seconds, and the share of its
+            pixels, in [0, 1], that each class covers.
+        labels: folder with a label PNG for each segmented frame; None when it was not asked for.
+        frames_read: that the file held, those left out by the stride among them.
+        frames_segmented: by the model.
+        frames_written: to the video.
+        fps_in: frames per second of the file, and
+        fps_out: of the written video.
+        seconds: that all of it took.
+        remark: a sentence when fewer frames could be read than the file announces, else None.
+    """
+
+    video: Path
+    areas: Path
+    labels: Path | None
+    frames_read: int
+    frames_segmented: int
+    frames_written: int
+    fps_in: float
+    fps_out: float
+    seconds: float
+    remark: str | None
+
+
+def segment_video(
+    predictor: Predictor,
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    stem: str | None = None,
+    stride: int = 1,
+    hold: bool = True,
+    batch_size: int = 1,
+    tta: bool = False,
+    alpha: float = 0.5,
+    legend: bool = True,
+    labels: bool = False,
+    progress: Progress = lambda done, announced: None,
+) -> VideoResult:
+    """Segment a video and write ``<stem>_overlay.mp4``, ``<stem>_areas.csv`` and, on request, label PNGs.
+
+    A video that ends early is done as far as it goes; the result says so. Sound is not kept. Frames follow each
+    other at one rate in the written video, also where their distances vary in the file.
+
+    Args:
+        predictor: the model.
+        path: the video, in any format that OpenCV decodes; rotation that the file asks for is applied.
+        out: folder for the results; made where it does not exist.
+        stem: beginning of the results' names; None takes the file's name without suffix.
+        stride: segment one frame, leave out ``stride - 1``, and so on.
+        hold: show the frames left out as well, with the labels of the last segmented one. False leaves them out
+            of the written video, whose frame rate falls by the stride.
+        batch_size: frames that the model sees at once; ``batch_size * stride`` frames are kept in memory.
+        tta: average over the config's scales and flips.
+        alpha: weight of the colours in the overlay.
+        legend: put the classes beside the frames, which makes the video wider.
+        labels: also write ``<stem>_labels/<frame number>.png``, with the palette inside.
+        progress: called after each frame.
+
+    Raises:
+        VideoError: the video cannot be read, a number is out of range, or there is no encoder.
+        VisualizationError: ``alpha`` is outside [0, 1].
+        OutputError: a result cannot be written.
+        PredictorError: ``tta`` without a ``tta_pipeline``.
+    """
+    for name, value in (('stride', stride), ('batch_size', batch_size)):
+        if value < 1:
+            raise VideoError(f'{name} must be 1 or more, but is {value}')
+    if tta:
+        predictor.require_tta()
+    began = time.perf_counter()
+
+    def segment(frames: Sequence[Frame]) -> list[Segmentation]:
+        return [predictor(frame, tta=tta) for frame in frames]
+
+    with VideoReader(path) as reader:
+        base = Path(out) / (reader.path.stem if stem is None else stem)
+        make_folder(base.parent)
+        areas_path = base.with_name(f'{base.name}_areas.csv')
+        label_folder = make_folder(base.with_name(f'{base.name}_labels')) if labels else None
+        palette, classes = predictor.palette, predictor.classes
+        panel = LegendPanel(palette, classes, reader.frame_size) if legend else None
+        size = _picture_size(reader.frame_size, panel)
+        left_out = 0 if hold else stride - 1
+        segmented = done = 0
+        with (
+            _writing_lines(areas_path) as lines,
+            writing_video(
+                base.with_name(f'{base.name}_overlay'),
+                frame_size=size,
+                fps=reader.fps / (left_out + 1),
+            ) as video,
+            WriteBehind(
+                _Results(palette, panel, size, video, lines, label_folder, alpha=alpha).write,
+                depth=_WAITING_FRAMES,
+            ) as write,
+            ReadAhead(
+                lambda: _read(reader, left_out), itertools.repeat(()), depth=_WAITING_FRAMES
+            ) as read,
+        ):
+            lines.writerow(('frame', 'seconds', *classes))
+            for frame, result in in_order(
+                _until_none(read), segment, stride=stride if hold else 1, batch_size=batch_size
+            ):
+                number = done * (left_out + 1)
+                write(number, number / reader.fps, frame, result)
+                done += 1
+                segmented += result is not None
+                progress(number + 1, reader.announced)
+    return VideoResult(
+        video=video.path,
+        areas=areas_path,
+        labels=label_folder,
+        frames_read=reader.count,
+        frames_segmented=segmented,
+        frames_written=video.count,
+        fps_in=reader.fps,
+        fps_out=video.fps,
+        seconds=time.perf_counter() - began,
+        remark=reader.remark(),
+    )
+
+
+def in_order(
+    items: Iterable[Item],
+    function: Callable[[Sequence[Item]], Sequence[Result]],
+    *,
+    stride: int,
+    batch_size: int,
+) -> Iterator[tuple[Item, Result | None]]:
+    """Apply a function to every ``stride``-th item, in batches, and yield all items in their order.
+
+    Args:
+        items: taken one by one; at most ``(batch_size - 1) * stride + 1`` are kept.
+        function: from a batch to its results, one for each item.
+        stride: the first item, and each ``stride`` further on, is in a batch.
+        batch_size: of all batches but the last, which may be smaller.
+
+    Yields:
+        An item and its result, None for the items in between.
+    """
+    waiting: list[Item] = []
+
+    def finished() -> Iterator[tuple[Item, Result | None]]:
+        results = function(waiting[::stride])
+        for position, item in enumerate(waiting):
+            yield item, None if position % stride else results[position // stride]
+        waiting.clear()
+
+    for number, item in enumerate(items):
+        if number % stride and not waiting:
+            yield item, None
+            continue
+        waiting.append(item)
+        if len(waiting) == (batch_size - 1) * stride + 1:
+            yield from finished()
+    if waiting:
+        yield from finished()
+
+
+class _Results:
+    """Draws labels over frames and writes what belongs to each; used by one thread."""
+
+    def __init__(
+        self,
+        palette: Palette,
+        panel: LegendPanel | None,
+        size: tuple[int, int],
+        video: VideoWriter,
+        lines: Any,
+        label_folder: Path | None,
+        *,
+        alpha: float,
+    ) -> None:
+        self._palette = palette
+        self._panel = panel
+        self._size = size
+        self._video = video
+        self._lines = lines
+        self._label_folder = label_folder
+        self._alpha = alpha
+        self._labels: NDArray[np.integer]
+        self._legend: RGBImage | None = None
+
+    def write(self, number: int, seconds: float, frame: Frame, result: Segmentation | None) -> None:
+        """Write a frame; one without a result of its own shows the labels of the last that had."""
+        if result is not None:
+            self._take(number, seconds, result)
+        picture = drawing.overlay(
+            frame, self._labels, self._palette,
+            alpha=self._alpha, ignore_index=len(self._palette),
+        )  # fmt: skip
+        self._video.write(_on_canvas(picture, self._legend, self._size))
+
+    def _take(self, number: int, seconds: float, result: Segmentation) -> None:
+        self._labels = result.labels
+        count = len(self._palette)
+        share = drawing.areas(self._labels, count, ignore_index=count)
+        self._lines.writerow((number, f'{seconds:.3f}', *(f'{each:.6g}' for each in share)))
+        if self._label_folder is not None:
+            drawing.save_indexed_png(
+                self._label_folder / f'{number:06d}.png', self._labels, self._palette
+            )
+        if self._panel is not None:
+            self._legend = self._panel.draw(share)
+
+
+def _read(reader: VideoReader, left_out: int) -> Frame | None:
+    frame = reader.read()
+    reader.skip(left_out)
+    return frame
+
+
+def _until_none(read: Callable[[], Frame | None]) -> Iterator[Frame]:
+    while (frame := read()) is not None:
+        yield frame
+
+
+def _picture_size(frame_size: tuple[int, int], panel: LegendPanel | None) -> tuple[int, int]:
+    """Return (height, width) of the written frames: even, as players expect of a video."""
+    height, width = frame_size
+    if panel is not None:
+        height, width = max(height, panel.size[0]), width + panel.size[1]
+    return height + height % 2, width + width % 2
+
+
+def _on_canvas(picture: RGBImage, legend: RGBImage | None, size: tuple[int, int]) -> RGBImage:
+    """Return a picture of (height, width) ``size``, with the legend at the right."""
+    height, width = picture.shape[:2]
+    if legend is None:
+        below, right = size[0] - height, size[1] - width
+        return cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    canvas = np.full((*size, 3), 255, np.uint8)
+    canvas[:height, :width] = picture
+    canvas[: legend.shape[0], width : width + legend.shape[1]] = legend
+    return canvas
+
+
+@contextlib.contextmanager
+def _writing_lines(path: Path) -> Iterator[Any]:
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, 'w', newline='', encoding='utf-8') as file,
+    ):
+        yield csv.writer(file)
