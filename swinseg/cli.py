@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 
-from swinseg.errors import Interrupted, ToldElsewhereError, UserError
+from swinseg.engine.distributed import (
+    Failures,
+    LaunchError,
+    is_loss_of_a_process,
+    is_under_torchrun,
+    leave,
+    take_place,
+)
+from swinseg.errors import Interrupted, UserError
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -23,13 +33,11 @@ def one_sentence(error: BaseException) -> str:
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Call ``main`` and return the exit code: 0 or what it returned, 2 for a ``UserError``, 128 + n for signal n."""
+    """Call ``main`` and return the exit code: 0 or its own, 2 for a ``UserError``, 128 + n for signal n."""
     try:
         return main() or 0
-    except ToldElsewhereError:
-        return EXIT_BAD_INPUT
     except UserError as error:
-        print(f'error: {one_sentence(error)}', file=sys.stderr)
+        _tell(error)
         return EXIT_BAD_INPUT
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
@@ -37,3 +45,55 @@ def run(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _tell(error: UserError) -> None:
+    print(f'error: {one_sentence(error)}', file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def launched(launcher: str) -> Iterator[None]:
+    """Run the block in one of several processes, of which only the first to fail says why.
+
+    When the block fails, the process exits: with 2 for a ``UserError``, else with 1. For one process, nothing
+    is done.
+
+    Args:
+        launcher: one of ``swinseg.engine.distributed.LAUNCHERS``.
+
+    Raises:
+        LaunchError: the launcher's variables are not there.
+    """
+    if launcher == 'none' and is_under_torchrun():
+        with launched('pytorch'):
+            raise LaunchError(
+                'torchrun started several processes, each of which would do the whole work into the same folder; '
+                'add --launcher pytorch'
+            )
+    if launcher == 'none':
+        yield
+        return
+    failures = Failures(take_place(launcher))
+    try:
+        yield
+    except Exception as error:
+        if failures.is_first():
+            if isinstance(error, UserError):
+                _tell(error)
+            elif is_loss_of_a_process(error):
+                _tell(LaunchError(_loss(error)))
+            else:
+                traceback.print_exc()
+        failures.end_the_others()
+        is_defect = not isinstance(error, UserError) and not is_loss_of_a_process(error)
+        raise SystemExit(1 if is_defect else EXIT_BAD_INPUT) from None
+    leave()
+
+
+def _loss(error: Exception) -> str:
+    reason = str(error).strip().splitlines()[-1].rsplit('] ', 1)[-1].rstrip('.')
+    return (
+        f'another process of this run is gone, or did not answer in time ({reason}); the exit codes that the '
+        'launcher prints tell more (-9: killed, often for lack of memory), and --resume goes on from the last '
+        'checkpoint'
+    )

@@ -15,10 +15,6 @@ class UserError(ValueError):
     """
 
 
-class ToldElsewhereError(UserError):
-    """Another process of the same run has failed first and says why; this one ends without a word."""
-
-
 class Interrupted(KeyboardInterrupt):  # noqa: N818 - as KeyboardInterrupt, it is no error
     """A signal has asked for the end of the work.
 

@@ -9,9 +9,9 @@ import sys
 from mmengine.dist import is_main_process
 
 import swinseg  # noqa: F401  (registers everything that a config names)
-from swinseg.cli import run
+from swinseg.cli import launched, run
 from swinseg.engine import evaluate_in_full, load_config
-from swinseg.engine.distributed import LAUNCHERS, launched
+from swinseg.engine.distributed import LAUNCHERS
 from swinseg.evaluation import format_table
 
 

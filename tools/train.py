@@ -9,9 +9,9 @@ import sys
 from mmengine.dist import is_main_process
 
 import swinseg  # noqa: F401  (registers everything that a config names)
-from swinseg.cli import run
+from swinseg.cli import launched, run
 from swinseg.engine import load_config, train
-from swinseg.engine.distributed import LAUNCHERS, launched
+from swinseg.engine.distributed import LAUNCHERS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -6,10 +6,9 @@ SLURM it cannot do with one visible GPU per task, and two jobs on a machine woul
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,7 +20,7 @@ from mmengine.model import MMDistributedDataParallel
 from torch import distributed, nn
 
 from swinseg.engine.errors import ConfigError
-from swinseg.errors import ToldElsewhereError, UserError
+from swinseg.errors import UserError
 from swinseg.models.sync_batch_norm import synchronise
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
@@ -34,6 +33,8 @@ _VARIABLES = {
         'OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK',
     ),
 }  # fmt: skip
+_FAILED = 'swinseg/failed'
+_PATIENCE_SECONDS = 5
 _COMMANDS = {'pytorch': 'torchrun --nproc-per-node 2', 'slurm': 'srun', 'mpi': 'mpirun -np 2'}
 
 
@@ -51,43 +52,67 @@ class Place:
     """Rank among the processes of this machine."""
 
 
-@contextlib.contextmanager
-def launched(launcher: str) -> Iterator[None]:
-    """Run the block as one of several processes, of which the first to fail says why.
+def take_place(launcher: str) -> Place:
+    """Read the launcher's variables and set those by which PyTorch's processes meet.
 
     Args:
-        launcher: one of ``LAUNCHERS``; with ``'none'`` nothing is done.
+        launcher: one of ``LAUNCHERS`` but ``'none'``.
 
     Raises:
-        LaunchError: the launcher's variables are not there, or another process died without a word.
-        ToldElsewhereError: in place of an error of the block, when another process has failed before.
+        LaunchError: a variable is not there.
     """
-    if launcher == 'none' and _is_under_torchrun():
-        with launched('pytorch'):
+    lacking = [name for name in _VARIABLES[launcher] if name not in os.environ]
+    if lacking:
+        raise LaunchError(
+            f'--launcher {launcher} needs the variable{"s" if len(lacking) > 1 else ""} {", ".join(lacking)}; '
+            f'put {_COMMANDS[launcher]} before the command, or leave --launcher out for one process'
+        )
+    place = Place(*(int(os.environ[name]) for name in _VARIABLES[launcher]))
+    names = _VARIABLES['pytorch']
+    values = (place.rank, place.world_size, place.local_rank)
+    os.environ.update({name: str(value) for name, value in zip(names, values, strict=True)})
+    if launcher == 'slurm':
+        os.environ.setdefault('MASTER_ADDR', _first_machine_of_job())
+        # Ports of their own for the jobs of one machine, below those that systems hand out.
+        job = int(os.environ.get('SLURM_JOB_ID', 0))
+        os.environ.setdefault('MASTER_PORT', str(12_000 + job % 20_000))
+    for name in ('MASTER_ADDR', 'MASTER_PORT'):
+        if name not in os.environ:
             raise LaunchError(
-                f'torchrun started {os.environ["WORLD_SIZE"]} processes, which would each do the whole work into '
-                'the same folder; add --launcher pytorch'
+                f'--launcher {launcher} needs the variable {name}: MASTER_ADDR is the machine of rank 0, '
+                'MASTER_PORT a free port of it, the same for all processes'
             )
-    if launcher == 'none':
-        yield
-        return
-    place = _take_place(launcher)
-    store, _, _ = next(distributed.rendezvous('env://', place.rank, place.world_size))
-    try:
-        yield
-    except Exception as error:
-        with contextlib.suppress(distributed.DistError):
-            if store.add('swinseg/failed', 1) > 1:
-                raise ToldElsewhereError from None
-        if _is_loss_of_a_process(error):
-            raise LaunchError(
-                f'another process of this run is gone, or did not answer in time ({_last_line(error)}); the '
-                "launcher's exit codes tell which (-9: killed, often for lack of memory), and --resume goes on "
-                'from the last checkpoint'
-            ) from error
-        raise
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
+    return place
+
+
+class Failures:
+    """What the processes of a run know of each other's failing; it works before they have met and after.
+
+    Args:
+        place: of this process. Rank 0 may be the one that the others ask, so it must not end before they have.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._store, _, _ = next(distributed.rendezvous('env://', place.rank, place.world_size))
+
+    def is_first(self) -> bool:
+        """Count this process among those that failed; whether it is the first, or cannot know."""
+        try:
+            return self._store.add(_FAILED, 1) == 1
+        except distributed.DistError:
+            return True
+
+    def end_the_others(self) -> None:
+        """Let processes that wait for this one fail as well, and as rank 0 answer their question who was first."""
+        if distributed.is_initialized() and distributed.get_backend() == 'gloo':
+            distributed.destroy_process_group()  # with nccl this may wait for them
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        if self._place.rank == 0:
+            while (
+                self._store.add(_FAILED, 0) < self._place.world_size and time.monotonic() < deadline
+            ):
+                time.sleep(0.05)
 
 
 def join(launcher: str, *, backend: str | None = None, timeout: float | None = None) -> None:
@@ -112,7 +137,7 @@ def join(launcher: str, *, backend: str | None = None, timeout: float | None = N
         raise LaunchError(f'launcher must be one of {", ".join(LAUNCHERS)}, not {launcher!r}')
     if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
         raise ConfigError(f'env_cfg.dist_cfg.timeout takes seconds above 0, not {timeout!r}')
-    place = _take_place(launcher)
+    place = take_place(launcher)
     has_gpu = torch.cuda.is_available()
     if has_gpu:
         torch.cuda.set_device(_gpu_of(place, launcher))
@@ -165,32 +190,6 @@ class CommonBuffersHook(Hook):
             broadcast(buffer)
 
 
-def _take_place(launcher: str) -> Place:
-    """Read the launcher's variables and set those by which PyTorch's processes meet."""
-    lacking = [name for name in _VARIABLES[launcher] if name not in os.environ]
-    if lacking:
-        raise LaunchError(
-            f'--launcher {launcher} needs the variable{"s" if len(lacking) > 1 else ""} {", ".join(lacking)}; '
-            f'put {_COMMANDS[launcher]} before the command, or leave --launcher out for one process'
-        )
-    place = Place(*(int(os.environ[name]) for name in _VARIABLES[launcher]))
-    names = _VARIABLES['pytorch']
-    values = (place.rank, place.world_size, place.local_rank)
-    os.environ.update({name: str(value) for name, value in zip(names, values, strict=True)})
-    if launcher == 'slurm':
-        os.environ.setdefault('MASTER_ADDR', _first_machine_of_job())
-        # Ports of their own for the jobs of one machine, below those that systems hand out.
-        job = int(os.environ.get('SLURM_JOB_ID', 0))
-        os.environ.setdefault('MASTER_PORT', str(12_000 + job % 20_000))
-    for name in ('MASTER_ADDR', 'MASTER_PORT'):
-        if name not in os.environ:
-            raise LaunchError(
-                f'--launcher {launcher} needs the variable {name}: MASTER_ADDR is the machine of rank 0, '
-                'MASTER_PORT a free port of it, the same for all processes'
-            )
-    return place
-
-
 def _first_machine_of_job() -> str:
     if os.environ.get('SLURM_JOB_NUM_NODES', '1') == '1':
         return '127.0.0.1'
@@ -217,15 +216,19 @@ def _gpu_of(place: Place, launcher: str) -> int:
     return place.local_rank
 
 
-def _is_under_torchrun() -> bool:
+def leave() -> None:
+    """Part from the other processes, when all have done their work."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def is_under_torchrun() -> bool:
+    """Whether torchrun started this process as one of several."""
     return 'TORCHELASTIC_RUN_ID' in os.environ and os.environ.get('WORLD_SIZE', '1') != '1'
 
 
-def _is_loss_of_a_process(error: Exception) -> bool:
+def is_loss_of_a_process(error: Exception) -> bool:
+    """Whether an error means that another process ended, or did not answer in time."""
     # gloo raises a plain RuntimeError whose message begins with its source file.
     is_gloo = isinstance(error, RuntimeError) and '/gloo/' in str(error)
     return is_gloo or isinstance(error, distributed.DistError)
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1].rsplit('] ', 1)[-1].rstrip('.')
