@@ -10,7 +10,7 @@ from mmseg.datasets import BaseSegDataset
 from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.label_map import IGNORE_INDEX, Unlisted, subset_map
-from swinseg.datasets.paired_files import find_pairs
+from swinseg.datasets.paired_files import Matching, Pair, match_files
 
 MAX_CLASSES = 255
 
@@ -155,13 +155,9 @@ class CheckedDataset(BaseSegDataset):
             return [_checked_color(colors_of_all[name]) for name in names]
         return distinct_colors(len(names))
 
-    def load_data_list(self) -> list[dict[str, Any]]:
-        """List the pairs and check that each image has its label.
-
-        Raises:
-            DataError: see :func:`swinseg.datasets.paired_files.find_pairs`.
-        """
-        pairs = find_pairs(
+    def match_files(self) -> Matching:
+        """Match the images with their labels; see :func:`swinseg.datasets.paired_files.match_files`."""
+        return match_files(
             self.data_prefix['img_path'],
             self.data_prefix.get('seg_map_path'),
             image_suffix=self.img_suffix,
@@ -169,20 +165,29 @@ class CheckedDataset(BaseSegDataset):
             names_file=self.ann_file or None,
             hint=self.missing_data_hint(),
         )
-        common = {
+
+    def data_of(self, pair: Pair) -> dict[str, Any]:
+        """Return what an item's data says of a pair before its files are read."""
+        item: dict[str, Any] = {
+            'img_path': pair.image,
             'label_map': self.label_map,
             'reduce_zero_label': self.reduce_zero_label,
             'num_classes': len(self._metainfo['classes']),
             'ignore_index': self.ignore_index,
             'unlisted_labels': self.unlisted_labels,
+            'seg_fields': [],
         }
-        data_list: list[dict[str, Any]] = []
-        for pair in pairs:
-            item: dict[str, Any] = {'img_path': pair.image, **common, 'seg_fields': []}
-            if pair.label is not None:
-                item['seg_map_path'] = pair.label
-            data_list.append(item)
-        return data_list
+        if pair.label is not None:
+            item['seg_map_path'] = pair.label
+        return item
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """List the pairs and check that each image has its label.
+
+        Raises:
+            DataError: the folders do not match, see :meth:`match_files`.
+        """
+        return [self.data_of(pair) for pair in self.match_files().complete_pairs()]
 
     def missing_data_hint(self) -> str:
         """How to get the data and where to put it, as the second half of a sentence; may be empty."""

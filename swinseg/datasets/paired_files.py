@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.image_files import IMAGE_SUFFIXES, LABEL_SUFFIXES
+from swinseg.datasets.suffixes import infer_suffixes
 
 AUTO = 'auto'
 
@@ -21,7 +22,41 @@ class Pair:
     label: str | None
 
 
-def find_pairs(
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with the files of a folder: a sentence that ends in the fix, and the files."""
+
+    sentence: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How the files of two folders belong together.
+
+    Attributes:
+        pairs: images with their labels, sorted by image path unless a file of names gives the order.
+        faults: what keeps the rest from being paired; training needs none.
+        labels_without_image: labels that no image of the folder belongs to.
+    """
+
+    pairs: tuple[Pair, ...]
+    faults: tuple[Fault, ...] = ()
+    labels_without_image: tuple[str, ...] = ()
+
+    def complete_pairs(self) -> tuple[Pair, ...]:
+        """Return the pairs where nothing is wrong.
+
+        Raises:
+            DataError: an image has no label, two files claim the same name, or a name that is asked for is
+                not there.
+        """
+        if self.faults:
+            raise DataError(self.faults[0].sentence)
+        return self.pairs
+
+
+def match_files(
     image_folder: str | os.PathLike[str],
     label_folder: str | os.PathLike[str] | None,
     *,
@@ -29,11 +64,11 @@ def find_pairs(
     label_suffix: str | Sequence[str] = AUTO,
     names_file: str | os.PathLike[str] | None = None,
     hint: str = '',
-) -> list[Pair]:
-    """List the images under a folder, subfolders included, with the label of each.
+) -> Matching:
+    """Match the images under a folder, subfolders included, with labels by name.
 
     An image ``sub/NAME<image suffix>`` belongs to the label ``sub/NAME<label suffix>``. Endings are compared
-    without regard to case. Hidden files are skipped. Labels without an image are left alone.
+    without regard to case. Hidden files are skipped.
 
     Args:
         image_folder: where the images are.
@@ -45,23 +80,27 @@ def find_pairs(
             order, instead of all.
         hint: how to get the data, for the message about a folder that is missing or empty.
 
-    Returns:
-        The pairs, sorted by image path unless ``names_file`` gives the order.
-
     Raises:
-        DataError: a folder is missing, no image is there, an image has no label, two files claim the same
-            name, or a name of ``names_file`` is not there.
+        DataError: a folder or ``names_file`` is missing or empty, no image is there, or images and labels in
+            one folder cannot be told apart.
     """
     image_endings = _endings(image_suffix, IMAGE_SUFFIXES)
     label_endings = _endings(label_suffix, LABEL_SUFFIXES)
     _require_folder(image_folder, 'images', hint)
     same_folder = label_folder is not None and _same(image_folder, label_folder)
     if same_folder and label_suffix == AUTO and set(image_endings) & set(label_endings):
+        names = [relative for _, relative in _files(image_folder)]
+        inferred = infer_suffixes(names, names, one_folder=True)
+        fix = (
+            f'set {inferred}'
+            if inferred
+            else "set img_suffix and seg_map_suffix, for example img_suffix='.jpg', seg_map_suffix='.png'"
+        )
         raise DataError(
             f'images and labels are both in {os.fspath(image_folder)}, so their file names must tell them '
-            "apart; set img_suffix and seg_map_suffix, for example img_suffix='.jpg', seg_map_suffix='.png'"
+            f'apart; {fix}'
         )
-    images = _by_name(
+    images, faults = _by_name(
         image_folder, image_endings, 'image', exclude=label_endings if same_folder else ()
     )
     if not images:
@@ -72,30 +111,51 @@ def find_pairs(
                 or 'set img_path in data_prefix and img_suffix to where and what your images are'
             )
         )
+    names = sorted(images, key=images.__getitem__)
     if names_file is not None:
-        names = _names(names_file, image_endings)
-        absent = [name for name in names if name not in images]
+        wanted = _names(names_file, image_endings)
+        absent = tuple(name for name in wanted if name not in images)
+        names = [name for name in wanted if name in images]
         if absent:
-            raise DataError(
-                f'{_some(absent)} of {os.fspath(names_file)} {_is_are(absent)} not among the images in '
-                f'{os.fspath(image_folder)}; expected one file name without its suffix per line'
+            faults.append(
+                Fault(
+                    f'{_some(absent)} of {os.fspath(names_file)} {_is_are(absent)} not among the images in '
+                    f'{os.fspath(image_folder)}; expected one file name without its suffix per line',
+                    absent,
+                )
             )
-    else:
-        names = sorted(images, key=images.__getitem__)
     if label_folder is None:
-        return [Pair(images[name], None) for name in names]
+        return Matching(tuple(Pair(images[name], None) for name in names), tuple(faults))
 
     _require_folder(label_folder, 'labels', hint)
-    labels = _by_name(label_folder, label_endings, 'label')
-    without_label = [images[name] for name in names if name not in labels]
+    labels, faults_of_labels = _by_name(label_folder, label_endings, 'label')
+    faults += faults_of_labels
+    without_label = [name for name in names if name not in labels]
     if without_label:
-        example = names[next(i for i, name in enumerate(names) if name not in labels)]
-        raise DataError(
-            f'{len(without_label)} of {len(names)} images have no label in {os.fspath(label_folder)}: '
-            f'{_some([os.path.basename(path) for path in without_label])}; expected for example '
-            f'{example}{label_endings[0]}, so add the labels, remove the images, or set seg_map_suffix'
+        inferred = infer_suffixes(
+            [relative for _, relative in _files(image_folder)],
+            [relative for _, relative in _files(label_folder)],
+            one_folder=same_folder,
         )
-    return [Pair(images[name], labels[name]) for name in names]
+        fix = (
+            f'set {inferred}, with which every image has its label'
+            if inferred
+            else f'expected for example {without_label[0]}{label_endings[0]}, so add the labels, '
+            'remove the images, or set seg_map_suffix'
+        )
+        paths = tuple(images[name] for name in without_label)
+        faults.append(
+            Fault(
+                f'{len(without_label)} of {len(names)} images have no label in {os.fspath(label_folder)}: '
+                f'{_some([os.path.basename(path) for path in paths])}; {fix}',
+                paths,
+            )
+        )
+    return Matching(
+        tuple(Pair(images[name], labels[name]) for name in names if name in labels),
+        tuple(faults),
+        tuple(path for name, path in labels.items() if name not in images),
+    )
 
 
 def _endings(suffix: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -138,8 +198,9 @@ def _without(name: str, endings: Sequence[str]) -> str | None:
 
 def _by_name(
     folder: str | os.PathLike[str], endings: Sequence[str], what: str, exclude: Sequence[str] = ()
-) -> dict[str, str]:
+) -> tuple[dict[str, str], list[Fault]]:
     found: dict[str, str] = {}
+    faults: list[Fault] = []
     for path, relative in _files(folder):
         if exclude and relative.lower().endswith(tuple(exclude)):
             continue
@@ -147,12 +208,16 @@ def _by_name(
         if name is None:
             continue
         if name in found:
-            raise DataError(
-                f'two {what}s have the name {name}: {found[name]} and {path}; '
-                f'remove one or set {"img_suffix" if what == "image" else "seg_map_suffix"}'
+            setting = 'img_suffix' if what == 'image' else 'seg_map_suffix'
+            faults.append(
+                Fault(
+                    f'two {what}s have the name {name}: {found[name]} and {path}; remove one or set {setting}',
+                    (found[name], path),
+                )
             )
+            continue
         found[name] = path
-    return found
+    return found, faults
 
 
 def _names(names_file: str | os.PathLike[str], image_endings: Sequence[str]) -> list[str]:

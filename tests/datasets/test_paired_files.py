@@ -3,7 +3,7 @@ import os
 import pytest
 
 from swinseg.datasets.errors import DataError
-from swinseg.datasets.paired_files import Pair, find_pairs
+from swinseg.datasets.paired_files import Pair, match_files
 
 
 @pytest.fixture
@@ -18,6 +18,10 @@ def tree(tmp_path):
         return tmp_path
 
     return make
+
+
+def find_pairs(*folders, **options):
+    return list(match_files(*folders, **options).complete_pairs())
 
 
 def relative(pairs, root):
@@ -51,12 +55,12 @@ def relative(pairs, root):
         ),
     ],
 )  # fmt: skip
-def test_find_pairs__pairs_by_name(tree, files, options, expected):
+def test_match_files__pairs_by_name(tree, files, options, expected):
     root = tree(*files)
     assert relative(find_pairs(root / 'i', root / 'l', **options), root) == expected
 
 
-def test_find_pairs__images_and_labels_in_one_folder(tree):
+def test_match_files__images_and_labels_in_one_folder(tree):
     root = tree('Image_1.jpg', 'Image_1_mask.png', 'Image_2.png', 'Image_2_mask.png')
     pairs = find_pairs(root, root, label_suffix='_mask.png')
     assert relative(pairs, root) == [
@@ -65,20 +69,21 @@ def test_find_pairs__images_and_labels_in_one_folder(tree):
     ]
 
 
-def test_find_pairs__one_folder_needs_suffixes(tree):
-    root = tree('a.jpg', 'a.png')
+def test_match_files__one_folder_needs_suffixes(tree):
+    root = tree('a.png')
     with pytest.raises(DataError, match=r'are both in .* set img_suffix and seg_map_suffix'):
         find_pairs(root, root)
+    tree('a.jpg')
     pairs = find_pairs(root, root, image_suffix='.jpg')
     assert relative(pairs, root) == [('a.jpg', 'a.png')]
 
 
-def test_find_pairs__without_labels(tree):
+def test_match_files__without_labels(tree):
     root = tree('i/a.jpg')
     assert find_pairs(root / 'i', None) == [Pair(str(root / 'i' / 'a.jpg'), None)]
 
 
-def test_find_pairs__names_file_gives_the_order(tree):
+def test_match_files__names_file_gives_the_order(tree):
     root = tree('i/a.jpg', 'i/b.jpg', 'i/c.jpg', 'l/a.png', 'l/b.png')
     (root / 'split.txt').write_text('b\r\n\na.jpg\nb\n')
     pairs = find_pairs(root / 'i', root / 'l', names_file=root / 'split.txt')
@@ -98,10 +103,12 @@ def test_find_pairs__names_file_gives_the_order(tree):
          r'8 of 9 images have no label .*: 0\.jpg, 1\.jpg, 2\.jpg and 5 more;'),
         (['i/a.jpg', 'i/a.png', 'l/a.png'], {},
          r'two images have the name a: .*a\.jpg and .*a\.png; remove one or set img_suffix'),
+        (['i/a_rgb.jpg', 'i/b_rgb.jpg', 'l/a_mask_1.png', 'l/b_mask_1.png'], {},
+         r"set img_suffix='_rgb\.jpg', seg_map_suffix='_mask_1\.png', with which every image has its label"),
         (['i/a.jpg', 'l/a.bmp', 'l/a.png'], {}, r'two labels have the name a: .* set seg_map_suffix'),
     ],
 )  # fmt: skip
-def test_find_pairs__bad_folders(tree, files, options, expected):
+def test_match_files__bad_folders(tree, files, options, expected):
     root = tree(*files)
     with pytest.raises(DataError, match=expected) as caught:
         find_pairs(root / 'i', root / 'l', **options)
@@ -118,7 +125,7 @@ def test_find_pairs__bad_folders(tree, files, options, expected):
         (b'v\nw\nx\ny\n', r'^v, w, x and 1 more of .* are not among the images'),
     ],
 )
-def test_find_pairs__bad_names_file(tree, content, expected):
+def test_match_files__bad_names_file(tree, content, expected):
     root = tree('i/a.jpg', 'l/a.png')
     if content is not None:
         (root / 'split.txt').write_bytes(content)
@@ -126,7 +133,29 @@ def test_find_pairs__bad_names_file(tree, content, expected):
         find_pairs(root / 'i', root / 'l', names_file=root / 'split.txt')
 
 
-def test_find_pairs__hint_says_how_to_get_the_data(tree):
+def test_match_files__hint_says_how_to_get_the_data(tree):
     root = tree()
     with pytest.raises(DataError, match=r'does not exist; get it from the moon$'):
         find_pairs(root / 'i', None, hint='get it from the moon')
+
+
+def test_match_files__goes_on_after_a_fault(tree):
+    root = tree(
+        'i/a.jpg', 'i/a.png', 'i/b.jpg', 'i/c.jpg', 'l/a.png', 'l/c.bmp', 'l/c.png', 'l/d.png'
+    )
+    matching = match_files(root / 'i', root / 'l')
+    assert relative(matching.pairs, root) == [('i/a.jpg', 'l/a.png'), ('i/c.jpg', 'l/c.bmp')]
+    assert [[os.path.relpath(f, root) for f in fault.files] for fault in matching.faults] == [
+        ['i/a.jpg', 'i/a.png'],
+        ['l/c.bmp', 'l/c.png'],
+        ['i/b.jpg'],
+    ]
+    assert matching.labels_without_image == (str(root / 'l' / 'd.png'),)
+
+
+def test_match_files__one_folder_whose_names_say_which_is_which(tree):
+    root = tree('Image_6L.jpg', 'Image_6L_1st.png', 'Image_9L.jpg', 'Image_9L_1st.png')
+    with pytest.raises(
+        DataError, match=r"apart; set img_suffix='\.jpg', seg_map_suffix='_1st\.png'$"
+    ):
+        match_files(root, root)
