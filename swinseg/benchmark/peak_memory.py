@@ -3,19 +3,14 @@
 On a GPU the allocator knows it. On a CPU every operation is watched: each storage that an operation returns
 counts from then until it is freed, forward, backward and recomputation alike. Storages that existed before,
 such as weights, gradients and optimiser state, do not count, nor does what a kernel allocates and frees
-within itself, which no tensor ever holds. The resident set of the process has that too, beside what the allocator
-keeps for later.
+within itself, which no tensor ever holds; see ``swinseg.inference.resident_memory`` for that.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import re
-import sys
 import weakref
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -92,31 +87,3 @@ def peak_bytes(call: Callable[[], object], *, device: str = 'cpu') -> int:
     with LiveBytes() as watch:
         call()
     return watch.peak
-
-
-def resident_peak_bytes(call: Callable[[], object]) -> int | None:
-    """Return by how many bytes the process's resident memory rises above its present level while ``call`` runs.
-
-    None where the operating system does not tell (it is Linux that does).
-    """
-    status, reset = Path('/proc/self/status'), Path('/proc/self/clear_refs')
-    if not sys.platform.startswith('linux'):
-        return None
-    gc.collect()
-    # What the C library keeps of freed memory would hide a rise.
-    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-    if trim is not None:
-        trim(0)
-    try:
-        reset.write_text('5')  # sets the peak back to the present level
-        before = _kibibytes(status.read_text(), 'VmRSS')
-        call()
-        peak = _kibibytes(status.read_text(), 'VmHWM')
-    except OSError:
-        return None
-    return 1024 * max(0, peak - before)
-
-
-def _kibibytes(status: str, name: str) -> int:
-    found = re.search(rf'^{name}:\s*(\d+) kB', status, re.M)
-    return int(found[1]) if found else 0

@@ -1,7 +1,28 @@
 """Inference on images of any size, by callables that know their own windows only."""
 
 from swinseg.inference.errors import SlideError
+from swinseg.inference.memory import MemoryPlan, WindowNeeds, measure_window, plan_memory
+from swinseg.inference.raster import Georeference, RasterError, RasterImage
+from swinseg.inference.raster_readers import open_image
+from swinseg.inference.raster_writers import LabelWriter, source_identity
 from swinseg.inference.sliding_window import ImageSource, MaskedImageSource, slide, slide_blocks
 from swinseg.inference.window_sums import Block
 
-__all__ = ['Block', 'ImageSource', 'MaskedImageSource', 'SlideError', 'slide', 'slide_blocks']
+__all__ = [
+    'Block',
+    'Georeference',
+    'ImageSource',
+    'LabelWriter',
+    'MaskedImageSource',
+    'MemoryPlan',
+    'RasterError',
+    'RasterImage',
+    'SlideError',
+    'WindowNeeds',
+    'measure_window',
+    'open_image',
+    'plan_memory',
+    'slide',
+    'slide_blocks',
+    'source_identity',
+]

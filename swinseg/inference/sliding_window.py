@@ -26,6 +26,7 @@ from swinseg.inference.tiling import (
     Band,
     axis_weights,
     bands,
+    checked_windows,
     weight_sums,
     window_starts,
 )
@@ -99,8 +100,8 @@ def slide_blocks(
     """
     source = _WholeImage(image) if isinstance(image, Tensor) else image
     height, width = source.shape
-    sizes, steps = _pair(window), _pair(stride)
-    _check(source.shape, sizes, steps, batch_size, blend, first_row)
+    sizes, steps = checked_windows(window, stride)
+    _check(height, batch_size, blend, first_row)
     size = (min(sizes[0], height), min(sizes[1], width))
     weights = [axis_weights(blend, side) for side in size]
     lefts = window_starts(width, sizes[1], steps[1])
@@ -239,29 +240,12 @@ def _whole_rows(
             band = None
 
 
-def _check(
-    shape: tuple[int, int],
-    window: tuple[int, int],
-    stride: tuple[int, int],
-    batch_size: int | None,
-    blend: str,
-    first_row: int,
-) -> None:
-    for name, size, step in zip(('height', 'width'), window, stride, strict=True):
-        if not 0 < step <= size:
-            raise SlideError(
-                f"the stride must be from 1 to the window's {name}, {size}, but is {step}; "
-                'larger ones leave gaps'
-            )
+def _check(height: int, batch_size: int | None, blend: str, first_row: int) -> None:
     if batch_size is not None and batch_size < 1:
         raise SlideError(f'batch_size must be at least 1, or None, but is {batch_size}')
     if blend not in BLENDS:
         raise SlideError(f'blend must be one of {", ".join(BLENDS)}, but is {blend!r}')
-    if not 0 <= first_row <= shape[0]:
+    if not 0 <= first_row <= height:
         raise SlideError(
-            f"first_row must be from 0 to the image's height, {shape[0]}, but is {first_row}"
+            f"first_row must be from 0 to the image's height, {height}, but is {first_row}"
         )
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from swinseg.inference.errors import SlideError
+
 BLENDS = ('uniform', 'gaussian', 'hann')
 
 # The least weight along an axis, where the largest is 1: a pixel that only the rim of one window covers is
@@ -36,6 +38,32 @@ class Band(NamedTuple):
     def top(self) -> int:
         """The first row."""
         return self.tops[0]
+
+
+def checked_windows(
+    window: int | tuple[int, int], stride: int | tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return height and width of the windows, and the distance of neighbouring ones along both axes.
+
+    Args:
+        window: side of a window, or height and width.
+        stride: for rows and columns alike, or one for each.
+
+    Raises:
+        SlideError: a stride leaves gaps, or does not go on.
+    """
+    sizes, steps = _pair(window), _pair(stride)
+    for name, size, step in zip(('height', 'width'), sizes, steps, strict=True):
+        if not 0 < step <= size:
+            raise SlideError(
+                f"the stride must be from 1 to the window's {name}, {size}, but is {step}; "
+                'larger ones leave gaps'
+            )
+    return sizes, steps
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:

@@ -14,10 +14,12 @@ from swinseg.inference.errors import SlideError
 
 Predictor = Callable[[Tensor], Tensor]
 
-# Bytes of the scores of one batch where nothing is said. A CPU gains nothing by large batches.
-_CPU_BUDGET, _GPU_BUDGET = 2**27, 2**30
-
 _OUT_OF_MEMORY = ('out of memory', 'not enough memory', "can't allocate memory")
+
+
+def default_budget(device: str | torch.device) -> int:
+    """Return the bytes of the scores of one batch where nothing is said; a CPU gains nothing by large batches."""
+    return 2**27 if torch.device(device).type == 'cpu' else 2**30
 
 
 class WindowBatches:
@@ -79,7 +81,7 @@ class WindowBatches:
     def _affordable(self, scores: Tensor) -> int:
         budget = self.memory_budget
         if budget is None:
-            budget = _CPU_BUDGET if scores.device.type == 'cpu' else _GPU_BUDGET
+            budget = default_budget(scores.device)
         return max(1, budget // (scores[0].numel() * scores.element_size()))
 
     def _check(self, scores: Tensor, count: int) -> None:

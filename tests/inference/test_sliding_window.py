@@ -208,7 +208,7 @@ def masks(draw):
     return mask, windows
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(masks(), st.sampled_from(BLENDS), st.integers(1, 3), st.floats(0, 1))
 def test_slide__windows_without_valid_pixels_are_not_computed(masked, blend, batch_size, start):
     mask, windows = masked
