@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,23 @@ def _open(
     return ArrayImage(_decode(image, max_decoded_pixels), name=image)
 
 
+def open_header(file: BinaryIO, kind: str | None) -> Image.Image:
+    """Open an image with Pillow for what its header tells; JPEG and PNG of any size.
+
+    Args:
+        file: at its beginning.
+        kind: as ``format_of`` names it.
+
+    Raises:
+        Image.DecompressionBombError: another format with very many pixels.
+        OSError, SyntaxError, ValueError: the header cannot be read.
+    """
+    # These two are opened by class, because Image.open refuses large images whatever limit the caller sets.
+    by_class = {'JPEG': JpegImageFile, 'PNG': PngImageFile}.get(kind or '', Image.open)
+    opened: Image.Image = by_class(file)
+    return opened
+
+
 def _is_tiff(path: str | os.PathLike[str]) -> bool:
     try:
         with open(path, 'rb') as file:
@@ -82,10 +99,8 @@ def _is_tiff(path: str | os.PathLike[str]) -> bool:
 def _decode(path: str | os.PathLike[str], max_pixels: int) -> NDArray[Any]:
     data = read_bytes(path)
     kind = format_of(data)
-    # These two are opened by class, because Image.open refuses large images whatever limit the caller sets.
-    header = {'JPEG': JpegImageFile, 'PNG': PngImageFile}.get(kind or '', Image.open)
     try:
-        with header(io.BytesIO(data)) as picture:
+        with open_header(io.BytesIO(data), kind) as picture:
             width, height = picture.size
             has_alpha = 'A' in picture.getbands() or 'transparency' in picture.info
     except Image.DecompressionBombError as error:
@@ -156,5 +171,9 @@ class EightBitImage:
         return self._stretch(pixels), valid
 
     def _stretch(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        scaled = (np.nan_to_num(pixels.astype(np.float64)) - self._low) / self._range * 255
-        return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+        stretched = np.empty(pixels.shape, np.uint8)
+        # Row by row: float64 numbers of a whole strip would take more memory than the scores of its windows.
+        for row, result in zip(pixels, stretched, strict=True):
+            scaled = (np.nan_to_num(row.astype(np.float64)) - self._low) / self._range * 255
+            result[:] = np.rint(np.clip(scaled, 0, 255))
+        return stretched

@@ -209,21 +209,24 @@ class LabelWriter:
         suffix = self.path.suffix.lower()
         with atomic_path(self.path) as temporary:
             if suffix == '.npy':
-                _write_npy(temporary, self._parts(), self.shape, self._dtype)
+                _write_npy(temporary, self.rows(), self.shape, self._dtype)
             elif suffix == '.png':
-                _write_png(temporary, self._parts(), self.shape, self._dtype, self._palette)
+                _write_png(temporary, self.rows(), self.shape, self._dtype, self._palette)
             else:
                 write_geotiff(
-                    temporary, self._parts(), self.shape, self._dtype,
+                    temporary, self.rows(), self.shape, self._dtype,
                     palette=self._palette, georeference=self._georeference, nodata=self._nodata,
                 )  # fmt: skip
         self._discard()
 
-    def _parts(self) -> Iterator[NDArray[Any]]:
+    def rows(self) -> Iterator[NDArray[Any]]:
+        """Yield what was written so far, those of earlier runs included, as (R, W) labels from the top."""
+        if not self._file.closed:
+            self._file.flush()
         # Read, not mapped: mapped pages count as memory of the process, and would grow with the height.
         with open(self._labels, 'rb') as file:
-            for first in range(0, self.shape[0], _ROWS_AT_ONCE):
-                rows = min(_ROWS_AT_ONCE, self.shape[0] - first)
+            for first in range(0, self.rows_done, _ROWS_AT_ONCE):
+                rows = min(_ROWS_AT_ONCE, self.rows_done - first)
                 data = file.read(rows * self._row_bytes)
                 yield np.frombuffer(data, self._dtype).reshape(rows, self.shape[1])
 
