@@ -1,21 +1,22 @@
 """The metric against mmseg's ``IoUMetric``, the ADE20K authors' formulas, and itself over several processes."""
 
-import multiprocessing
-import os
-import sys
-from pathlib import Path
+import re
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.dataset import DefaultSampler
 from mmengine.structures import PixelData
 from mmseg.evaluation.metrics import IoUMetric
 from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
 from PIL import Image
+from torch.utils.data import DistributedSampler
 
+from support import processes
+from swinseg.engine.distributed import join
 from swinseg.evaluation.confusion import EvaluationError
 from swinseg.evaluation.iou_metric import MeanIoUMetric, add_sparse, to_sparse
 from swinseg.files import OutputError
@@ -189,72 +190,53 @@ def test_to_sparse__then_add_is_the_identity(counts, repetitions):
     np.testing.assert_array_equal(total, matrix * repetitions)
 
 
-@settings(deadline=None, max_examples=25)
-@given(ranks=st.integers(1, 5), images=st.integers(1, 9))
-def test_results__any_number_of_processes_gives_the_same_figures(ranks, images):
-    """The padded duplicates of a distributed sampler go, as mmengine's ``collect_results`` drops them."""
-    data = samples(images, 4, size=(6, 7))
-    alone = MeanIoUMetric()
-    expected = run(alone, data, 4)
-    parts = []
-    for rank in range(ranks):
-        metric = MeanIoUMetric()
+def _evaluated_together(sampler_type, counts, options):
+    """Return figures and matrix of sets of each size in ``counts``, shared out by a sampler."""
+    join('pytorch')
+    found = []
+    for count in counts:
+        data = samples(count, 4, size=(6, 7))
+        metric = MeanIoUMetric(**options)
         metric.dataset_meta = names(4)
-        per_rank = -(-images // ranks)
-        padded = [data[i % images] for i in range(per_rank * ranks)]
-        for sample in padded[rank::ranks]:
-            metric.process({}, [sample])
-        parts.append(metric.results)
-    # The order in which collect_results joins the ranks' lists.
-    joined = [entry for entries in zip(*parts, strict=True) for entry in entries][:images]
+        for index in sampler_type(data, shuffle=False):
+            metric.process({}, [data[index]])
+        found.append((metric.evaluate(count), metric.last_report.matrix))
+    return found
+
+
+@pytest.mark.parametrize('sampler_type', [DefaultSampler, DistributedSampler])
+@pytest.mark.parametrize('number', [2, 3])
+def test_evaluate__any_number_of_processes_gives_the_same_matrix(tmp_path, number, sampler_type):
+    """The images that samplers repeat for the last processes count once."""
+    counts, options = (1, 2, 3, 4, 5, 7), {'iou_metrics': ALL, 'prefix': 'val'}
+    arguments = (sampler_type, counts, options)
+    parts = processes.run(_evaluated_together, *arguments, count=number, folder=tmp_path)
+    for found in processes.values(parts):
+        for count, (figures, matrix) in zip(counts, found, strict=True):
+            alone = MeanIoUMetric(**options)
+            assert run(alone, samples(count, 4, size=(6, 7)), 4) == pytest.approx(
+                figures, rel=0, nan_ok=True
+            )
+            np.testing.assert_array_equal(matrix, alone.last_report.matrix)
+            assert matrix.sum() == count * (6 * 7 - 4 * 7)
+
+
+def _evaluated_without_the_last():
+    join('pytorch')
     metric = MeanIoUMetric()
     metric.dataset_meta = names(4)
-    assert metric.compute_metrics(joined) == expected
-    np.testing.assert_array_equal(metric.last_report.matrix, alone.last_report.matrix)
-
-
-def _evaluate_in_process(rank, port, folder):
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE='2', LOCAL_RANK=str(rank),
-        MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port),
-    )  # fmt: skip
-    torch.distributed.init_process_group('gloo')
-    data = samples(3, 11)
-    metric = MeanIoUMetric(iou_metrics=ALL)
-    metric.dataset_meta = names(11)
-    for index in ([0, 2], [1, 0])[rank]:
+    data = samples(5, 4)
+    for index in DistributedSampler(data, shuffle=False, drop_last=True):
         metric.process({}, [data[index]])
-    figures = metric.evaluate(3)
-    assert (metric.last_report is not None) == (rank == 0)
-    Path(folder, f'{rank}.txt').write_text(repr(sorted(figures.items())))
-    torch.distributed.destroy_process_group()
+    with pytest.raises(EvaluationError) as caught:
+        metric.evaluate(5)
+    return str(caught.value)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == 'win32', reason='fork')
-def test_evaluate__two_real_processes(tmp_path, unused_port):
-    context = multiprocessing.get_context('fork')
-    processes = [
-        context.Process(target=_evaluate_in_process, args=(rank, unused_port, tmp_path))
-        for rank in range(2)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0]
-    expected = repr(sorted(run(MeanIoUMetric(iou_metrics=ALL), samples(3, 11), 11).items()))
-    assert (tmp_path / '0.txt').read_text() == expected
-    assert (tmp_path / '1.txt').read_text() == expected
-
-
-@pytest.fixture
-def unused_port():
-    import socket
-
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        return server.getsockname()[1]
+def test_evaluate__an_image_that_nobody_evaluated_is_an_error(tmp_path):
+    found = processes.run(_evaluated_without_the_last, count=2, folder=tmp_path)
+    for message in processes.values(found):
+        assert re.match('4 of the 5 images .* by 2 process.*DefaultSampler', message)
 
 
 @pytest.mark.parametrize(
