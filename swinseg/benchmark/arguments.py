@@ -50,7 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--data-root', help="data: a folder in ADE20K's layout; default: drawn scenes")
     add('--images', type=int, help='data: images in each round')
     add('--classes', type=int, help='metric: number of classes')
-    add('--image-size', nargs=2, type=int, metavar=('H', 'W'), help='metric, slide: of the image')
+    add(
+        '--image-size',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help='metric, slide, video: of the image',
+    )
+    add('--frames', type=int, help='video: of the clip')
     add('--window', type=int, help='slide: side of a window')
     add('--stride', type=int, help='slide: distance of windows')
 

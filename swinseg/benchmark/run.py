@@ -38,6 +38,7 @@ ALL: dict[str, tuple[str, dict[str, Any]]] = {
     'data': ('data', {'seconds': 10.0}),
     'metric': ('metric', {'seconds': 5.0}),
     'slide': ('slide', {'seconds': 10.0}),
+    'video': ('video', {'seconds': 20.0}),
 }
 """What ``all`` measures: name of the file, suite, and its options where they are not the defaults.
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from swinseg.files import atomic_path, make_folder
 from swinseg.inference.prefetch import ReadAhead, WriteBehind
 from swinseg.predictor import Predictor
+from swinseg.predictor.rejection import with_rejected
 from swinseg.segment.video_files import (
     VIDEO_SUFFIXES,
     Frame,
@@ -90,6 +91,7 @@ def segment_video(
     hold: bool = True,
     batch_size: int = 1,
     tta: bool = False,
+    reject_below: float | None = None,
     alpha: float = 0.5,
     legend: bool = True,
     labels: bool = False,
@@ -110,6 +112,7 @@ def segment_video(
             of the written video, whose frame rate falls by the stride.
         batch_size: frames that the model sees at once; ``batch_size * stride`` frames are kept in memory.
         tta: average over the config's scales and flips.
+        reject_below: give pixels whose confidence is lower, in [0, 1], a label of their own.
         alpha: weight of the colours in the overlay.
         legend: put the classes beside the frames, which makes the video wider.
         labels: also write ``<stem>_labels/<frame number>.png``, with the palette inside.
@@ -119,24 +122,24 @@ def segment_video(
         VideoError: the video cannot be read, a number is out of range, or there is no encoder.
         VisualizationError: ``alpha`` is outside [0, 1].
         OutputError: a result cannot be written.
-        PredictorError: ``tta`` without a ``tta_pipeline``.
+        PredictorError: ``tta`` without a ``tta_pipeline``, or ``reject_below`` is no probability.
     """
     for name, value in (('stride', stride), ('batch_size', batch_size)):
         if value < 1:
             raise VideoError(f'{name} must be 1 or more, but is {value}')
-    if tta:
-        predictor.require_tta()
     began = time.perf_counter()
 
     def segment(frames: Sequence[Frame]) -> list[Segmentation]:
-        return [predictor(frame, tta=tta) for frame in frames]
+        return predictor.predict(frames, tta=tta, reject_below=reject_below, batch_size=batch_size)
 
     with VideoReader(path) as reader:
         base = Path(out) / (reader.path.stem if stem is None else stem)
         make_folder(base.parent)
         areas_path = base.with_name(f'{base.name}_areas.csv')
         label_folder = make_folder(base.with_name(f'{base.name}_labels')) if labels else None
-        palette, classes = predictor.palette, predictor.classes
+        classes, palette = predictor.classes, predictor.palette
+        if reject_below is not None:
+            classes, palette = with_rejected(classes, palette)
         panel = LegendPanel(palette, classes, reader.frame_size) if legend else None
         size = _picture_size(reader.frame_size, panel)
         left_out = 0 if hold else stride - 1

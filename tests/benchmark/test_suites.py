@@ -9,8 +9,9 @@ from swinseg.benchmark.exactness import AGREEMENT, LARGEST
 from swinseg.benchmark.options import Options, make_options
 from swinseg.benchmark.pairs import build_pair
 from swinseg.benchmark.results import Table
-from swinseg.benchmark.suites import SUITES, data, head, metric, model, train
+from swinseg.benchmark.suites import SUITES, data, head, metric, model, train, video
 from swinseg.datasets import DataError
+from swinseg.predictor import Predictor
 
 STOCK, OURS = 'stock mmseg', 'swinseg'
 
@@ -209,6 +210,24 @@ def test_slide__labels_time_and_memory(small_config):
         assert row.figures['peak (MiB)'] > 0
         if row.name != STOCK:
             assert row.exactness[AGREEMENT] > 99.9
+
+
+def test_video__model_and_video_see_the_same(small_config):
+    (table,) = run('video', small_config, image_size=[64, 96], frames=3)
+    assert names(table) == ['model alone', 'video to video']
+    assert table.row('video to video').exactness[LARGEST] < 1e-5
+    assert all(row.figures[video.RATE] > 0 for row in table.rows)
+
+
+def test_video__another_label_shows(small_config, tmp_path):
+    ours = build_pair('small', small_config).ours
+    steps = [dict(type='LoadImage'), dict(type='PackSegInputs')]
+    predictor = Predictor(ours, steps, classes=[str(i) for i in range(ours.num_classes)])
+    video.draw_clip(tmp_path / 'clip.mp4', 2, height=64, width=96)
+    alone, complete = video._candidates(predictor, tmp_path / 'clip.mp4', 2)
+    expected = alone.call()
+    expected[1].labels[:32] = (expected[1].labels[:32] + 1) % ours.num_classes
+    assert video._difference_of_areas(expected, complete.call())[LARGEST] > 0.01
 
 
 def test_every_suite__has_options_that_can_be_written_as_json():

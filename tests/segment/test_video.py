@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from support import tiny_checkpoint
-from swinseg.datasets.synthetic_scenes import draw_scene
+from swinseg.benchmark.suites.video import draw_clip
 from swinseg.files import OutputError
 from swinseg.predictor import Predictor, PredictorError
 from swinseg.segment import video_files
@@ -30,14 +30,9 @@ def predictor(tmp_path_factory):
     )
 
 
-def write_clip(path, count=COUNT, *, codec='MJPG', size=(HEIGHT, WIDTH), fps=FPS):
-    """Write a camera that moves along a drawn scene."""
-    height, width = size
-    scene, _ = draw_scene(np.random.default_rng(4), height=height, width=width + 12 * COUNT)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (width, height))
-    for number in range(count):
-        writer.write(np.ascontiguousarray(scene[:, 12 * number : 12 * number + width, ::-1]))
-    writer.release()
+def write_clip(path, count=COUNT, *, codec='MJPG', fps=FPS):
+    """Write a camera that moves along a drawn scene so fast that all frames differ."""
+    draw_clip(path, count, height=HEIGHT, width=WIDTH, fps=fps, codec=codec, pixels_per_frame=12)
     return path
 
 
@@ -236,6 +231,21 @@ def test_segment_video__tta_without_augmentation(predictor, clip, tmp_path):
     )  # fmt: skip
     with pytest.raises(PredictorError, match='needs a tta_pipeline'):
         segment_video(bare, clip, tmp_path / 'out', tta=True)
+
+
+def test_segment_video__rejected_pixels_have_a_column_and_a_label(predictor, clip, tmp_path):
+    result = segment_video(predictor, clip, tmp_path, reject_below=0.5, stride=5, labels=True)
+    given, _ = frames_of(clip)
+    lines = lines_of(result.areas)
+    assert list(lines[0]) == ['frame', 'seconds', *predictor.classes, 'rejected']
+    for line in lines:
+        number = int(line['frame'])
+        expected = predictor(given[number], reject_below=0.5).labels
+        saved = np.array(Image.open(result.labels / f'{number:06d}.png'))
+        np.testing.assert_array_equal(saved, expected)
+        share = (expected == len(predictor.classes)).mean()
+        assert 0 < share < 1
+        assert float(line['rejected']) == pytest.approx(share, abs=1e-5)
 
 
 def test_segment_video__a_full_disk_leaves_no_video(predictor, clip, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from swinseg.benchmark.options import Options
 from swinseg.benchmark.results import Table
-from swinseg.benchmark.suites import attention, data, head, metric, model, slide, train
+from swinseg.benchmark.suites import attention, data, head, metric, model, slide, train, video
 
 
 class Suite(NamedTuple):
@@ -25,4 +25,5 @@ SUITES: dict[str, Suite] = {
     'data': Suite(data.run, data.DataOptions),
     'metric': Suite(metric.run, metric.MetricOptions),
     'slide': Suite(slide.run, slide.SlideOptions),
+    'video': Suite(video.run, video.VideoOptions),
 }
