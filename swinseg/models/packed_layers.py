@@ -8,6 +8,7 @@ Shapes: B images, C input and D output channels, h x w pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -106,8 +107,8 @@ class FoldedConv1x1(nn.Module):
 class PackedPyramidConv(nn.Module):
     """The 3x3 convolution of one map, or of several resized to the first, with folded batch norm and ReLU.
 
-    Equals :func:`swinseg.models.upsampled_conv.pyramid_conv3x3`; the kernel's transformed and reordered forms
-    are kept, so it takes about three times the memory of the weights.
+    Equals :func:`swinseg.models.upsampled_conv.pyramid_conv3x3`. The kernel's reordered form is kept, and from the
+    first large map on the transformed one, 4 times as many numbers in float32 and 11 times in half precision.
 
     Args:
         weight: (D, sum of C_i, 3, 3), as exact as it is known.
@@ -121,8 +122,6 @@ class PackedPyramidConv(nn.Module):
     weight: Tensor
     bias: Tensor | None
     first: Tensor
-    transformed: Tensor | None
-    exact_bias: Tensor | None
 
     def __init__(
         self,
@@ -142,9 +141,10 @@ class PackedPyramidConv(nn.Module):
         self.bias = None if bias is None else bias.to(dtype)
         self.first = first.to(dtype).contiguous(memory_format=torch.channels_last)
         self.mixing = [mixing_matrix(kernel.to(dtype)).contiguous() for kernel in others]
-        self.transformed = None
+        self.winograd = winograd
         if winograd:
-            self.transformed = winograd_conv.transform_kernel(first.double()).float()
+            self.outputs = winograd_conv.EXACT if dtype == torch.float32 else winograd_conv.FAST
+            self.exact_first = first.float()
             self.exact_bias = None if bias is None else bias.float()
 
     def forward(self, maps: Sequence[Tensor], *, align_corners: bool) -> Tensor:
@@ -163,9 +163,13 @@ class PackedPyramidConv(nn.Module):
         return out.relu_() if self.relu else out
 
     def _convolve_first(self, x: Tensor, *, relu: bool) -> Tensor:
-        channels = len(self.weight)
-        if self.transformed is not None and winograd_conv.is_large_enough(x, channels):
-            return winograd_conv.convolve(x, self.transformed, self.exact_bias, relu=relu)
+        if self.winograd and winograd_conv.is_large_enough(x, len(self.weight), self.outputs):
+            return winograd_conv.convolve(x, self._transformed, self.exact_bias, relu=relu)
         out = F.conv2d(x, self.first, self.bias, padding=1)
         out = out.contiguous(memory_format=torch.channels_last)
         return out.relu_() if relu else out
+
+    @cached_property
+    def _transformed(self) -> Tensor:
+        """The kernel for Winograd's algorithm; maps that are small never need it."""
+        return winograd_conv.transform_kernel(self.exact_first.double(), self.outputs).float()

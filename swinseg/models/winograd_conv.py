@@ -1,21 +1,25 @@
-"""3x3 convolution by Winograd's minimal filtering F(4 x 4, 3 x 3): 2.25 multiply-adds for each output and pair of
-channels in place of 9 (Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4).
+"""3x3 convolution by Winograd's minimal filtering F(m x m, 3 x 3), m = 4 or 8: 2.25 or 1.56 multiply-adds for each
+output and pair of channels in place of 9 (Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks",
+section 4).
 
-A tile of 6 x 6 inputs gives 4 x 4 outputs::
+A tile of (m + 2) x (m + 2) inputs gives m x m outputs::
 
     Y = A' [ (G g G') * (B' d B) ] A
 
 where d is the tile, g the kernel, * the elementwise product and ' the transpose. Summed over input channels, the
-product is one matrix product for each of the 36 positions. The matrices follow from five points and infinity
-(Cook and Toom's construction). Rounding grows with the size of their entries: at 512 channels
-and outputs up to 5.8 the largest error of the direct sum is 7e-6, of the usual points 0, 1, -1, 2, -2 it is 29e-6,
-of 0, 1, -1, 1/2, -2 it is 11e-6 (on other draws two to eight times that of the direct sum).
+product is one matrix product for each of the (m + 2)^2 positions. The matrices follow from m + 1 points and
+infinity (Cook and Toom's construction). Rounding grows with the size of their entries: at 512 channels and outputs
+up to 5.8 the largest error of the direct sum is 7e-6; of m = 4 with the usual points 0, 1, -1, 2, -2 it is 29e-6,
+with 0, 1, -1, 1/2, -2 it is 11e-6 (on other draws two to eight times that of the direct sum). With m = 8 the best
+of 300 sets of points has 4e-4 at outputs up to 4.5: little beside bfloat16's own rounding, 1.6e-2 there, and too
+much for float32.
 
 Computed in float32 or float64, whatever the dtype of the map: in half precision the transforms lose too many
 digits.
 
-Shapes: B images, C input and D output channels, H x W pixels, T tile rows at a time, Q tiles in a row (one more
-than needed, so that all tiles of a block lie at equal distances in memory), N = T * Q.
+Shapes: B images, C input and D output channels, H x W pixels, n = m + 2 positions of a tile along an axis, T tile
+rows at a time, Q tiles in a row (one more than needed, so that all tiles of a block lie at equal distances in
+memory), N = T * Q.
 """
 
 from __future__ import annotations
@@ -30,42 +34,62 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
-OUT, KERNEL, TILE = 4, 3, 6
-# Among the 36 positions, the pair of points (1, 1) is where a constant of the outputs stands: A has ones there.
-_CONSTANT = POINTS.index(1.0)
+EXACT, FAST = 4, 8
+"""Outputs m of a tile along an axis: for float32 and wider, and for results that half precision rounds anyhow."""
+
+_POINTS = {
+    EXACT: (0.0, 1.0, -1.0, 0.5, -2.0),
+    FAST: (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 0.75, -4 / 3),
+}
+KERNEL = 3
+# Among the n x n positions, the pair of points (1, 1) is where a constant of the outputs stands: A has ones there.
+_CONSTANT = 1
 # Tiles of one block: enough rows for an efficient matrix product, few enough for the block to stay in the cache.
 _TILES = 264
 
 
-@lru_cache(maxsize=4)
-def transforms(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-    """Return A' (4, 6), G (6, 3) and B' (6, 6) for the points above and infinity, rounded from float64."""
-    a_t, g, b_t = np.zeros((OUT, TILE)), np.zeros((TILE, KERNEL)), np.zeros((TILE, TILE))
-    for i, point in enumerate(POINTS):
-        others = [other for other in POINTS if other != point]
-        a_t[:, i] = point ** np.arange(OUT)
+@lru_cache(maxsize=8)
+def transforms(
+    outputs: int = EXACT, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return A' (m, n), G (n, 3) and B' (n, n) for the points above and infinity, rounded from float64."""
+    points = _POINTS[outputs]
+    tile = outputs + KERNEL - 1
+    a_t, g, b_t = np.zeros((outputs, tile)), np.zeros((tile, KERNEL)), np.zeros((tile, tile))
+    for i, point in enumerate(points):
+        others = [other for other in points if other != point]
+        a_t[:, i] = point ** np.arange(outputs)
         g[i] = point ** np.arange(KERNEL) / np.prod([point - other for other in others])
-        b_t[i, : len(POINTS)] = np.poly(others)[::-1]
+        b_t[i, : len(points)] = np.poly(others)[::-1]
     a_t[-1, -1] = g[-1, -1] = 1
-    b_t[-1] = np.poly(POINTS)[::-1]
+    b_t[-1] = np.poly(points)[::-1]
     with torch.inference_mode(False):
         return tuple(torch.from_numpy(matrix).to(dtype) for matrix in (a_t, g, b_t))  # type: ignore[return-value]
 
 
-def transform_kernel(weight: Tensor) -> Tensor:
-    """Turn a kernel (D, C, 3, 3) into the matrices of the 36 positions, G g G' as (6, 6, C, D)."""
-    _, g, _ = transforms(torch.float64)
+def transform_kernel(weight: Tensor, outputs: int = EXACT) -> Tensor:
+    """Turn a kernel (D, C, 3, 3) into the matrices of the positions, G g G' as (n, n, C, D).
+
+    Args:
+        weight: float32 or float64.
+        outputs: m, :data:`EXACT` or :data:`FAST`.
+    """
+    _, g, _ = transforms(outputs, torch.float64)
+    tile = len(g)
     # In one step from the exact products: two steps would round twice.
-    both = torch.einsum('ay,bx->abyx', g, g).reshape(TILE**2, KERNEL**2).to(weight.dtype)
+    both = torch.einsum('ay,bx->abyx', g, g).reshape(tile**2, KERNEL**2).to(weight.dtype)
     out_channels, in_channels = weight.shape[:2]
     flat = weight.permute(2, 3, 1, 0).reshape(KERNEL**2, -1)
-    return (both @ flat).view(TILE, TILE, in_channels, out_channels)
+    return (both @ flat).view(tile, tile, in_channels, out_channels)
 
 
-def _tile_rows(height: int, width: int) -> tuple[int, int]:
+def _tiles(length: int, outputs: int) -> int:
+    return -(-length // outputs)
+
+
+def _tile_rows(height: int, width: int, outputs: int) -> tuple[int, int]:
     """Return how many tile rows form a block, and Q."""
-    tile_rows, per_row = -(-height // OUT), -(-width // OUT) + 1
+    tile_rows, per_row = _tiles(height, outputs), _tiles(width, outputs) + 1
     blocks = -(-tile_rows * per_row // _TILES)
     # Blocks of equal height, so that the last one is not mostly empty.
     return -(-tile_rows // blocks), per_row
@@ -74,37 +98,40 @@ def _tile_rows(height: int, width: int) -> tuple[int, int]:
 class _Blocks:
     """The tiles of one image, transformed block by block, in ``dtype``, into buffers that are used again."""
 
-    def __init__(self, image_HWC: Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, image_HWC: Tensor, outputs: int, dtype: torch.dtype) -> None:
         self.image = image_HWC
         self.height, self.width, channels = image_HWC.shape
-        self.rows, self.per_row = _tile_rows(self.height, self.width)
+        self.rows, self.per_row = _tile_rows(self.height, self.width, outputs)
         self.tiles = self.rows * self.per_row
-        _, _, self.b_t = transforms(dtype)
-        line = self.per_row * OUT * channels
+        self.outputs = outputs
+        _, _, self.b_t = transforms(outputs, dtype)
+        side, step = len(self.b_t), outputs * channels
+        line = self.per_row * step
         like = image_HWC.new_empty(0, dtype=dtype)
-        self._padded = like.new_zeros(OUT * self.rows + 2, self.per_row * OUT, channels)
+        self._padded = like.new_zeros(outputs * self.rows + 2, self.per_row * outputs, channels)
         # The last tile, which nobody reads, ends two pixels behind the last line.
-        lines = like.new_zeros(TILE * self.rows * line + 2 * channels)
-        self._lines = lines[: -2 * channels].view(TILE, self.rows, line)
+        lines = like.new_zeros(side * self.rows * line + 2 * channels)
+        self._lines = lines[: -2 * channels].view(side, self.rows, line)
         self._overlapping = lines.as_strided(
-            (TILE * self.tiles, TILE, channels), (OUT * channels, channels, 1)
+            (side * self.tiles, side, channels), (step, channels, 1)
         )
-        self._transformed = like.new_empty(TILE * self.tiles, TILE, channels)
+        self._transformed = like.new_empty(side * self.tiles, side, channels)
 
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
-        """Yield the first output row of each block and its tiles B' d B, (6, N, 6, C)."""
-        b_t, padded = self.b_t, self._padded
-        spread = b_t.expand(TILE * self.tiles, -1, -1)
-        for top in range(0, self.height, OUT * self.rows):
+        """Yield the first output row of each block and its tiles B' d B, (n, N, n, C)."""
+        b_t, padded, outputs = self.b_t, self._padded, self.outputs
+        side = len(b_t)
+        spread = b_t.expand(side * self.tiles, -1, -1)
+        for top in range(0, self.height, outputs * self.rows):
             first, last = max(0, top - 1), min(self.height, top - 1 + len(padded))
             padded[: first - top + 1] = 0
             padded[last - top + 1 :] = 0
             padded[first - top + 1 : last - top + 1, 1 : self.width + 1] = self.image[first:last]
             for row in range(self.rows):
-                tile_row = padded[OUT * row : OUT * row + TILE].view(TILE, -1)
+                tile_row = padded[outputs * row : outputs * row + side].view(side, -1)
                 torch.mm(b_t, tile_row, out=self._lines[:, row])
             torch.bmm(spread, self._overlapping, out=self._transformed)
-            yield top, self._transformed.view(TILE, self.tiles, TILE, -1)
+            yield top, self._transformed.view(side, self.tiles, side, -1)
 
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool = False) -> Tensor:
@@ -112,7 +139,7 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool = Fal
 
     Args:
         x: (B, C, H, W), fastest in channels-last memory.
-        kernel: (6, 6, C, D) of :func:`transform_kernel`, float32 or float64, in which all is computed.
+        kernel: (n, n, C, D) of :func:`transform_kernel`, float32 or float64, in which all is computed.
         bias: (D,) in the kernel's dtype, or None.
         relu: whether negative outputs become zero.
 
@@ -128,31 +155,33 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool = Fal
         device=x.device,
         memory_format=torch.channels_last,
     )
-    a_t, _, _ = transforms(kernel.dtype)
+    side = len(kernel)
+    outputs = side - KERNEL + 1
+    a_t, _, _ = transforms(outputs, kernel.dtype)
     for image, target in zip(x.permute(0, 2, 3, 1), out.permute(0, 2, 3, 1), strict=True):
-        blocks = _Blocks(image, kernel.dtype)
-        tiles = blocks.tiles
-        products = kernel.new_empty(TILE, TILE, tiles, channels)
-        wide = kernel.new_empty(TILE, tiles, OUT, channels)
+        blocks = _Blocks(image, outputs, kernel.dtype)
+        tiles, rows = blocks.tiles, outputs * blocks.rows
+        products = kernel.new_empty(side, side, tiles, channels)
+        wide = kernel.new_empty(side, tiles, outputs, channels)
         spread = a_t.expand(tiles, -1, -1)
         lines = target.view(height, -1)
         rounded = None
         if x.dtype != kernel.dtype:
-            rounded = kernel.new_empty(OUT * blocks.rows, width * channels)
+            rounded = kernel.new_empty(rows, width * channels)
         for top, transformed in blocks:
-            for a in range(TILE):
-                # Six products in one call: on few cores the calls cost more than the sums.
+            for a in range(side):
+                # All products of a row in one call: on few cores the calls cost more than the sums.
                 torch.bmm(transformed[a].transpose(0, 1), kernel[a], out=products[a])
                 if bias is not None and a == _CONSTANT:
                     products[a, a] += bias
                 torch.bmm(spread, products[a].transpose(0, 1), out=wide[a])
-            columns = wide.view(TILE, blocks.rows, -1)[:, :, : width * channels]
-            bottom = min(height, top + OUT * blocks.rows)
+            columns = wide.view(side, blocks.rows, -1)[:, :, : width * channels]
+            bottom = min(height, top + rows)
             finished = lines[top:bottom]
             # Straight to its place where no rounding comes between.
             exact = finished if rounded is None else rounded[: bottom - top]
-            for row, start in enumerate(range(0, bottom - top, OUT)):
-                stop = min(start + OUT, bottom - top)
+            for row, start in enumerate(range(0, bottom - top, outputs)):
+                stop = min(start + outputs, bottom - top)
                 torch.mm(a_t[: stop - start], columns[:, row], out=exact[start:stop])
             if relu:
                 exact.relu_()
@@ -164,30 +193,31 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool = Fal
 def _kernel_gradient(x: Tensor, grad: Tensor) -> Tensor:
     """Return the gradient of the kernel, (D, C, 3, 3): the transposed algorithm, tile by tile."""
     channels = grad.shape[1]
-    a_t, _, _ = transforms(x.dtype)
-    _, g, _ = transforms(torch.float64)
-    total = x.new_zeros(TILE, TILE, x.shape[1], channels)
+    a_t, _, _ = transforms(EXACT, x.dtype)
+    _, g, _ = transforms(EXACT, torch.float64)
+    side = len(g)
+    total = x.new_zeros(side, side, x.shape[1], channels)
     for image, source in zip(x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1), strict=True):
-        blocks = _Blocks(image, x.dtype)
-        tiles, line = blocks.tiles, blocks.per_row * OUT
-        spread = a_t.T.expand(TILE * tiles, -1, -1)
-        padded = x.new_zeros(OUT * blocks.rows, line, channels)
-        lines = x.new_empty(TILE, blocks.rows, line * channels)
-        products = x.new_empty(TILE * tiles, TILE, channels)
+        blocks = _Blocks(image, EXACT, x.dtype)
+        tiles, line = blocks.tiles, blocks.per_row * EXACT
+        spread = a_t.T.expand(side * tiles, -1, -1)
+        padded = x.new_zeros(EXACT * blocks.rows, line, channels)
+        lines = x.new_empty(side, blocks.rows, line * channels)
+        products = x.new_empty(side * tiles, side, channels)
         for top, transformed in blocks:
-            piece = source[top : top + OUT * blocks.rows]
+            piece = source[top : top + EXACT * blocks.rows]
             padded[: len(piece), : blocks.width] = piece
             padded[len(piece) :] = 0
             for row in range(blocks.rows):
-                tile_row = padded[OUT * row : OUT * row + OUT].view(OUT, -1)
+                tile_row = padded[EXACT * row : EXACT * row + EXACT].view(EXACT, -1)
                 torch.mm(a_t.T, tile_row, out=lines[:, row])
-            torch.bmm(spread, lines.view(-1, OUT, channels), out=products)
-            by_position = products.view(TILE, tiles, TILE, channels)
-            for a in range(TILE):
-                for b in range(TILE):
+            torch.bmm(spread, lines.view(-1, EXACT, channels), out=products)
+            by_position = products.view(side, tiles, side, channels)
+            for a in range(side):
+                for b in range(side):
                     total[a, b].addmm_(transformed[a, :, b].T, by_position[a, :, b])
-    both = torch.einsum('ay,bx->yxab', g, g).reshape(KERNEL**2, TILE**2).to(x.dtype)
-    flat = both @ total.view(TILE**2, -1)
+    both = torch.einsum('ay,bx->yxab', g, g).reshape(KERNEL**2, side**2).to(x.dtype)
+    flat = both @ total.view(side**2, -1)
     return flat.view(KERNEL, KERNEL, -1, channels).permute(3, 2, 0, 1)
 
 
@@ -214,10 +244,11 @@ class _WinogradConv(torch.autograd.Function):
         return grad_x, grad_weight, grad_bias
 
 
-def is_large_enough(x: Tensor, out_channels: int) -> bool:
+def is_large_enough(x: Tensor, out_channels: int, outputs: int = EXACT) -> bool:
     """Tell whether a map, (B, C, H, W), has channels and tiles enough for the matrix products to be efficient."""
     channels, height, width = x.shape[1:]
-    return min(channels, out_channels) >= 64 and -(-height // OUT) * -(-width // OUT) >= 64
+    tiles = _tiles(height, outputs) * _tiles(width, outputs)
+    return min(channels, out_channels) >= 64 and tiles >= 64
 
 
 def pays(x: Tensor, out_channels: int) -> bool:

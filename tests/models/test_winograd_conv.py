@@ -7,9 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swinseg.models import winograd_conv
-from swinseg.models.winograd_conv import conv3x3, convolve, pays, transform_kernel, transforms
+from swinseg.models.winograd_conv import (
+    EXACT,
+    FAST,
+    conv3x3,
+    convolve,
+    is_large_enough,
+    pays,
+    transform_kernel,
+    transforms,
+)
 
 SIDE = st.integers(1, 30)
+both_sizes = pytest.mark.parametrize('outputs', [EXACT, FAST])
 
 
 @pytest.fixture
@@ -25,21 +35,24 @@ def operands(images, channels, out_channels, size, *, dtype=torch.float64, seed=
     return x.to(dtype), weight.to(dtype), bias.to(dtype)
 
 
-def test_transforms__filter_a_line():
-    a_t, g, b_t = transforms(torch.float64)
-    line, kernel = torch.randn(6, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
-    expected = torch.stack([line[i : i + 3] @ kernel for i in range(4)])
+@both_sizes
+def test_transforms__filter_a_line(outputs):
+    a_t, g, b_t = transforms(outputs, torch.float64)
+    line, kernel = torch.randn(outputs + 2, dtype=torch.float64), torch.randn(3).double()
+    expected = torch.stack([line[i : i + 3] @ kernel for i in range(outputs)])
     torch.testing.assert_close(a_t @ ((g @ kernel) * (b_t @ line)), expected)
 
 
+@both_sizes
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 2), st.tuples(SIDE, SIDE), st.booleans(), st.booleans(), st.integers(1, 80))
-def test_convolve__equals_the_direct_sum(images, size, with_bias, relu, tiles):
+def test_convolve__equals_the_direct_sum(outputs, images, size, with_bias, relu, tiles):
     x, weight, bias = operands(images, 5, 3, size)
     expected = F.conv2d(x, weight, bias if with_bias else None, padding=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(winograd_conv, '_TILES', tiles)
-        found = convolve(x, transform_kernel(weight), bias if with_bias else None, relu=relu)
+        kernel = transform_kernel(weight, outputs)
+        found = convolve(x, kernel, bias if with_bias else None, relu=relu)
     torch.testing.assert_close(found, expected.relu() if relu else expected)
     assert found.is_contiguous(memory_format=torch.channels_last)
 
@@ -52,10 +65,19 @@ def test_convolve__keeps_single_precision():
     assert (found - exact).abs().max() < 6e-6 * exact.abs().max()
 
 
+def test_convolve__large_tiles_lose_nothing_that_half_precision_keeps():
+    x, weight, bias = operands(1, 256, 64, (48, 48), dtype=torch.float32)
+    exact = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+    found = convolve(x, transform_kernel(weight, FAST), bias)
+    # Half a unit in the last place of bfloat16 is 2e-3.
+    assert (found - exact).abs().max() < 2e-4 * exact.abs().max()
+
+
+@both_sizes
 @pytest.mark.parametrize('relu', [False, True])
-def test_convolve__half_precision_is_rounded_once(relu):
+def test_convolve__half_precision_is_rounded_once(relu, outputs):
     x, weight, bias = operands(2, 64, 24, (21, 30), dtype=torch.float32)
-    kernel, x = transform_kernel(weight), x.bfloat16()
+    kernel, x = transform_kernel(weight, outputs), x.bfloat16()
     found = convolve(x, kernel, bias, relu=relu)
     assert torch.equal(found, convolve(x.float(), kernel, bias, relu=relu).bfloat16())
 
@@ -104,3 +126,10 @@ def test_pays__where_digits_and_tiles_suffice():
     assert not pays(x.to('meta'), 128)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         assert not pays(x, 128)
+
+
+def test_is_large_enough__counts_tiles():
+    x = torch.empty(1, 64, 64, 64, device='meta')
+    assert is_large_enough(x, 64, FAST)
+    assert not is_large_enough(x[:, :, :56], 64, FAST)
+    assert is_large_enough(x[:, :, :56], 64, EXACT)
