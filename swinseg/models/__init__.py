@@ -1,7 +1,15 @@
 """The networks: Swin backbone, UPerNet head and the segmentor that joins them."""
 
+from swinseg.models.losses import LovaszSoftmaxLoss, SoftDiceLoss, SoftmaxFocalLoss
 from swinseg.models.segmentor import SwinSegmentor
 from swinseg.models.swin import SwinBackbone
 from swinseg.models.upernet import UPerNetHead
 
-__all__ = ['SwinBackbone', 'SwinSegmentor', 'UPerNetHead']
+__all__ = [
+    'LovaszSoftmaxLoss',
+    'SoftDiceLoss',
+    'SoftmaxFocalLoss',
+    'SwinBackbone',
+    'SwinSegmentor',
+    'UPerNetHead',
+]

@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 
 from swinseg.models import blockwise_loss, label_decision
 from swinseg.models.blockwise_loss import cross_entropy, losses_of
+from swinseg.models.errors import ArchitectureError
 
 
 def case(classes, size, target, *, dtype=torch.float32, images=2, seed=0):
@@ -23,7 +24,7 @@ def case(classes, size, target, *, dtype=torch.float32, images=2, seed=0):
     return logits.to(dtype).requires_grad_(), labels.masked_fill(ignored, 255)
 
 
-def head_with(**loss):
+def head_with(criteria=None, *, sampler=None, **loss):
     return MODELS.build(
         dict(
             type=FCNHead,
@@ -33,7 +34,8 @@ def head_with(**loss):
             num_classes=5,
             norm_cfg=dict(type='BN'),
             align_corners=False,
-            loss_decode=dict(type='CrossEntropyLoss', **loss),
+            loss_decode=criteria or dict(type='CrossEntropyLoss', **loss),
+            sampler=sampler,
         )
     )
 
@@ -92,6 +94,25 @@ def test_cross_entropy__blocks_of_any_size_agree(elements, monkeypatch):
     assert torch.autograd.gradcheck(loss, logits)
 
 
+@pytest.mark.parametrize('average_over_ignored', [False, True])
+def test_cross_entropy__class_weights_are_those_of_pytorch(average_over_ignored):
+    logits, labels = case(4, (5, 7), (19, 23), dtype=torch.float64)
+    class_weight = torch.tensor([0.5, 1.0, 2.0, 0.0], dtype=torch.float64)
+    resized = F.interpolate(logits, (19, 23), mode='bilinear')
+    expected = F.cross_entropy(resized, labels, weight=class_weight, ignore_index=255)
+    found, _ = cross_entropy(
+        logits,
+        labels,
+        ignore_index=255,
+        average_over_ignored=average_over_ignored,
+        align_corners=False,
+        class_weight=class_weight,
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    gradients = [torch.autograd.grad(loss, logits)[0] for loss in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-12)
+
+
 def test_cross_entropy__ignored_pixels_alone_give_zero():
     logits, labels = case(3, (4, 4), (8, 8))
     loss, percent = cross_entropy(
@@ -133,9 +154,7 @@ def test_losses_of__plain_cross_entropy_equals_the_heads_own(loss, monkeypatch):
         torch.testing.assert_close(value, expected[name])
 
 
-@pytest.mark.parametrize(
-    'loss', [dict(class_weight=[1.0, 2.0, 3.0, 4.0, 5.0]), dict(use_sigmoid=True)], ids=str
-)
+@pytest.mark.parametrize('loss', [dict(reduction='sum'), dict(use_sigmoid=True)], ids=str)
 def test_losses_of__other_losses_are_the_heads_own(loss, monkeypatch):
     head = head_with(**loss).eval()
     x = torch.randn(2, 6, 7, 9)
@@ -145,3 +164,40 @@ def test_losses_of__other_losses_are_the_heads_own(loss, monkeypatch):
     found = losses_of(head, [x], samples(labels))
     for name, value in expected.items():
         assert torch.equal(found[name], value)
+
+
+WEIGHTS = [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_losses_of__class_weights_are_mmsegs_where_no_pixel_is_ignored(monkeypatch):
+    head = head_with(class_weight=WEIGHTS, loss_weight=0.4).eval()
+    x, labels = torch.randn(2, 6, 7, 9), torch.randint(0, 5, (2, 28, 33))
+    expected = head.loss([x], samples(labels), None)
+    monkeypatch.setattr(head, 'loss', None)
+    found = losses_of(head, [x], samples(labels))
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+
+
+@pytest.mark.parametrize('sampler', [None, dict(type='OHEMPixelSampler', thresh=0.7, min_kept=9)])
+def test_losses_of__class_weights_in_a_list_with_ignored_pixels(sampler):
+    weighted = dict(type='CrossEntropyLoss', class_weight=WEIGHTS, loss_weight=3.0)
+    criteria = [weighted, dict(type='CrossEntropyLoss', loss_name='loss_plain')]
+    head = head_with(criteria, sampler=sampler).eval()
+    x = torch.randn(2, 6, 7, 9)
+    _, labels = case(5, (1, 1), (28, 33))
+    found = losses_of(head, [x], samples(labels))
+    logits = F.interpolate(head([x]), (28, 33), mode='bilinear')
+    kept = 1.0 if sampler is None else head.sampler.sample(logits, labels[:, None])
+    by_pixel = F.cross_entropy(logits, labels, reduction='none', ignore_index=255) * kept
+    weights = torch.tensor([*WEIGHTS, *[0.0] * 251])[labels]
+    torch.testing.assert_close(found['loss_ce'], 3 * (by_pixel * weights).sum() / weights.sum())
+    torch.testing.assert_close(found['loss_plain'], by_pixel.mean())
+    assert found.keys() == {'loss_ce', 'loss_plain', 'acc_seg'}
+
+
+def test_losses_of__one_weight_for_each_class():
+    head = head_with(class_weight=[1.0, 2.0]).eval()
+    x, labels = torch.randn(1, 6, 7, 9), torch.randint(0, 5, (1, 28, 33))
+    with pytest.raises(ArchitectureError, match='class_weight .* has 2 entries for 5 classes'):
+        losses_of(head, [x], samples(labels))

@@ -1,0 +1,15 @@
+"""Losses of the decode heads that mmseg lacks, or computes wrongly where pixels are ignored.
+
+Plain and class-weighted cross entropy are mmseg's ``CrossEntropyLoss``, computed by
+:mod:`swinseg.models.blockwise_loss`. These stand beside it, alone or in a list:
+
+- :class:`SoftDiceLoss` (mmseg's ``DiceLoss`` counts ignored pixels, and all classes as one)
+- :class:`SoftmaxFocalLoss` (mmseg's ``FocalLoss`` learns from one class only without compiled ops)
+- :class:`LovaszSoftmaxLoss` (mmseg's ``LovaszLoss`` is nan without a pixel that counts)
+"""
+
+from swinseg.models.losses.dice import SoftDiceLoss
+from swinseg.models.losses.focal import SoftmaxFocalLoss
+from swinseg.models.losses.lovasz import LovaszSoftmaxLoss
+
+__all__ = ['LovaszSoftmaxLoss', 'SoftDiceLoss', 'SoftmaxFocalLoss']
