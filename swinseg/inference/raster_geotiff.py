@@ -19,6 +19,10 @@ from swinseg.inference.raster import Georeference, RasterError, check_window
 
 _TILE = 256
 
+# Two rows of tiles of a wide scene. By itself GDAL fills up to 5% of the machine's memory with decoded tiles, and
+# what a scene takes would grow with its height.
+_CACHE_BYTES = 2**27
+
 
 def import_rasterio() -> Any:
     """Return the rasterio package.
@@ -138,7 +142,7 @@ class TiffImage:
         window = ((top, bottom), (left, right))
         shape = None if size is None else (len(unique), *size)
         try:
-            with self._lock:
+            with self._lock, self._rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
                 read = self._file.read_masks if masks else self._file.read
                 values: NDArray[Any] = read(unique, window=window, out_shape=shape)
         except self._rasterio.errors.RasterioError as error:
@@ -189,7 +193,7 @@ def write_geotiff(
             path, 'w', driver='GTiff', height=shape[0], width=shape[1], count=1, dtype=dtype.name,
             tiled=True, blockxsize=_TILE, blockysize=_TILE, compress='deflate', bigtiff='if_safer', **options,
         )  # fmt: skip
-        with file:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES), file:
             if palette is not None:
                 file.write_colormap(1, {i: (*map(int, c), 255) for i, c in enumerate(palette)})
             first = 0
