@@ -7,3 +7,7 @@ from swinseg.errors import UserError
 
 class DataError(UserError):
     """An image, a label, a folder or a class list is not what training needs; the message says the fix."""
+
+
+class LabelChannelsError(DataError):
+    """A label is a picture with several channels where one channel of class indices is expected."""

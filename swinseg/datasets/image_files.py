@@ -20,7 +20,7 @@ import numpy.typing as npt
 from mmengine import fileio
 from PIL import Image
 
-from swinseg.datasets.errors import DataError
+from swinseg.datasets.errors import DataError, LabelChannelsError
 
 IMAGE_SUFFIXES = (
     '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jp2', '.ppm', '.pgm', '.pnm', '.mpo',
@@ -125,6 +125,20 @@ def png_chunks(data: bytes) -> tuple[frozenset[bytes], bool]:
         if name == b'IEND':
             return frozenset(names), True
     return frozenset(names), False
+
+
+def png_palette(data: bytes) -> npt.NDArray[np.uint8] | None:
+    """Return the colours of a palette PNG, (up to 256, 3) uint8 RGB, or None where it is no such file."""
+    if format_of(data) != 'PNG' or data[12:16] != b'IHDR' or data[25] != _PNG_PALETTE:
+        return None
+    position, size = 8, len(data)
+    while position + 8 <= size:
+        length = int.from_bytes(data[position : position + 4], 'big')
+        if data[position + 4 : position + 8] == b'PLTE':
+            entries = data[position + 8 : position + 8 + length // 3 * 3]
+            return np.frombuffer(entries, np.uint8).reshape(-1, 3)
+        position += 12 + length
+    return None
 
 
 def read_bytes(
@@ -259,7 +273,8 @@ def decode_label(
         (H, W) uint8, or uint16 where the file has more than 8 bits.
 
     Raises:
-        DataError: the file has several channels, is a JPEG, holds no integers, or cannot be decoded.
+        LabelChannelsError: the file has several channels.
+        DataError: it is a JPEG, holds no integers, or cannot be decoded.
     """
     kind = format_of(data)
     if kind == 'JPEG':
@@ -307,8 +322,8 @@ def _decode_label_with_pillow(
     )
 
 
-def _has_channels(path: str | os.PathLike[str], channels: str) -> DataError:
-    return DataError(
+def _has_channels(path: str | os.PathLike[str], channels: str) -> LabelChannelsError:
+    return LabelChannelsError(
         f'label {os.fspath(path)} has {channels}, expected one channel that holds a class index per pixel; '
         'if its channels are equal keep one with cv2.imwrite(path, cv2.imread(path)[..., 0]), '
         'else replace each colour by the index of its class and save that as an 8-bit PNG'

@@ -1,0 +1,18 @@
+"""Checking a dataset as a whole: every file, what labels hold, duplicates, and figures of the classes."""
+
+from swinseg.datasets.check.findings import Finding
+from swinseg.datasets.check.listing import Split, list_split
+from swinseg.datasets.check.normalization import Normalization
+from swinseg.datasets.check.report import DatasetReport, SplitReport, check_splits
+from swinseg.datasets.check.text import format_report
+
+__all__ = [
+    'DatasetReport',
+    'Finding',
+    'Normalization',
+    'Split',
+    'SplitReport',
+    'check_splits',
+    'format_report',
+    'list_split',
+]

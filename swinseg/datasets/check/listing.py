@@ -1,0 +1,109 @@
+"""Listing the pairs of a dataset, with what keeps others from being pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+
+from swinseg.datasets.check.findings import Finding, some_files
+from swinseg.datasets.check.pair import Job, Loading
+from swinseg.datasets.checked import CheckedDataset
+from swinseg.datasets.errors import DataError
+from swinseg.datasets.label_map import IGNORE_INDEX, LabelRule
+from swinseg.datasets.transforms import LoadImage, LoadLabel
+
+
+@dataclass(frozen=True)
+class Split:
+    """What of a dataset is looked at.
+
+    Attributes:
+        name: ``'train'`` or ``'val'``.
+        classes: K names.
+        palette: K RGB colours.
+        jobs: the pairs, each once however often the dataset repeats it.
+        loading: how its pipeline reads them.
+        findings: what was found while listing them.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, ...], ...]
+    jobs: tuple[Job, ...]
+    loading: Loading
+    findings: tuple[Finding, ...] = ()
+
+
+def list_split(name: str, dataset: Any) -> Split:
+    """List the pairs of a dataset.
+
+    Args:
+        name: ``'train'`` or ``'val'``.
+        dataset: of this package, of mmseg, or mmengine's wrapper of such. One of this package may be built
+            with ``lazy_init``; then a pair that is not complete becomes a finding.
+
+    Raises:
+        DataError: there is nothing to look at.
+    """
+    findings: list[Finding] = []
+    if isinstance(dataset, CheckedDataset):
+        infos = _infos_of_checked(name, dataset, findings)
+    else:
+        infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    classes = tuple(str(one) for one in dataset.metainfo.get('classes') or ())
+    ignore_index = int(getattr(dataset, 'ignore_index', IGNORE_INDEX))
+    jobs: dict[Job, None] = {}
+    for info in infos:
+        # Stock mmseg datasets do not say how many classes there are, but their metainfo does.
+        rule = LabelRule.of(
+            {'num_classes': len(classes) or None, 'ignore_index': ignore_index, **info}
+        )
+        jobs[Job(info['img_path'], info.get('seg_map_path'), rule)] = None
+    if not jobs:
+        raise DataError(
+            'the dataset has no images; check data_root, data_prefix and the split file'
+        )
+    return Split(
+        name=name,
+        classes=classes,
+        palette=tuple(tuple(color) for color in dataset.metainfo.get('palette') or ()),
+        jobs=tuple(jobs),
+        loading=_loading(dataset),
+        findings=tuple(findings),
+    )
+
+
+def _infos_of_checked(
+    name: str, dataset: CheckedDataset, findings: list[Finding]
+) -> list[dict[str, Any]]:
+    matching = dataset.match_files()
+    findings += [
+        Finding('pairing', 'error', name, fault.sentence, fault.files) for fault in matching.faults
+    ]
+    unused = matching.labels_without_image
+    if unused:
+        sentence = (
+            f'{len(unused)} labels belong to no image ({some_files(unused)}) and are not used; add their '
+            'images or remove them'
+        )
+        findings.append(Finding('unused-labels', 'warning', name, sentence, unused))
+    if matching.faults:
+        return [dataset.data_of(pair) for pair in matching.pairs]
+    dataset.full_init()
+    return [dataset.get_data_info(index) for index in range(len(dataset))]
+
+
+def _loading(dataset: Any) -> Loading:
+    """Return how the innermost dataset's pipeline reads files."""
+    while hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets'):
+        dataset = dataset.dataset if hasattr(dataset, 'dataset') else dataset.datasets[0]
+    transforms: list[BaseTransform] = list(getattr(dataset.pipeline, 'transforms', ()))
+    image = next((t for t in transforms if isinstance(t, (LoadImage, LoadImageFromFile))), None)
+    label = next((t for t in transforms if isinstance(t, LoadLabel)), None)
+    return Loading(
+        color_type=getattr(image, 'color_type', 'color'),
+        image_backend=getattr(image, 'backend_args', None),
+        label_backend=getattr(label, 'backend_args', None),
+    )

@@ -1,0 +1,186 @@
+"""What an image and its label hold, found out in one reading of the two files."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from swinseg.datasets import image_files
+from swinseg.datasets.errors import DataError, LabelChannelsError
+from swinseg.datasets.label_faults import size_sentence
+from swinseg.datasets.label_map import LabelRule
+from swinseg.datasets.resize_crop import class_counts
+
+_DIGEST_BYTES = 16
+# A mask has as many colours as classes; a photograph or a smoothed mask has thousands.
+_COLORS_KEPT = 512
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image, its label (None without labels), and what the label's values mean."""
+
+    image: str
+    label: str | None
+    rule: LabelRule
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How the pipeline reads files: arguments of its ``LoadImage`` and ``LoadLabel``."""
+
+    color_type: str = 'color'
+    image_backend: dict[str, Any] | None = None
+    label_backend: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why training would stop at a file."""
+
+    kind: Literal['image', 'label', 'size', 'colors']
+    path: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What was found in an image.
+
+    Attributes:
+        shape: (H, W), turned as its EXIF says where the pipeline does so.
+        digest: of the decoded pixels.
+        mean: of each channel over all pixels, 0 to 255, RGB.
+        std: the standard deviation likewise.
+    """
+
+    shape: tuple[int, int]
+    digest: bytes
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LabelFacts:
+    """What was found in a label.
+
+    Attributes:
+        digest: of the raw values.
+        values: (n,) uint16, the raw values that occur, ascending.
+        counts: (n,) int64, their pixels.
+        palette: the colour of each value that occurs, where the file has a palette.
+    """
+
+    digest: bytes
+    values: npt.NDArray[np.uint16]
+    counts: npt.NDArray[np.int64]
+    palette: dict[int, tuple[int, int, int]] | None
+
+
+@dataclass(frozen=True)
+class ColorFacts:
+    """What was found in a label that is a picture.
+
+    Attributes:
+        colors: (up to 512, 3) uint8 RGB, the commonest first.
+        counts: their pixels.
+        distinct: how many colours there are in all.
+    """
+
+    colors: npt.NDArray[np.uint8]
+    counts: npt.NDArray[np.int64]
+    distinct: int
+
+
+@dataclass(frozen=True)
+class PairFacts:
+    """What was found in a pair; None for what could not be read."""
+
+    job: Job
+    problems: tuple[Problem, ...]
+    image: ImageFacts | None
+    label: LabelFacts | None
+    colors: ColorFacts | None = None
+
+
+def look_at_pair(job: Job, loading: Loading) -> PairFacts:
+    """Read an image and its label once and say everything about them; no bad file raises."""
+    problems: list[Problem] = []
+    image = label = colors = None
+    try:
+        image = _look_at_image(job.image, loading)
+    except DataError as error:
+        problems.append(Problem('image', job.image, str(error)))
+    if job.label is None:
+        return PairFacts(job, tuple(problems), image, None)
+    shape: tuple[int, ...] | None = None
+    try:
+        data = image_files.read_bytes(job.label, what='label', backend_args=loading.label_backend)
+        try:
+            raw = image_files.decode_label(data, job.label)
+            shape, label = raw.shape, _look_at_label(raw, data)
+        except LabelChannelsError as error:
+            problems.append(Problem('colors', job.label, str(error)))
+            picture = image_files.decode_image(
+                data, job.label, color_type='color_ignore_orientation'
+            )
+            shape, colors = picture.shape[:2], _look_at_colors(picture)
+    except DataError as error:
+        problems.append(Problem('label', job.label, str(error)))
+    if image is not None and shape is not None and shape != image.shape:
+        sentence = size_sentence(job.label, shape, job.image, image.shape)
+        problems.append(Problem('size', job.label, sentence))
+    return PairFacts(job, tuple(problems), image, label, colors)
+
+
+def _look_at_image(path: str, loading: Loading) -> ImageFacts:
+    data = image_files.read_bytes(path, backend_args=loading.image_backend)
+    pixels = image_files.decode_image(data, path, color_type=loading.color_type)
+    mean, std = cv2.meanStdDev(pixels)
+    return ImageFacts(
+        shape=(pixels.shape[0], pixels.shape[1]),
+        digest=_digest(pixels),
+        mean=tuple(mean.ravel()[::-1].tolist()),  # OpenCV has BGR
+        std=tuple(std.ravel()[::-1].tolist()),
+    )
+
+
+def _look_at_label(raw: npt.NDArray[Any], data: bytes) -> LabelFacts:
+    counts = class_counts(raw) if raw.dtype == np.uint8 else np.bincount(raw.ravel())
+    values = np.flatnonzero(counts)
+    palette = image_files.png_palette(data)
+    return LabelFacts(
+        digest=_digest(raw),
+        values=values.astype(np.uint16),
+        counts=counts[values].astype(np.int64),
+        palette=None
+        if palette is None
+        else {
+            value: (int(red), int(green), int(blue))
+            for value in values.tolist()
+            if value < len(palette)
+            for red, green, blue in [palette[value]]
+        },
+    )
+
+
+def _look_at_colors(picture: npt.NDArray[np.uint8]) -> ColorFacts:
+    """Count the colours of a picture, (H, W, 3) uint8 BGR."""
+    blue, green, red = (channel.astype(np.uint32) for channel in cv2.split(picture))
+    packed, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
+    commonest = np.argsort(-counts, kind='stable')[:_COLORS_KEPT]
+    chosen = packed[commonest]
+    colors = np.stack([chosen >> 16, chosen >> 8 & 255, chosen & 255], axis=1).astype(np.uint8)
+    return ColorFacts(colors, counts[commonest].astype(np.int64), len(packed))
+
+
+def _digest(pixels: npt.NDArray[Any]) -> bytes:
+    # Two shapes of the same bytes are different pictures.
+    digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=_DIGEST_BYTES)
+    digest.update(np.ascontiguousarray(pixels))
+    return digest.digest()

@@ -1,0 +1,83 @@
+"""Looking at all pairs of a dataset with all cores."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import cv2
+from mmengine.utils import ProgressBar
+
+from swinseg.datasets.check.pair import Job, Loading, PairFacts, look_at_pair
+from swinseg.datasets.errors import DataError
+
+# Below this many pairs a worker starting costs more than it saves.
+_PAIRS_PER_WORKER = 16
+_CHUNK = 4
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def look_at_pairs(
+    jobs: Sequence[Job], loading: Loading, *, workers: int | None = None, progress: bool = False
+) -> list[PairFacts]:
+    """Look at pairs, several at a time, in their order.
+
+    Args:
+        jobs: the pairs.
+        loading: how the pipeline reads files.
+        workers: processes; None takes one for each core, or fewer where there is little to do.
+        progress: whether a bar is drawn on stderr, where that is a terminal.
+
+    Raises:
+        DataError: a worker process was killed.
+    """
+    count = workers or min(available_cores(), len(jobs) // _PAIRS_PER_WORKER)
+    found = []
+    bar = ProgressBar(len(jobs), file=sys.stderr) if progress and sys.stderr.isatty() else None
+    for facts in _in_order(jobs, functools.partial(look_at_pair, loading=loading), count):
+        found.append(facts)
+        if bar is not None:
+            bar.update()
+    if bar is not None:
+        sys.stderr.write('\n')
+    return found
+
+
+def _in_order(
+    jobs: Sequence[Job], look: functools.partial[PairFacts], workers: int
+) -> Iterator[PairFacts]:
+    if workers <= 1:
+        yield from map(look, jobs)
+        return
+    # A forked worker has everything imported already; elsewhere that takes it some seconds.
+    method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else 'spawn'
+    executor = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context(method), initializer=_prepare_worker
+    )
+    try:
+        yield from executor.map(look, jobs, chunksize=_CHUNK)
+    except BrokenProcessPool as error:
+        raise DataError(
+            'a process that read the files was killed, most likely for want of memory; look at the largest '
+            'images, or read one at a time with --workers 1'
+        ) from error
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    # The parent hears Ctrl-C and stops its workers; each worker is one thread, since there is one for each core.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)

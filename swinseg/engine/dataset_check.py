@@ -1,0 +1,93 @@
+"""Checking the datasets of a config: what ``tools/check_dataset.py`` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+
+from swinseg.datasets import CheckedDataset
+from swinseg.datasets.check import (
+    DatasetReport,
+    Finding,
+    Normalization,
+    Split,
+    check_splits,
+    list_split,
+)
+from swinseg.engine.building import build_dataset, plain_messages
+from swinseg.engine.errors import ConfigError
+from swinseg.errors import UserError
+
+SPLITS = ('train', 'val')
+
+
+def check_dataset(
+    cfg: Config,
+    *,
+    splits: Sequence[str] = SPLITS,
+    sample: int | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> DatasetReport:
+    """Look at all files of the training and validation sets of a config, and never stop at a bad one.
+
+    Args:
+        cfg: as :func:`swinseg.engine.config.load_config` returns it.
+        splits: ``'train'``, ``'val'`` or both.
+        sample: look at this many pairs of each split, evenly spread, instead of all.
+        workers: processes; None takes one for each core.
+        progress: draw a bar on stderr, where that is a terminal.
+
+    Raises:
+        UserError: ``sample`` or ``workers`` is below 1, the config has none of the splits, or a process that
+            reads files was killed.
+    """
+    for option, value in (('sample', sample), ('workers', workers)):
+        if value is not None and value < 1:
+            raise ConfigError(f'{option} must be at least 1, not {value}; leave it out for all')
+    name = cfg.filename or 'the config'
+    present = [split for split in splits if cfg.get(f'{split}_dataloader') is not None]
+    if not present:
+        raise ConfigError(
+            f'{name} has no {" and no ".join(f"{split}_dataloader" for split in splits)}, so there is '
+            'nothing to check'
+        )
+    listed: list[Split] = []
+    findings: list[Finding] = []
+    for split in present:
+        try:
+            with plain_messages():
+                listed.append(list_split(split, _build(cfg, f'{split}_dataloader')))
+        except UserError as error:
+            findings.append(Finding('cannot-be-built', 'error', split, str(error)))
+    return check_splits(
+        listed,
+        name=name,
+        normalization=_normalization(cfg),
+        sample=sample,
+        workers=workers,
+        progress=progress,
+        found_before=findings,
+    )
+
+
+def _build(cfg: Config, loader: str) -> Any:
+    """Build a dataset; one of ours without listing its files, so that a bad pair does not end the check."""
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
+    kind = DATASETS.get(cfg[loader]['dataset']['type'])
+    is_ours = isinstance(kind, type) and issubclass(kind, CheckedDataset)
+    return build_dataset(cfg, loader, **({'lazy_init': True} if is_ours else {}))
+
+
+def _normalization(cfg: Config) -> Normalization | None:
+    model = cfg.model.get('module', cfg.model)
+    preprocessor = model.get('data_preprocessor') or {}
+    mean, std = preprocessor.get('mean'), preprocessor.get('std')
+    if mean is None or std is None:
+        return None
+    order = 1 if preprocessor.get('bgr_to_rgb', False) else -1
+    return Normalization(tuple(mean[::order]), tuple(std[::order]))
