@@ -58,7 +58,7 @@ def losses_of(
     return losses
 
 
-def _is_softmax(criterion: nn.Module) -> bool:
+def _is_softmax(criterion: Any) -> bool:
     return (
         type(criterion) is CrossEntropyLoss
         and not criterion.use_sigmoid
@@ -67,7 +67,7 @@ def _is_softmax(criterion: nn.Module) -> bool:
     )
 
 
-def _is_weighted(criterion: nn.Module) -> bool:
+def _is_weighted(criterion: Any) -> bool:
     return _is_softmax(criterion) and criterion.class_weight is not None
 
 
@@ -96,7 +96,7 @@ def _weights(class_weight: Sequence[float], logits: Tensor) -> Tensor:
 
 
 def _losses_by_feat(
-    head: BaseDecodeHead, criteria: Sequence[nn.Module], logits: Tensor, labels: Tensor
+    head: BaseDecodeHead, criteria: Sequence[Any], logits: Tensor, labels: Tensor
 ) -> dict[str, Tensor]:
     """Do what ``head.loss_by_feat`` does, but give weighted cross entropy the divisor that mmseg gets wrong.
 
@@ -202,7 +202,7 @@ class _CrossEntropy(torch.autograd.Function):
                         )
         epsilon = torch.finfo(torch.float32).eps  # as mmseg divides
         if class_weight is None:
-            weight = labels.numel() if average_over_ignored else counted
+            weight += labels.numel() if average_over_ignored else counted
         divisor = weight + epsilon
         if gradient is not None:
             gradient /= divisor

@@ -199,5 +199,5 @@ def test_losses_of__class_weights_in_a_list_with_ignored_pixels(sampler):
 def test_losses_of__one_weight_for_each_class():
     head = head_with(class_weight=[1.0, 2.0]).eval()
     x, labels = torch.randn(1, 6, 7, 9), torch.randint(0, 5, (1, 28, 33))
-    with pytest.raises(ArchitectureError, match='class_weight .* has 2 entries for 5 classes'):
+    with pytest.raises(ArchitectureError, match=r'class_weight .* has 2 entries for 5 classes'):
         losses_of(head, [x], samples(labels))
