@@ -90,8 +90,7 @@ def overlay(
             f'the image and the labels must have the same size, but the image is {image.shape[:2]} and the '
             f'labels {labels.shape} (height, width)'
         )
-    if not 0 <= alpha <= 1:
-        raise VisualizationError(f'alpha must lie between 0 and 1, but is {alpha}')
+    check_alpha(alpha)
     colors = check_palette(palette)
     if classes is not None and len(classes) != len(colors):
         raise VisualizationError(
@@ -108,6 +107,16 @@ def overlay(
         return blended
     entries = legend_entries(labels, colors, classes, ignore_index=ignore_index)
     return add_legend(blended, entries)
+
+
+def check_alpha(alpha: float) -> None:
+    """Refuse a weight of the colours in an overlay that is none, before work that would end in one.
+
+    Raises:
+        VisualizationError: alpha is outside [0, 1].
+    """
+    if not 0 <= alpha <= 1:
+        raise VisualizationError(f'alpha must lie between 0 and 1, but is {alpha}')
 
 
 def areas(labels: Labels, num_classes: int, *, ignore_index: int = 255) -> NDArray[np.float64]:

@@ -1,0 +1,65 @@
+"""Which files are scenes: images that are segmented by windows, at their own resolution."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from swinseg.datasets.image_files import format_of
+from swinseg.inference.raster_readers import open_header
+
+SCENE_PIXELS = 2**26
+"""Images with more pixels, 8,192 x 8,192, are scenes."""
+
+_WIDTH, _HEIGHT = 256, 257
+# ModelPixelScale, ModelTiepoint, ModelTransformation and GeoKeyDirectory (OGC GeoTIFF standard 1.1).
+_GEO_TAGS = frozenset({33550, 33922, 34264, 34735})
+
+
+def why_scene(path: str | os.PathLike[str], *, has_window: bool = False) -> str | None:
+    """Return why an image is a scene, in a few words, or None for a photograph.
+
+    A photograph goes through the test pipeline of the model's config, which as a rule resizes it. A scene is a
+    TIFF file with a georeference, an ``.npy`` file, an image with more than :data:`SCENE_PIXELS` pixels, or any
+    for which a window was asked for. Only the beginning of the file is read.
+
+    Args:
+        path: the image; one that cannot be read is a photograph, whose reader says what is wrong.
+        has_window: whether a window was asked for.
+    """
+    if has_window:
+        return 'a window was given'
+    if Path(path).suffix.lower() == '.npy':
+        return 'npy file'
+    try:
+        with open(path, 'rb') as file:
+            kind = format_of(file.read(16))
+            file.seek(0)
+            if kind == 'TIFF':
+                tags = _tiff_tags(file)
+                if _GEO_TAGS.intersection(tags):
+                    return 'GeoTIFF'
+                pixels = tags[_WIDTH] * tags[_HEIGHT]
+            else:
+                with open_header(file, kind) as picture:
+                    pixels = picture.width * picture.height
+    except Image.DecompressionBombError:
+        pixels = SCENE_PIXELS + 1
+    except Exception:  # Pillow has many ways to fail at a damaged header
+        return None
+    return f'more than {SCENE_PIXELS >> 20} Mi pixels' if pixels > SCENE_PIXELS else None
+
+
+def _tiff_tags(file: BinaryIO) -> ImageFileDirectory_v2:
+    """Return the first picture's tags, whatever its bands; Pillow opens files with few kinds of bands only."""
+    header = file.read(8)
+    if 43 in (header[2], header[3]):  # BigTIFF
+        header += file.read(8)
+    tags = ImageFileDirectory_v2(header)
+    file.seek(tags.next)
+    tags.load(file)
+    return tags

@@ -1,0 +1,238 @@
+"""Segmenting a scene: an image of any size by windows, at its own resolution.
+
+Pixels are read ahead of the model and labels written behind it. Work that was interrupted goes on at the row where
+it stopped, and ends in the same files.
+
+Shapes: H, W = size of the scene; C = bands; K = classes; R = rows that are finished at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from swinseg.files import make_folder
+from swinseg.inference import (
+    LabelWriter,
+    RasterError,
+    RasterImage,
+    open_image,
+    source_identity,
+)
+from swinseg.inference.prefetch import WriteBehind
+from swinseg.predictor import Predictor
+from swinseg.predictor.rejection import check_threshold, with_rejected
+from swinseg.segment.overview import Naming, read_areas, write_overview
+from swinseg.segment.scene_rows import NO_CONFIDENCE, Planes, finished_rows
+from swinseg.segment.windows import (
+    AugmentedWindowScores,
+    Size,
+    WindowScores,
+    choose_windows,
+    choose_workload,
+)
+from swinseg.visualization.colorize import check_alpha
+
+# GDAL's cache, which each pixel passes once, would take a twentieth of the machine's memory.
+_GDAL_CACHE_MIB = '64'
+
+Progress = Callable[[int, int], None]
+"""Called with the rows done and all rows."""
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """What became of a scene.
+
+    Attributes:
+        paths: the files, under ``'labels'``, ``'confidence'`` where it was asked for, ``'color'``, ``'overlay'``
+            and ``'areas'``.
+        shape: H, W.
+        areas: share of the pixels with data, in [0, 1], of each class present, the largest first.
+        first_row: from which labels were computed; those above are an earlier call's.
+    """
+
+    paths: dict[str, Path]
+    shape: tuple[int, int]
+    areas: dict[str, float]
+    first_row: int
+
+
+def segment_scene(
+    predictor: Predictor,
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    stem: str | None = None,
+    window: Size | None = None,
+    stride: Size | None = None,
+    blend: str | None = None,
+    batch_size: int | None = None,
+    max_memory: int | None = None,
+    bands: Sequence[int] | None = None,
+    tta: bool = False,
+    confidence: bool = False,
+    reject_below: float | None = None,
+    alpha: float = 0.5,
+    model_identity: Mapping[str, Any] | None = None,
+    progress: Progress = lambda done, total: None,
+) -> SceneResult:
+    """Segment a TIFF, GeoTIFF, ``.npy``, JPEG or PNG file by windows into files of the same extent.
+
+    Written are ``<stem>_labels`` and, on request, ``<stem>_confidence`` in per cent; as ``.tif`` with the
+    georeference for TIFF files, as ``.npy`` for ``.npy`` files, and else as ``.png``. ``<stem>_color.png`` and
+    ``<stem>_overlay.png`` show the whole in at most 2,048 pixels a side, and ``<stem>_areas.json`` has the area
+    of each class. Pixels without data, as the file says, have the label 255, or 65,535 from 256 labels on, and
+    the confidence 255; windows without any data are not computed.
+
+    Args:
+        predictor: the model.
+        path: the scene. Bands that are not 8 bits are stretched between their 2nd and 98th percentile.
+        out: folder for the results; made where it does not exist.
+        stem: beginning of their names; None takes the file's name without suffix.
+        window: side, or height and width; None takes that of the model's slide mode, or 512.
+        stride: distance of neighbouring windows; None takes that of the model, or three quarters of the window.
+        blend: how windows are put together, as ``swinseg.inference.slide`` takes it; None takes that of the model,
+            or ``'gaussian'``.
+        batch_size: windows at a time; None for a good number.
+        max_memory: bytes that may be used beside the loaded model; None for no limit.
+        bands: numbers of a TIFF's bands that the model is shown, from 1; None takes red, green and blue.
+        tta: average each window over the config's scales and flips.
+        confidence: also write the probability of the labels.
+        reject_below: give pixels whose probability is lower, in [0, 1], the label K, ``'rejected'``.
+        alpha: weight of the colours in the overlay.
+        model_identity: what tells the model from others, say ``source_identity`` of its checkpoint. With it, work
+            of an earlier call with the same arguments is continued; None always begins anew.
+        progress: called when rows are finished.
+
+    Raises:
+        DataError: the file is missing, damaged or no image.
+        OutputError: a result cannot be written.
+        PredictorError: ``tta`` without a ``tta_pipeline``, or ``reject_below`` outside its range.
+        RasterError: the image cannot be read by windows, or the model takes another number of bands.
+        SlideError: windows and stride do not fit each other, or the memory.
+        VisualizationError: ``alpha`` is outside [0, 1].
+    """
+    if tta:
+        predictor.require_tta()
+    check_threshold(reject_below, predictor.classes)
+    check_alpha(alpha)
+    windows = choose_windows(predictor.model, window=window, stride=stride, blend=blend)
+    os.environ.setdefault('GDAL_CACHEMAX', _GDAL_CACHE_MIB)
+    image = open_image(path, bands=bands)
+    base = Path(out) / (Path(path).stem if stem is None else stem)
+    make_folder(base.parent)
+    paths = _paths(base, path, image, with_confidence=confidence)
+    with torch.inference_mode():
+        score = AugmentedWindowScores(predictor) if tta else WindowScores(predictor.model)
+        workload = choose_workload(
+            score, windows, image.shape, bands=_checked_bands(predictor, image, path),
+            device=predictor.device, batch_size=batch_size, max_memory=max_memory,
+        )  # fmt: skip
+        job: dict[str, Any] | None = None
+        if model_identity is not None:
+            job = {
+                **source_identity(path), 'model': dict(model_identity), **asdict(windows),
+                'device': predictor.device.type, 'batch_size': workload.batch_size,
+                'score_dtype': str(workload.score_dtype), 'bands': bands, 'tta': tta,
+                'confidence': confidence, 'reject_below': reject_below,
+            }  # fmt: skip
+        known = read_areas(paths, job, alpha=alpha)
+        if known is not None:
+            return SceneResult(paths, image.shape, known, first_row=image.shape[0])
+        naming = _naming(predictor, reject_below)
+        planes_of = Planes(
+            predictor,
+            naming,
+            are_probabilities=tta,
+            with_confidence=confidence,
+            reject_below=reject_below,
+        )
+        with _writers(paths, image, naming, job) as writers:
+            first_row = min(writer.rows_done for writer in writers)
+            progress(first_row, image.shape[0])
+            finished = finished_rows(
+                score, image, windows, workload, planes_of, first_row=first_row
+            )
+            with (
+                contextlib.closing(finished),
+                WriteBehind(lambda *rows: _write_rows(writers, *rows)) as write,
+            ):
+                for first, planes in finished:
+                    write(first, planes)
+                    progress(first + planes.shape[1], image.shape[0])
+            areas = write_overview(paths, image, writers[0].rows(), naming, alpha=alpha, job=job)
+    return SceneResult(paths, image.shape, areas, first_row)
+
+
+def _paths(
+    base: Path, path: str | os.PathLike[str], image: RasterImage, *, with_confidence: bool
+) -> dict[str, Path]:
+    source = Path(path).suffix.lower()
+    is_tiff = source in ('.tif', '.tiff') or image.georeference is not None
+    suffix = '.tif' if is_tiff else '.npy' if source == '.npy' else '.png'
+    names = {'labels': f'labels{suffix}'}
+    if with_confidence:
+        names['confidence'] = f'confidence{suffix}'
+    names |= {'color': 'color.png', 'overlay': 'overlay.png', 'areas': 'areas.json'}
+    return {kind: base.with_name(f'{base.name}_{name}') for kind, name in names.items()}
+
+
+def _checked_bands(predictor: Predictor, image: RasterImage, path: str | os.PathLike[str]) -> int:
+    """Return C, or say that the model takes another number of bands."""
+    found = image.read(0, 1, 0, 1).shape[2]
+    first_layer = next(each for each in predictor.model.backbone.parameters() if each.dim() == 4)
+    expected = first_layer.shape[1]
+    if found != expected:
+        raise RasterError(
+            f'the model takes images of {expected} bands, but {found} bands of image {os.fspath(path)} are read; '
+            'choose as many of a TIFF file by --bands, or take a model that fits'
+        )
+    return found
+
+
+def _naming(predictor: Predictor, reject_below: float | None) -> Naming:
+    names, palette = predictor.classes, predictor.palette
+    if reject_below is not None:
+        names, palette = with_rejected(names, palette)
+    # One value more than there are labels.
+    dtype = np.dtype(np.uint8 if len(names) <= 255 else np.uint16)
+    return Naming(names, palette, dtype)
+
+
+@contextlib.contextmanager
+def _writers(
+    paths: Mapping[str, Path], image: RasterImage, naming: Naming, job: Mapping[str, Any] | None
+) -> Iterator[list[LabelWriter]]:
+    """Give the writer of the labels, and of the confidence where it has a path."""
+    options: dict[str, Any] = dict(georeference=image.georeference, job=job)
+    with contextlib.ExitStack() as stack:
+        writers = [
+            LabelWriter(
+                paths['labels'], image.shape, dtype=naming.dtype, palette=naming.palette,
+                nodata=naming.nodata, **options,
+            )
+        ]  # fmt: skip
+        stack.enter_context(writers[0])
+        if 'confidence' in paths:
+            writers.append(
+                LabelWriter(paths['confidence'], image.shape, nodata=NO_CONFIDENCE, **options)
+            )
+            stack.enter_context(writers[1])
+        yield writers
+
+
+def _write_rows(writers: Sequence[LabelWriter], first: int, planes: NDArray[np.integer]) -> None:
+    for writer, rows in zip(writers, planes, strict=True):
+        # After an interruption one may have more rows than the other.
+        missing = rows[max(0, writer.rows_done - first) :]
+        if len(missing):
+            writer.write_rows(writer.rows_done, missing)
