@@ -1,5 +1,6 @@
 """Config, runner and hooks: everything between the command line and the networks."""
 
+from swinseg.engine.accumulation import AccumulationHook
 from swinseg.engine.autocast import AutocastOptimWrapper
 from swinseg.engine.config import load_config
 from swinseg.engine.errors import ConfigError, TrainingError
@@ -19,6 +20,7 @@ from swinseg.engine.runner import (
 )
 
 __all__ = [
+    'AccumulationHook',
     'AutocastOptimWrapper',
     'ConfigError',
     'CurvesHook',

@@ -35,7 +35,9 @@ _CONVENTIONS = (
 _RUNNER_ARGUMENTS = tuple(
     name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg')
 )
-KNOWN_TOP_LEVEL = frozenset((*_RUNNER_ARGUMENTS, *_CONVENTIONS))
+# Names that swinseg's own training reads.
+_RECIPE = ('effective_batch', 'expected_miou')
+KNOWN_TOP_LEVEL = frozenset((*_RUNNER_ARGUMENTS, *_CONVENTIONS, *_RECIPE))
 # Top-level names whose dicts are built into objects; everything else is a variable of the config's author.
 _BUILT = (
     *_RUNNER_ARGUMENTS,
@@ -102,7 +104,7 @@ def check_config(cfg: Config, *, name: str = 'the config') -> None:
         ConfigError: as in :func:`load_config`.
     """
     for key in cfg:
-        near = near_miss(key, _RUNNER_ARGUMENTS, cutoff=0.85)
+        near = near_miss(key, (*_RUNNER_ARGUMENTS, *_RECIPE), cutoff=0.85)
         if key not in KNOWN_TOP_LEVEL and near is not None and near not in key:
             raise ConfigError(
                 f'{key} is not a name that a config is read for in {name}; write {near}'

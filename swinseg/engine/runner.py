@@ -17,6 +17,7 @@ from swinseg.checkpoints import CheckpointError, checkpoint_meta
 from swinseg.datasets.integrity import check_before_training
 from swinseg.engine.building import build_dataset, plain_messages
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.recipe import apply_effective_batch
 from swinseg.engine.refusals import refused_arguments
 from swinseg.engine.safe_runner import SwinsegRunner, last_checkpoint
 from swinseg.evaluation.report import Protocol, Report, write_json
@@ -101,6 +102,7 @@ def train(
         cfg.resume = True
         cfg.load_from = str(last_checkpoint(folder) if resume is True else resume)
     _set_precision(cfg, amp)
+    batch = apply_effective_batch(cfg, processes=get_world_size())
     if launcher != 'none' and torch.cuda.is_available():
         # BatchNorm over 2 images is noise; over all processes' images it is the published setting.
         cfg.setdefault('sync_bn', 'torch')
@@ -113,7 +115,8 @@ def train(
         runner = _build_runner(cfg)
         for line in summaries:
             runner.logger.info(line)
-        _tell_batch_size(runner)
+        if batch is not None:
+            batch.tell(runner.logger)
         with refused_arguments(cfg):
             runner.train()
     info = runner.message_hub.runtime_info
@@ -278,19 +281,6 @@ def _check_classes(
         f'{checkpoint} was trained on {len(found)} classes that differ from the {len(expected)} of the test set'
         f'{example}; use the config that it was trained with'
     )
-
-
-def _tell_batch_size(runner: SwinsegRunner) -> None:
-    expected = (runner.cfg.get('auto_scale_lr') or {}).get('base_batch_size')
-    per_process = runner.cfg.train_dataloader.get('batch_size')
-    if expected is None or per_process is None:
-        return
-    total = per_process * get_world_size()
-    if total != expected and not runner.cfg.auto_scale_lr.get('enable', False):
-        runner.logger.warning(
-            f'the learning rate of this config is meant for a batch of {expected}, this run has {total}; set '
-            f'train_dataloader.batch_size={expected // get_world_size() or 1} or auto_scale_lr.enable=True'
-        )
 
 
 def _path_or_none(path: str | None) -> Path | None:

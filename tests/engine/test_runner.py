@@ -190,17 +190,6 @@ def test_train__amp_with_another_wrapper_is_refused(write_tiny_config, tmp_path)
         train(cfg, work_dir=tmp_path, amp=True)
 
 
-def test_train__says_when_the_learning_rate_is_meant_for_another_batch(
-    write_tiny_config, tmp_path, capsys
-):
-    options = {'auto_scale_lr.base_batch_size': 16, 'train_cfg.max_iters': 1}
-    train(load_config(write_tiny_config(), options), work_dir=tmp_path, check=False)
-    expected = (
-        'meant for a batch of 16, this run has 2; set train_dataloader.batch_size=16 or auto_scale'
-    )
-    assert expected in capsys.readouterr().out
-
-
 def test_train__number_of_classes_that_only_the_data_tells(
     write_tiny_config, tmp_path, tiny_dataset
 ):
