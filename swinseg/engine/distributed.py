@@ -17,7 +17,7 @@ import torch
 from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.model import MMDistributedDataParallel
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 from swinseg.engine.errors import ConfigError
 from swinseg.errors import UserError
@@ -148,6 +148,17 @@ def join(launcher: str, *, backend: str | None = None, timeout: float | None = N
     )
 
 
+class _DataParallel(MMDistributedDataParallel):
+    """mmengine's wrapper, which logs the losses of all processes and not those of the first one's images."""
+
+    def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
+        logs = super().train_step(data, optim_wrapper)
+        means = torch.stack([value.detach().float() for value in logs.values()])
+        distributed.all_reduce(means)
+        means /= distributed.get_world_size()
+        return dict(zip(logs, means, strict=True))
+
+
 def wrap(model: nn.Module, cfg: Any) -> nn.Module:
     """Wrap a model for training by several processes.
 
@@ -173,7 +184,7 @@ def wrap(model: nn.Module, cfg: Any) -> nn.Module:
         model = synchronise(model, device)
     options.setdefault('broadcast_buffers', False)
     options.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
-    return MMDistributedDataParallel(
+    return _DataParallel(
         model, device_ids=[device.index] if device.type == 'cuda' else None, **options
     )
 

@@ -1,0 +1,201 @@
+"""Several processes on one machine over gloo: the figures of one process, one voice, and an end when one dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import distributed
+
+from support.mmseg_pairs import randomise
+from support.processes import run, values
+from swinseg.checkpoints import read_checkpoint
+from swinseg.engine import SwinsegRunner, evaluate_in_full, load_config, train
+from swinseg.engine.distributed import join, wrap
+
+# Nothing in the network is random, and the size of a step is not that of a rounding error, as AdamW makes it.
+DETERMINISTIC = """
+model = dict(
+    backbone=dict(drop_path_rate=0.0),
+    decode_head=dict(dropout_ratio=0.0),
+    auxiliary_head=dict(dropout_ratio=0.0),
+)
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.02, weight_decay=0.01))
+param_scheduler = None
+auto_scale_lr = dict(base_batch_size=4)
+"""
+
+
+def _model(cfg: Config, seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        return MODELS.build(cfg.model).double().train()
+
+
+def _batch(count: int = 6) -> dict:
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for _ in range(count):
+        labels = torch.randint(0, 10, (1, 48, 48), generator=generator)
+        labels[:, :5] = 255
+        samples.append(SegDataSample(gt_sem_seg=PixelData(data=labels)))
+    inputs = torch.randn(count, 3, 48, 48, generator=generator, dtype=torch.float64)
+    return {'inputs': inputs, 'data_samples': samples}
+
+
+def _gradients(model: torch.nn.Module, batch: dict) -> dict[str, torch.Tensor]:
+    losses = model(**batch, mode='loss')
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    bare = getattr(model, 'module', model)
+    return {name: p.grad for name, p in bare.named_parameters() if p.grad is not None} | {
+        name: buffer for name, buffer in bare.named_buffers() if 'running' in name
+    }
+
+
+def _gradients_of_a_share(cfg: Config) -> dict[str, torch.Tensor]:
+    join('pytorch')
+    rank, number = distributed.get_rank(), distributed.get_world_size()
+    # Weights drawn in another way in each process: those of rank 0 count.
+    model = wrap(_model(cfg, seed=7 + rank), cfg)
+    share = {name: part[rank::number] for name, part in _batch().items()}
+    return _gradients(model, share)
+
+
+@pytest.mark.parametrize(('number', 'with_cp'), [(2, True), (3, False)])
+def test_wrap__gradients_are_those_of_one_process(write_tiny_config, tmp_path, number, with_cp):
+    """Batch norms and activation checkpoints among the layers; to rounding in float64."""
+    config = write_tiny_config(extra=DETERMINISTIC)
+    cfg = load_config(config, {'model.backbone.with_cp': with_cp})
+    alone = _gradients(_model(cfg, seed=7), _batch())
+    assert len(alone) > 100
+    parts = values(run(_gradients_of_a_share, cfg, count=number, folder=tmp_path))
+    worst = 0.0
+    for found in parts:
+        assert list(found) == list(alone)
+        for name, gradient in alone.items():
+            error = (found[name] - gradient).norm() / max(gradient.norm(), 1e-6)
+            worst = max(worst, error)
+    assert worst < 1e-6, worst
+
+
+def _train_and_resume(cfg: Config, folder: Path) -> list[tuple]:
+    options = dict(seed=5, launcher='pytorch', check=False)
+    whole = train(cfg, work_dir=folder / 'whole', **options)
+    half = folder / 'whole' / 'iter_2.pth'
+    resumed = train(cfg, work_dir=folder / 'resumed', resume=half, **options)
+    return [(result.iterations, result.best_score) for result in (whole, resumed)]
+
+
+def _losses(work_dir: Path) -> list[float]:
+    (scalars,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in scalars.read_text().splitlines()]
+    return [line['loss'] for line in lines if 'loss' in line]
+
+
+def test_train__two_processes_learn_what_one_does(write_tiny_config, tmp_path):
+    """The order of the images, their augmentation, losses, weights and figures; resumed, bit by bit."""
+    config = write_tiny_config(extra=DETERMINISTIC)
+    of_four = load_config(config, {'train_dataloader.batch_size': 4})
+    alone = train(of_four, work_dir=tmp_path / 'alone', seed=5, check=False)
+    outcomes = run(_train_and_resume, load_config(config), tmp_path, count=2, folder=tmp_path)
+    assert values(outcomes) == [[(4, alone.best_score)] * 2] * 2
+    expected, whole, resumed = (
+        read_checkpoint(tmp_path / name / 'iter_4.pth')['state_dict']
+        for name in ('alone', 'whole', 'resumed')
+    )
+    assert list(whole) == list(expected)
+    for name, weight in expected.items():
+        torch.testing.assert_close(whole[name], weight, rtol=1e-4, atol=1e-5, msg=name)
+        assert torch.equal(whole[name], resumed[name]), name
+    losses = _losses(tmp_path / 'whole')
+    np.testing.assert_allclose(losses, _losses(tmp_path / 'alone'), rtol=1e-5)
+    assert losses[2:] == _losses(tmp_path / 'resumed')
+    # One process writes and speaks.
+    assert 'iteration 4/4' in outcomes[0].out
+    assert [outcomes[1].out, outcomes[1].err, outcomes[0].err] == ['', '', '']
+    assert len(list((tmp_path / 'whole').glob('*/*.log'))) == 1
+    assert len(list((tmp_path / 'whole').glob('*/vis_data/events.*'))) == 1
+
+
+def _draws(cfg: Config, folder: Path) -> tuple:
+    """Return the common seed, and what this process draws from each generator."""
+    join('pytorch')
+    runner = _build_runner(cfg, folder)
+    from_numpy = float(np.random.rand())  # noqa: NPY002 - the transforms draw from this one
+    return runner.seed, random.random(), from_numpy, float(torch.rand(()))
+
+
+def _build_runner(cfg: Config, folder: Path) -> SwinsegRunner:
+    cfg.work_dir, cfg.launcher, cfg.randomness = str(folder), 'pytorch', {'seed': 3}
+    return SwinsegRunner.from_cfg(cfg)
+
+
+def test_train__each_process_draws_its_own_random_numbers(write_tiny_config, tmp_path):
+    outcomes = run(_draws, load_config(write_tiny_config()), tmp_path, count=3, folder=tmp_path)
+    columns = list(zip(*values(outcomes), strict=True))
+    assert columns[0] == (3, 3, 3)
+    assert [len(set(column)) for column in columns[1:]] == [3, 3, 3]
+    random.seed(3)
+    assert columns[1][0] == random.random()
+
+
+def _evaluate(cfg: Config, checkpoint: Path, folder: Path, launcher: str) -> tuple:
+    options = dict(work_dir=folder, launcher=launcher)
+    result = evaluate_in_full(cfg, checkpoint, **options)
+    return result.report.matrix, result.metrics, result.images
+
+
+def _assert_same_matrix(cfg: Config, checkpoint: Path, tmp_path: Path, numbers: list[int]) -> None:
+    matrix, metrics, images = _evaluate(cfg, checkpoint, tmp_path / 'alone', 'none')
+    assert np.count_nonzero(matrix) > 5
+    for number in numbers:
+        folder = tmp_path / f'of_{number}'
+        arguments = (_evaluate, cfg, checkpoint, folder, 'pytorch')
+        outcomes = run(*arguments, count=number, folder=folder)
+        for found in values(outcomes):
+            np.testing.assert_array_equal(found[0], matrix)
+            assert found[1:] == (metrics, images)
+        written = json.loads((folder / 'metrics.json').read_text())
+        assert written['images'] == images
+        assert all(outcome.out == outcome.err == '' for outcome in outcomes[1:])
+
+
+def test_evaluate__two_and_three_processes_count_the_same_pixels(
+    write_tiny_config, tmp_path, tiny_run
+):
+    """Two images for three processes, of which one has nothing to do."""
+    cfg = load_config(write_tiny_config())
+    _assert_same_matrix(cfg, tiny_run / 'iter_4.pth', tmp_path, [2, 3])
+
+
+@pytest.mark.slow
+def test_evaluate__ade20k_over_one_two_and_three_processes(write_tiny_config, tmp_path):
+    """33 images of many sizes, which 2 does not divide."""
+    root = os.environ.get('SWINSEG_TEST_DATA')
+    if root is None:
+        pytest.skip('SWINSEG_TEST_DATA is not set')
+    extra = f"""
+of_ade = dict(_delete_=True, type='ADE20K', data_root='{root}/ade20k', test_mode=True,
+    data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
+    pipeline=[dict(type='LoadImage'), dict(type='Resize', scale=(512, 64), keep_ratio=True),
+              dict(type='LoadLabel'), dict(type='PackSegInputs')])
+test_dataloader = dict(batch_size=1, dataset=of_ade)
+val_dataloader = train_dataloader = dict(dataset=of_ade)
+model = dict(decode_head=dict(num_classes=150), auxiliary_head=dict(num_classes=150))
+"""
+    cfg = load_config(write_tiny_config(extra=extra))
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = randomise(MODELS.build(cfg.model), seed=1)
+    torch.save(model.state_dict(), tmp_path / 'random.pth')
+    _assert_same_matrix(cfg, tmp_path / 'random.pth', tmp_path, [2, 3])
