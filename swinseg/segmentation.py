@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from swinseg import files
 from swinseg.visualization import colorize as drawing
-from swinseg.visualization.palette import Palette
+from swinseg.visualization import polygon_formats
+from swinseg.visualization.palette import Palette, VisualizationError
+from swinseg.visualization.polygons import Polygon, trace_polygons
+
+_NOTEBOOK_SIDE = 1024
+
+SUFFIXES = {
+    'labels': '_labels.png',
+    'color': '_color.png',
+    'overlay': '_overlay.png',
+    'confidence': '_confidence.png',
+    'confidence16': '_confidence16.png',
+    'probabilities': '_probabilities.npy',
+    'geojson': '_polygons.geojson',
+    'coco': '_coco.json',
+}
+"""What :meth:`Segmentation.save` can write, and how the names of the files end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +42,13 @@ class Segmentation:
 
     Attributes:
         labels: (H, W) class indices, uint8 up to 256 classes, else uint16.
-        classes: K names.
-        palette: (K, 3) uint8 RGB.
+        classes: a name for each label: those of the model's K classes and, where pixels could be rejected as too
+            uncertain, ``'rejected'`` for label K.
+        palette: a colour for each label, uint8 RGB.
         image: (H, W, 3) uint8 RGB, the image that was segmented.
-        confidence: (H, W) float32 in [0, 1], the probability of the label; None when it was not
-            asked for.
+        confidence: (H, W) float32 in [0, 1], the probability of the label, or of the class that was
+            rejected; None when it was not asked for.
+        probabilities: (K, H, W) float32 in [0, 1]; None when they were not asked for.
         name: the image's file name without its suffix, or ``'image'``.
     """
 
@@ -33,6 +57,7 @@ class Segmentation:
     palette: Palette
     image: NDArray[np.uint8]
     confidence: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float32] | None = None
     name: str = 'image'
 
     # A label is a class even where its index is mmseg's ignore index: none is ignored here.
@@ -61,35 +86,164 @@ class Segmentation:
             ignore_index=len(self.classes),
         )
 
-    def areas(self) -> dict[str, float]:
-        """Return the share of the pixels, in [0, 1], of each class present, the largest first."""
+    def areas(self, *, pixel_area: float | None = None) -> dict[str, float]:
+        """Return the area of each class present, the largest first.
+
+        Args:
+            pixel_area: what a pixel covers, say 0.01 (square metres) for pixels of 10 cm, or 1 to count
+                them; None for shares of the picture, in [0, 1].
+        """
         share = drawing.areas(self.labels, len(self.classes), ignore_index=len(self.classes))
+        area = share if pixel_area is None else np.rint(share * self.labels.size) * pixel_area
         order = np.argsort(-share, kind='stable')
-        return {self.classes[i]: float(share[i]) for i in order if share[i] > 0}
+        return {self.classes[i]: float(area[i]) for i in order if share[i] > 0}
+
+    def polygons(self, *, min_area: int = 0, tolerance: float = 0.0) -> dict[str, list[Polygon]]:
+        """Outline the regions of each class present.
+
+        Args:
+            min_area: leave out regions with fewer pixels, and fill holes with fewer.
+            tolerance: how far in pixels simplified outlines may run from the exact ones; 0 keeps those.
+
+        Returns:
+            By class name, in the order of the classes; the largest polygon of a class first. Each has an
+            ``exterior`` and ``holes`` along the sides of pixels, so that its ``area`` is the number of pixels, and
+            the mean ``confidence`` where that was asked for.
+
+        Raises:
+            VisualizationError: an argument is negative.
+        """
+        found: dict[str, list[Polygon]] = {}
+        for polygon in self._polygons(min_area, tolerance):
+            found.setdefault(self.classes[polygon.label], []).append(polygon)
+        return found
+
+    def to_geojson(self, *, min_area: int = 0, tolerance: float = 0.0) -> dict[str, Any]:
+        """Return the polygons as a GeoJSON FeatureCollection in pixel coordinates.
+
+        The arguments are those of :meth:`polygons`; for the rest see
+        :func:`swinseg.visualization.polygon_formats.to_geojson`.
+        """
+        return polygon_formats.to_geojson(
+            self._polygons(min_area, tolerance), classes=self.classes, palette=self.palette
+        )
+
+    def to_coco(
+        self,
+        *,
+        outline: polygon_formats.CocoOutline = 'rle',
+        file_name: str | None = None,
+        min_area: int = 0,
+        tolerance: float = 0.0,
+    ) -> dict[str, Any]:
+        """Return the polygons as a COCO data set of one image.
+
+        Args:
+            outline: ``'rle'`` for exact pixels, ``'polygon'`` for corners.
+            file_name: of the image; None takes :attr:`name`.
+            min_area, tolerance: as for :meth:`polygons`.
+
+        Raises:
+            VisualizationError: an argument is wrong, or ``'rle'`` is asked for with a tolerance.
+        """
+        return polygon_formats.to_coco(
+            self._polygons(min_area, tolerance),
+            classes=self.classes,
+            size=self.labels.shape,
+            file_name=self.name if file_name is None else file_name,
+            outline=outline,
+        )
 
     def save(
-        self, folder: str | os.PathLike[str], stem: str | None = None, *, alpha: float = 0.5
+        self,
+        folder: str | os.PathLike[str],
+        stem: str | None = None,
+        *,
+        kinds: Sequence[str] = ('labels', 'color', 'overlay'),
+        alpha: float = 0.5,
     ) -> dict[str, Path]:
-        """Write ``<stem>_labels.png`` (indices, palette inside), ``_color.png`` and
-        ``_overlay.png``.
+        """Write files that begin with ``stem``.
 
         Args:
             folder: made where it does not exist.
-            stem: beginning of the three file names; None takes :attr:`name`.
+            stem: beginning of the file names; None takes :attr:`name`.
+            kinds: what to write: ``'labels'`` (``_labels.png``: indices, palette inside), ``'color'``
+                (``_color.png``), ``'overlay'`` (``_overlay.png``, with a legend), ``'confidence'``
+                (``_confidence.png``, 0 to 255) or ``'confidence16'`` (``_confidence16.png``, 0 to 65535),
+                ``'probabilities'`` (``_probabilities.npy``, (K, H, W) float32), ``'geojson'``
+                (``_polygons.geojson``), ``'coco'`` (``_coco.json``).
             alpha: weight of the colours in the overlay.
 
         Returns:
-            The three paths under ``'labels'``, ``'color'`` and ``'overlay'``.
+            The path of each kind.
 
         Raises:
             OutputError: the folder or a file cannot be written.
+            VisualizationError: a kind is unknown or was not asked of the predictor, or alpha is outside [0, 1].
         """
-        # Both pictures first: a wrong alpha leaves no file behind.
-        color, overlay = self.color(), self.overlay(alpha)
+        for kind in kinds:
+            self._check_kind(kind)
+        # Before any file is written: alpha may be wrong.
+        overlay = self.overlay(alpha) if 'overlay' in kinds else self.image
+        writers: dict[str, Callable[[Path], None]] = {
+            'labels': lambda path: drawing.save_indexed_png(path, self.labels, self.palette),
+            'color': lambda path: drawing.save_rgb_png(path, self.color()),
+            'overlay': lambda path: drawing.save_rgb_png(path, overlay),
+            'confidence': lambda path: self._save_confidence(path, np.uint8),
+            'confidence16': lambda path: self._save_confidence(path, np.uint16),
+            'probabilities': self._save_probabilities,
+            'geojson': lambda path: _save_json(path, self.to_geojson()),
+            'coco': lambda path: _save_json(path, self.to_coco()),
+        }
         target = files.make_folder(folder)
         stem = self.name if stem is None else stem
-        paths = {kind: target / f'{stem}_{kind}.png' for kind in ('labels', 'color', 'overlay')}
-        drawing.save_indexed_png(paths['labels'], self.labels, self.palette)
-        drawing.save_rgb_png(paths['color'], color)
-        drawing.save_rgb_png(paths['overlay'], overlay)
+        paths = {kind: target / f'{stem}{SUFFIXES[kind]}' for kind in kinds}
+        for kind, path in paths.items():
+            writers[kind](path)
         return paths
+
+    def _check_kind(self, kind: str) -> None:
+        if kind not in SUFFIXES:
+            raise VisualizationError(
+                f'kinds of files are {", ".join(SUFFIXES)}, but {kind!r} was asked for'
+            )
+        asked = 'confidence' if kind == 'confidence16' else kind
+        if asked in ('confidence', 'probabilities') and getattr(self, asked) is None:
+            raise VisualizationError(
+                f'there is no {asked} to write; call the predictor with {asked}=True'
+            )
+
+    def _save_confidence(self, path: Path, dtype: type[np.unsignedinteger]) -> None:
+        """Write a grey PNG that uses the whole range of ``dtype``."""
+        assert self.confidence is not None
+        levels = self.confidence.astype(np.float64) * np.iinfo(dtype).max
+        with files.atomic_path(path) as temporary:
+            Image.fromarray(np.rint(levels).astype(dtype)).save(temporary, format='PNG')
+
+    def _save_probabilities(self, path: Path) -> None:
+        assert self.probabilities is not None
+        with files.atomic_path(path) as temporary:
+            np.save(temporary, self.probabilities)
+
+    def _polygons(self, min_area: int, tolerance: float) -> list[Polygon]:
+        return trace_polygons(
+            self.labels, confidence=self.confidence, min_area=min_area, tolerance=tolerance
+        )
+
+    def _repr_png_(self) -> bytes:
+        """Return the overlay with its legend for a notebook, made smaller where it is large."""
+        picture = self.overlay(legend=False)
+        scale = _NOTEBOOK_SIDE / max(picture.shape[:2])
+        if scale < 1:
+            width, height = (max(1, round(side * scale)) for side in picture.shape[1::-1])
+            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        entries = drawing.legend_entries(
+            self.labels, self.palette, self.classes, ignore_index=len(self.classes)
+        )
+        buffer = io.BytesIO()
+        Image.fromarray(drawing.add_legend(picture, entries)).save(buffer, format='PNG')
+        return buffer.getvalue()
+
+
+def _save_json(path: Path, content: dict[str, Any]) -> None:
+    files.write_text(path, json.dumps(content, separators=(',', ':')))

@@ -14,9 +14,7 @@ from swinseg.checkpoints.errors import CheckpointError
 from swinseg.datasets.errors import DataError
 from swinseg.engine.config import ConfigError
 from swinseg.engine.runner import evaluate_in_full
-from swinseg.files import OutputError
 from swinseg.predictor import Predictor, PredictorError, Segmentation
-from swinseg.visualization.palette import VisualizationError
 
 
 @pytest.fixture(scope='module')
@@ -266,68 +264,8 @@ def test_call__a_model_of_one_channel(data, tmp_path):
     np.testing.assert_array_equal(predictor(result.image).labels, result.labels)
 
 
-@pytest.fixture
-def segmentation():
-    labels = np.zeros((30, 40), np.uint8)
-    labels[:10] = 2
-    return Segmentation(
-        labels=labels,
-        classes=('sky', 'tree', 'road'),
-        palette=np.array([[0, 0, 200], [0, 200, 0], [90, 90, 90]], np.uint8),
-        image=np.full((30, 40, 3), 100, np.uint8),
-    )
-
-
-def test_segmentation__areas_are_of_the_classes_present_the_largest_first(segmentation):
-    assert list(segmentation.areas().items()) == [
-        ('sky', pytest.approx(2 / 3)),
-        ('road', pytest.approx(1 / 3)),
-    ]
-
-
-def test_segmentation__pictures(segmentation):
-    assert segmentation.color()[0, 0].tolist() == [90, 90, 90]
-    assert segmentation.overlay(legend=False).shape == (30, 40, 3)
-    assert segmentation.overlay(alpha=0.25, legend=False)[20, 0].tolist() == [75, 75, 125]
-    assert segmentation.overlay().size > 30 * 40 * 3
-    with pytest.raises(VisualizationError, match='alpha'):
-        segmentation.overlay(alpha=2)
-
-
-def test_segmentation__class_255_is_drawn_as_a_class():
-    """The ignore index means something in labels, not in predictions."""
-    classes = tuple(f'class {i}' for i in range(256))
-    result = Segmentation(
-        labels=np.full((4, 4), 255, np.uint8),
-        classes=classes,
-        palette=np.arange(768, dtype=np.uint16).reshape(256, 3).astype(np.uint8),
-        image=np.zeros((4, 4, 3), np.uint8),
-    )
-    assert result.areas() == {'class 255': 1.0}
-    assert result.overlay(alpha=1, legend=False)[0, 0].tolist() == [253, 254, 255]
-
-
-def test_segmentation__save(segmentation, tmp_path):
-    paths = segmentation.save(tmp_path / 'new' / 'folder', 'street.v2')
-    assert [path.name for path in paths.values()] == [
-        'street.v2_labels.png', 'street.v2_color.png', 'street.v2_overlay.png',
-    ]  # fmt: skip
-    assert sorted(paths.values()) == sorted((tmp_path / 'new' / 'folder').iterdir())
-    labels = Image.open(paths['labels'])
-    assert labels.mode == 'P'
-    np.testing.assert_array_equal(np.array(labels), segmentation.labels)
-    np.testing.assert_array_equal(np.array(Image.open(paths['color'])), segmentation.color())
-    np.testing.assert_array_equal(np.array(Image.open(paths['overlay'])), segmentation.overlay())
-
-
-def test_segmentation__save_where_it_cannot(segmentation, tmp_path):
-    (tmp_path / 'file').write_text('')
-    with pytest.raises(OutputError, match='cannot write to the output folder'):
-        segmentation.save(tmp_path / 'file' / 'out', 'street')
-
-
 def test_init__understands_the_pipelines_of_this_repository():
-    cfg = Config.fromfile(Path(__file__).parents[1] / 'configs' / 'upernet_swin_t_mini.py')
+    cfg = Config.fromfile(Path(__file__).parents[2] / 'configs' / 'upernet_swin_t_mini.py')
     predictor = Predictor(
         tiny_checkpoint.build(tiny_checkpoint.config(Path())),
         cfg.test_dataloader.dataset.pipeline,
@@ -337,3 +275,192 @@ def test_init__understands_the_pipelines_of_this_repository():
     image = np.zeros((40, 48, 3), np.uint8)
     assert predictor(image).labels.shape == (40, 48)
     assert predictor(image, tta=True).labels.shape == (40, 48)
+
+
+def noise(number, size=(40, 48)):
+    rng = np.random.default_rng(number)
+    coarse = rng.integers(0, 256, (size[0] // 8 + 1, size[1] // 8 + 1, 3), np.uint8)
+    return np.kron(coarse, np.ones((8, 8, 1), np.uint8))[: size[0], : size[1]]
+
+
+@pytest.fixture
+def several():
+    """Two sizes; the pipeline makes 53 x 64 of 40 x 48, and 64 x 64 of squares."""
+    sizes = [(40, 48), (40, 48), (30, 30), (64, 64), (40, 48), (40, 48), (40, 48), (40, 48)]
+    return [noise(number, size) for number, size in enumerate(sizes)]
+
+
+@pytest.fixture
+def batches(predictor):
+    """The number of images at each call of the model."""
+    seen = []
+    handle = predictor.model.backbone.register_forward_pre_hook(
+        lambda _, inputs: seen.append(len(inputs[0]))
+    )
+    yield seen
+    handle.remove()
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one.labels.shape == other.labels.shape
+        assert (one.labels == other.labels).mean() > 0.999
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_allclose(one.confidence, other.confidence, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('batch_size', 'expected'),
+    [(None, [1] * 8), (2, [2, 2, 2, 2]), (3, [2, 2, 3, 1]), (100, [2, 2, 4])],
+)
+def test_predict__several_images_are_those_one_by_one(
+    predictor, several, batches, batch_size, expected
+):
+    alone = [predictor(image, confidence=True) for image in several]
+    batches.clear()
+    found = predictor.predict(several, confidence=True, batch_size=batch_size)
+    assert batches == expected
+    assert_same(found, alone)
+
+
+@pytest.mark.parametrize('options', [{'tta': True}, {'probabilities': True}], ids=str)
+def test_predict__several_images_with_options(predictor, several, options):
+    several = several[:4]
+    alone = [predictor(image, confidence=True, **options) for image in several]
+    assert_same(predictor(several, confidence=True, batch_size=2, **options), alone)
+
+
+def test_predict__several_images_by_windows(data, tmp_path, several):
+    cfg = tiny_checkpoint.config(data, **SLIDE)
+    predictor = Predictor.from_checkpoint(tiny_checkpoint.save(tmp_path / 'tiny.pth', cfg))
+    alone = [predictor(image, confidence=True) for image in several[:4]]
+    assert_same(predictor(several[:4], confidence=True, batch_size=2), alone)
+
+
+@pytest.mark.parametrize('kind', [tuple, iter, lambda images: (image for image in images)])
+def test_predict__any_iterable_gives_a_list(predictor, images, kind):
+    found = predictor(kind(images))
+    assert [result.name for result in found] == ['0', '1', '2']
+    assert predictor([]) == []
+
+
+def test_predict__halves_the_batch_when_memory_runs_out(predictor, several):
+    sizes = []
+
+    def run_out(_, inputs):
+        sizes.append(len(inputs[0]))
+        if len(inputs[0]) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    alone = [predictor(image, confidence=True) for image in several]
+    handle = predictor.model.backbone.register_forward_pre_hook(run_out)
+    try:
+        found = predictor(several, confidence=True, batch_size=4)
+    finally:
+        handle.remove()
+    assert sizes == [2, 2, 4, 2, 2]
+    assert_same(found, alone)
+
+
+def test_predict__says_which_image_is_of_the_wrong_kind(predictor, several):
+    with pytest.raises(PredictorError, match=r'^image 2 of the given ones: an image array must be'):
+        predictor([several[0], np.zeros((4, 4), np.uint8)])
+    with pytest.raises(PredictorError, match=r'^an image must be a path.* but is a Tensor$'):
+        predictor(torch.zeros(3, 4, 4))
+    with pytest.raises(PredictorError, match='batch_size must be at least 1, or None, but is 0'):
+        predictor(several, batch_size=0)
+
+
+def test_stream__reads_images_when_they_are_needed(predictor, images):
+    asked = []
+
+    def paths():
+        for path in images:
+            asked.append(path)
+            yield path
+
+    results = predictor.stream(paths())
+    assert asked == []
+    first = next(results)
+    assert len(asked) <= 2
+    np.testing.assert_array_equal(first.labels, predictor(images[0]).labels)
+    assert [result.name for result in results] == ['1', '2']
+
+
+def test_stream__wrong_arguments_at_once(predictor, images):
+    with pytest.raises(PredictorError, match='reject_below'):
+        predictor.stream(images, reject_below=2)
+
+
+@pytest.mark.parametrize('tta', [False, True], ids=['plain', 'tta'])
+@pytest.mark.parametrize('test_cfg', [{'mode': 'whole'}, SLIDE], ids=['whole', 'slide'])
+def test_predict__probabilities_belong_to_labels_and_confidence(
+    data, images, tmp_path, test_cfg, tta
+):
+    cfg = tiny_checkpoint.config(data, **test_cfg)
+    predictor = Predictor.from_checkpoint(tiny_checkpoint.save(tmp_path / 'tiny.pth', cfg))
+    result = predictor(images[1], probabilities=True, confidence=True, tta=tta)
+    assert result.probabilities.shape == (4, 97, 61)
+    assert result.probabilities.dtype == np.float32
+    np.testing.assert_allclose(result.probabilities.sum(0), 1, atol=1e-5)
+    np.testing.assert_allclose(result.probabilities.max(0), result.confidence, atol=1e-6)
+    plain = predictor(images[1], tta=tta)
+    assert plain.probabilities is None
+    np.testing.assert_array_equal(result.labels, plain.labels)
+    at_label = np.take_along_axis(result.probabilities, result.labels[None].astype(int), 0)[0]
+    np.testing.assert_allclose(at_label, result.confidence, atol=1e-6)
+
+
+@pytest.mark.parametrize('tta', [False, True], ids=['plain', 'tta'])
+def test_predict__probabilities_of_a_head_with_one_channel(data, images, tmp_path, tta):
+    cfg = tiny_checkpoint.config(data)
+    cfg.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.4)
+    model = tiny_checkpoint.build(cfg)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    predictor = Predictor(model, pipeline, classes=('no', 'yes'), tta_pipeline=cfg.tta_pipeline)
+    result = predictor(images[0], probabilities=True, confidence=True, tta=tta)
+    assert result.probabilities.shape == (2, 50, 70)
+    np.testing.assert_array_equal(result.labels, result.probabilities[1] > 0.4)
+    np.testing.assert_allclose(result.probabilities.sum(0), 1, atol=1e-6)
+    assert len(np.unique(result.labels)) == 2
+
+
+@pytest.mark.parametrize('options', [{}, {'tta': True}], ids=str)
+def test_predict__pixels_below_the_threshold_are_rejected(predictor, images, options):
+    plain = predictor(images[0], confidence=True, **options)
+    threshold = float(np.median(plain.confidence))
+    result = predictor(images[0], reject_below=threshold, **options)
+    rejected = plain.confidence < threshold
+    assert 0 < rejected.mean() < 1
+    np.testing.assert_array_equal(result.labels, np.where(rejected, 4, plain.labels))
+    np.testing.assert_array_equal(result.confidence, plain.confidence)
+    assert result.labels.dtype == np.uint8
+    assert result.classes == (*tiny_checkpoint.CLASSES, 'rejected')
+    assert result.palette.tolist() == [*tiny_checkpoint.PALETTE, [255, 255, 255]]
+
+
+def test_predict__the_rejected_label_is_in_all_that_a_result_shows(predictor, images, tmp_path):
+    result = predictor(images[0], reject_below=1.0)
+    assert result.areas() == {'rejected': 1.0}
+    assert (result.color() == 255).all()
+    (polygon,) = result.polygons()['rejected']
+    assert polygon.area == 50 * 70
+    assert result.to_coco()['annotations'][0]['category_id'] == 5
+    paths = result.save(tmp_path)
+    assert Image.open(paths['labels']).getpalette()[12:15] == [255, 255, 255]
+    assert (np.array(Image.open(paths['labels'])) == 4).all()
+    assert result.overlay().size > result.image.size
+    assert 'rejected' not in predictor(images[0], reject_below=0).areas()
+
+
+def test_predict__thresholds_and_names_that_do_not_go(data, predictor, images):
+    for threshold in (-0.1, 1.5, float('nan')):
+        with pytest.raises(PredictorError, match=f'between 0 and 1, but is {threshold}'):
+            predictor(images[0], reject_below=threshold)
+    cfg = tiny_checkpoint.config(data)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    other = Predictor(tiny_checkpoint.build(cfg), pipeline, classes=('a', 'b', 'c', 'rejected'))
+    assert other(images[0]).labels.shape == (50, 70)
+    with pytest.raises(PredictorError, match='a class has this name; rename the class'):
+        other(images[0], reject_below=0.5)

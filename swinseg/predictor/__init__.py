@@ -1,0 +1,14 @@
+"""Image in, labelled mask out: the face that most users see.
+
+predictor = swinseg.Predictor.from_checkpoint('work_dirs/upernet_swin_t_mini/best.pth')
+result = predictor('street.jpg')
+result.labels                       # (H, W) uint8 class indices
+result.save('masks')                # label PNG, colour PNG, overlay with a legend
+"""
+
+from swinseg.predictor.errors import PredictorError
+from swinseg.predictor.pixels import ImageLike
+from swinseg.predictor.predictor import Predictor
+from swinseg.segmentation import Segmentation
+
+__all__ = ['ImageLike', 'Predictor', 'PredictorError', 'Segmentation']

@@ -1,0 +1,124 @@
+"""The steps of a config between an image and the model's inputs."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from mmseg.registry import TRANSFORMS
+
+from swinseg.datasets.transforms import LoadImage
+from swinseg.predictor.errors import PredictorError
+from swinseg.predictor.pixels import ImageLike, load_as
+
+Step = Mapping[str, Any]
+Loaded = dict[str, Any]
+"""What a pipeline's loading step gives: ``img`` (BGR), ``img_shape``, ``ori_shape``; ``img_path`` for files."""
+
+_LABEL_LOADERS = ('LoadLabel', 'LoadAnnotations')
+
+
+class Pipeline:
+    """A loader, and what makes an input of a loaded image, or one for each scale and flip.
+
+    Args:
+        steps: the test pipeline; loading of labels is left out.
+        tta_steps: a loader and ``TestTimeAug``; None without. Images are loaded as ``steps`` say.
+
+    Raises:
+        PredictorError: the steps do not begin with loading an image.
+    """
+
+    def __init__(self, steps: Sequence[Step], tta_steps: Sequence[Step] | None) -> None:
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            loading, following = _split(steps)
+            self._load_file = _loader(loading)
+            self._plain = Compose([TRANSFORMS.build(step) for step in following])
+            self._augmented = None if tta_steps is None else _augmentations(_split(tta_steps)[1])
+
+    def load(self, image: ImageLike) -> Loaded:
+        """Load a file, an array or a PIL image; it is not changed.
+
+        Raises:
+            DataError: the file is missing, empty, no image, truncated or damaged.
+            PredictorError: an array or PIL image of another kind, or one where the config needs a file.
+        """
+        if isinstance(image, str | os.PathLike):
+            return self._load_file({'img_path': os.fspath(image)})
+        if not isinstance(self._load_file, LoadImage):
+            raise PredictorError(
+                f'the config loads images by {type(self._load_file).__name__}, '
+                'which needs a file; give a path'
+            )
+        return load_as(self._load_file, image)
+
+    def pack(self, loaded: Loaded) -> dict[str, Any]:
+        """Return the packed input, ``inputs`` and ``data_samples``, of a loaded image."""
+        # The transforms write into the dict that they are given.
+        return self._plain(dict(loaded))
+
+    def pack_augmented(self, loaded: Loaded) -> Iterator[dict[str, Any]]:
+        """Make the packed inputs, one for each scale and flip, when they are asked for."""
+        for transform in self.augmentations():
+            yield transform(copy.deepcopy(loaded))
+
+    def augmentations(self) -> Sequence[Callable[[Loaded], dict[str, Any]]]:
+        """Return a transform for each scale and flip.
+
+        Raises:
+            PredictorError: the config has no ``tta_pipeline``.
+        """
+        if self._augmented is None:
+            raise PredictorError(
+                'test-time augmentation needs a tta_pipeline, but the config has none; '
+                'add one or leave tta out'
+            )
+        return self._augmented
+
+
+def _split(steps: Sequence[Step]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the loading step of a pipeline and all that follow it, without loading of labels."""
+    kept = _without_labels(steps)
+    if not kept or not str(kept[0]['type']).startswith('Load'):
+        raise PredictorError(
+            'the config has no test pipeline that begins with loading an image; '
+            "add test_pipeline = [dict(type='LoadImage'), ...] and test_dataloader"
+        )
+    return kept[0], kept[1:]
+
+
+def _loader(step: dict[str, Any]) -> Any:
+    """Build a loading step: ours, which says what is wrong with a file, where it does the same."""
+    is_plain = step['type'] in ('LoadImage', 'LoadImageFromFile')
+    if is_plain and step.get('imdecode_backend', 'cv2') == 'cv2':
+        names = ('to_float32', 'color_type', 'backend_args')
+        return LoadImage(**{name: step[name] for name in names if name in step})
+    return TRANSFORMS.build(step)
+
+
+def _augmentations(steps: Sequence[Step]) -> list[Compose]:
+    """Return the scales and flips of ``TestTimeAug``, the last step, as transforms of their own."""
+    if not steps:
+        raise PredictorError(
+            "the config's tta_pipeline does nothing after loading an image; add TestTimeAug to it"
+        )
+    *before, last = (TRANSFORMS.build(step) for step in steps)
+    return [Compose([*before, view]) for view in getattr(last, 'subroutines', [last])]
+
+
+def _without_labels(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    kept = []
+    for given in steps:
+        if given['type'] in _LABEL_LOADERS:
+            continue
+        # A copy: TestTimeAug replaces the dicts in its list by transforms.
+        step = copy.deepcopy(dict(given))
+        if step['type'] == 'TestTimeAug':
+            groups = [_without_labels(group) for group in step['transforms']]
+            step['transforms'] = [group for group in groups if group]
+        kept.append(step)
+    return kept

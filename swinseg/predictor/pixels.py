@@ -1,0 +1,71 @@
+"""What a user may give as an image, and its pixels.
+
+Shapes: H, W = size of the image. Users give RGB; mmseg's pipelines carry BGR.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from swinseg.datasets.transforms import LoadImage
+from swinseg.predictor.errors import PredictorError
+
+ImageLike = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
+"""A path, an (H, W, 3) uint8 RGB array, or a PIL image."""
+
+
+def load_as(loader: LoadImage, image: NDArray[np.uint8] | Image.Image) -> dict[str, Any]:
+    """Return what ``loader`` makes of a file with this picture: ``img``, ``img_shape``, ``ori_shape``.
+
+    Raises:
+        PredictorError: it is no (H, W, 3) uint8 array, or a PIL image that cannot be decoded or has other than
+            8 bits.
+    """
+    pixels: NDArray[Any] = _to_bgr(image)
+    if loader.color_type.startswith('grayscale'):
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    if loader.to_float32:
+        pixels = pixels.astype(np.float32)
+    return {'img': pixels, 'img_shape': pixels.shape[:2], 'ori_shape': pixels.shape[:2]}
+
+
+def to_rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return a loaded image, (H, W) or (H, W, C) BGR, as (H, W, 3) uint8 RGB to draw on."""
+    pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+    if pixels.ndim == 2 or pixels.shape[2] < 3:
+        return np.repeat(pixels.reshape(*pixels.shape[:2], -1)[..., :1], 3, axis=2)
+    return np.ascontiguousarray(pixels[..., 2::-1])
+
+
+def _to_bgr(image: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8]:
+    """Return an RGB array or a PIL image as a new (H, W, 3) uint8 BGR array."""
+    if isinstance(image, Image.Image):
+        image = _from_pil(image)
+    if not isinstance(image, np.ndarray):
+        raise PredictorError(
+            f'an image must be a path, an array or a PIL image, but is a {type(image).__name__}'
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise PredictorError(
+            f'an image array must be (height, width, 3) uint8 RGB, but is {image.shape} {image.dtype}; '
+            'convert it, or give a path'
+        )
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith(('I', 'F')):
+        raise PredictorError(
+            f'a PIL image must have 8 bits per channel, but its mode is {image.mode}; '
+            "scale its values to 0..255 and convert it to 'RGB'"
+        )
+    try:
+        return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+    except OSError as error:
+        raise PredictorError(f'the PIL image cannot be decoded: {error}') from error
