@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
-SMALL = f"""
-_base_ = [
-    '{CONFIGS}/_base_/models/upernet_swin.py',
-    '{CONFIGS}/_base_/datasets/mini.py',
-    '{CONFIGS}/_base_/schedules/schedule_160k.py',
-    '{CONFIGS}/_base_/runtime.py',
-]
-model = dict(
-    data_preprocessor=dict(size=(48, 48)),
-    backbone=dict(embed_dims=16, depths=[2, 1, 2, 1], num_heads=[1, 2, 4, 8], window_size=4),
-    decode_head=dict(in_channels=[16, 32, 64, 128], channels=16, num_classes=10),
-    auxiliary_head=dict(in_channels=64, channels=16, num_classes=10),
-)
-"""
+from support.tiny_config import tiny_config
 
 
 @pytest.fixture(scope='session')
 def small_config(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Path of a config of 0.4 million parameters."""
+    """Path of a config of 0.4 million parameters, without data."""
     path = tmp_path_factory.mktemp('small') / 'small.py'
-    path.write_text(SMALL)
+    # Two blocks in the first stage: the attention suite measures one of each kind.
+    path.write_text(f"{tiny_config('nowhere')}\nmodel['backbone']['depths'] = [2, 1, 2, 1]\n")
     return str(path)
