@@ -9,7 +9,7 @@ from mmseg.datasets import BaseSegDataset
 
 from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.errors import DataError
-from swinseg.datasets.label_map import IGNORE_INDEX, Unlisted, subset_map
+from swinseg.datasets.label_map import IGNORE_INDEX, Color, Unlisted, subset_map
 from swinseg.datasets.paired_files import Matching, Pair, match_files
 
 MAX_CLASSES = 255
@@ -150,9 +150,9 @@ class CheckedDataset(BaseSegDataset):
                     f'the palette has {len(given)} colours for {len(names)} classes; '
                     'give one [red, green, blue] per class, or leave the palette out'
                 )
-            return [_checked_color(color) for color in given]
+            return [list(checked_color(color)) for color in given]
         if all(name in colors_of_all for name in names):
-            return [_checked_color(colors_of_all[name]) for name in names]
+            return [list(checked_color(colors_of_all[name])) for name in names]
         return distinct_colors(len(names))
 
     def match_files(self) -> Matching:
@@ -194,8 +194,13 @@ class CheckedDataset(BaseSegDataset):
         return self.hint
 
 
-def _checked_color(color: Sequence[int]) -> list[int]:
+def checked_color(color: Sequence[int]) -> Color:
+    """Return a colour as three whole numbers from 0 to 255.
+
+    Raises:
+        DataError: it is none.
+    """
     values = list(color)
     if len(values) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in values):
         raise DataError(f'a colour must be [red, green, blue] with values 0 to 255, not {color!r}')
-    return values
+    return values[0], values[1], values[2]

@@ -11,3 +11,7 @@ class DataError(UserError):
 
 class LabelChannelsError(DataError):
     """A label is a picture with several channels where one channel of class indices is expected."""
+
+
+class LabelColorsError(DataError):
+    """A label whose colours say the class has one that is of no class."""

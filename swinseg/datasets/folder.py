@@ -12,10 +12,12 @@ from typing import Any
 import yaml
 from mmseg.registry import DATASETS
 
-from swinseg.datasets.checked import CheckedDataset
+from swinseg.datasets.checked import CheckedDataset, checked_color
 from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.errors import DataError
-from swinseg.datasets.label_map import IGNORE_INDEX, compose, subset_map
+from swinseg.datasets.label_colors import MAX_COLORED_CLASSES
+from swinseg.datasets.label_map import IGNORE_INDEX, Color, compose, subset_map
+from swinseg.datasets.paired_files import Pair
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,10 @@ class FolderDataset(CheckedDataset):
             ``classes`` select a subset, and the pixels of the others are ignored.
         label_map: raw value -> class index.
         ignore_values: raw values that mean "does not count", such as the void class.
+        color_labels: the colours in the label files, which are then those of ``palette`` (or of ``classes_file``),
+            say the class: for RGB masks, and for palette files whose indices mean nothing.
+        ignore_colors: with ``color_labels``, colours that mean "does not count"; any other colour that is
+            not of a class stops with an error.
         ann_file: text file with one name per line, or empty for all images.
         img_suffix: what image names end in, several of these, or ``'auto'`` for every known image format.
         seg_map_suffix: what label names end in, several of these, or ``'auto'``.
@@ -193,6 +199,8 @@ class FolderDataset(CheckedDataset):
         metainfo: Mapping[str, Any] | None = None,
         label_map: Mapping[int, int] | None = None,
         ignore_values: Sequence[int] | None = None,
+        color_labels: bool = False,
+        ignore_colors: Sequence[Sequence[int]] = (),
         ann_file: str = '',
         img_suffix: str | Sequence[str] = 'auto',
         seg_map_suffix: str | Sequence[str] = 'auto',
@@ -245,6 +253,12 @@ class FolderDataset(CheckedDataset):
                 f"classes of FolderDataset must be a list of names, found {classes!r}; set classes=['{classes}']"
             )
         self._check_list(ignore_index, reduce_zero_label)
+        self._ignore_colors = tuple(checked_color(color) for color in ignore_colors)
+        self._label_colors = self._colors_of_labels(reduce_zero_label) if color_labels else None
+        if ignore_colors and not color_labels:
+            raise DataError(
+                'ignore_colors needs color_labels=True; set it, or leave ignore_colors out'
+            )
         if self._list.label_map is not None:
             self.unlisted_labels = 'ignore' if self._list.ignore_values is None else 'reject'
         given.setdefault('classes', list(self._list.names))
@@ -291,6 +305,44 @@ class FolderDataset(CheckedDataset):
             raise DataError(
                 f'the raw value {both[0]} is in label_map and in ignore_values; leave it out of one of them'
             )
+
+    def _colors_of_labels(self, reduce_zero_label: bool) -> tuple[Color, ...]:
+        """Return the classes' colours, as RGB masks have them, checked to be those of one class each."""
+        given = {
+            'label_map': self._list.label_map is not None,
+            'ignore_values': self._list.ignore_values is not None,
+            'reduce_zero_label': reduce_zero_label,
+        }
+        for name in (name for name, is_given in given.items() if is_given):
+            raise DataError(
+                f'color_labels and {name} are both given, but with color_labels the values in the files mean '
+                f'nothing; leave {name} out (ignore_colors says which colours do not count)'
+            )
+        if self._list.palette is None:
+            raise DataError(
+                'color_labels needs the colour of each class; set palette=[[red, green, blue], ...], or color '
+                'in classes_file'
+            )
+        colors = tuple(checked_color(color) for color in self._list.palette)
+        if len(colors) > MAX_COLORED_CLASSES:
+            raise DataError(
+                f'color_labels takes at most {MAX_COLORED_CLASSES} classes, found {len(colors)}'
+            )
+        twice = [color for color in colors if (*colors, *self._ignore_colors).count(color) > 1]
+        if twice:
+            raise DataError(
+                f'the colour {list(twice[0])} stands for two classes or for one and ignore_colors; with '
+                'color_labels each needs its own'
+            )
+        return colors
+
+    def data_of(self, pair: Pair) -> dict[str, Any]:
+        """Return what an item's data says of a pair before its files are read."""
+        item = super().data_of(pair)
+        if self._label_colors is not None:
+            item['label_colors'] = self._label_colors
+            item['ignore_colors'] = self._ignore_colors
+        return item
 
     @property
     def all_classes(self) -> Sequence[str]:

@@ -278,10 +278,7 @@ def decode_label(
     """
     kind = format_of(data)
     if kind == 'JPEG':
-        raise DataError(
-            f'label {os.fspath(path)} is a JPEG, whose compression changes label values; '
-            'export the labels again in a lossless format such as PNG'
-        )
+        raise lossy_label(path)
     if kind == 'PNG' and data[12:16] == b'IHDR':
         depth, color = data[24], data[25]
         if color in _PNG_CHANNELS:
@@ -322,9 +319,17 @@ def _decode_label_with_pillow(
     )
 
 
+def lossy_label(path: str | os.PathLike[str]) -> DataError:
+    """Return the error that says of a label that it is a JPEG."""
+    return DataError(
+        f'label {os.fspath(path)} is a JPEG, whose compression changes label values; '
+        'export the labels again in a lossless format such as PNG'
+    )
+
+
 def _has_channels(path: str | os.PathLike[str], channels: str) -> LabelChannelsError:
     return LabelChannelsError(
         f'label {os.fspath(path)} has {channels}, expected one channel that holds a class index per pixel; '
         'if its channels are equal keep one with cv2.imwrite(path, cv2.imread(path)[..., 0]), '
-        'else replace each colour by the index of its class and save that as an 8-bit PNG'
+        'else give FolderDataset the palette of the classes and set color_labels=True'
     )

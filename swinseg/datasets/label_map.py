@@ -19,6 +19,9 @@ IGNORE_INDEX = 255
 REJECTED = -1
 """What a table holds for a raw value that must not occur."""
 
+Color = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
+
 Unlisted = Literal['keep', 'ignore', 'reject']
 """What becomes of a value that a label map does not name."""
 
@@ -115,6 +118,8 @@ class LabelRule:
         reduce_zero_label: the zero label is reduced first.
         label_map: (raw value, class index) pairs, or None.
         unlisted: what becomes of values that the map does not name.
+        colors: of the classes, where those of the files and not the values say the class; None for values.
+        ignore_colors: colours of pixels that do not count.
     """
 
     num_classes: int | None = None
@@ -122,6 +127,8 @@ class LabelRule:
     reduce_zero_label: bool = False
     label_map: tuple[tuple[int, int], ...] | None = None
     unlisted: Unlisted = 'keep'
+    colors: tuple[Color, ...] | None = None
+    ignore_colors: tuple[Color, ...] = ()
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> LabelRule:
@@ -133,6 +140,8 @@ class LabelRule:
             reduce_zero_label=bool(info.get('reduce_zero_label', False)),
             label_map=None if label_map is None else tuple(label_map.items()),
             unlisted=info.get('unlisted_labels', 'keep'),
+            colors=info.get('label_colors'),
+            ignore_colors=info.get('ignore_colors', ()),
         )
 
 

@@ -11,6 +11,7 @@ from mmseg.registry import TRANSFORMS
 
 from swinseg.datasets import image_files
 from swinseg.datasets.errors import DataError
+from swinseg.datasets.label_colors import decode_by_rule
 from swinseg.datasets.label_faults import size_sentence, value_sentence
 from swinseg.datasets.label_map import LabelRule, apply_table, contains_any, rule_tables
 from swinseg.datasets.resize_crop import DRAWN_SCALE, checked_scale, draw_scale, resized_size
@@ -133,8 +134,9 @@ class LoadLabel(BaseTransform):
     applies ``results['label_map']``, in mmseg's order.
 
     The datasets of this package also give ``num_classes``, ``ignore_index`` and ``unlisted_labels`` (see
-    :func:`swinseg.datasets.label_map.label_table`); with ``num_classes`` each value is checked. Stock mmseg
-    datasets do not, so theirs are only checked to fit 8 bits.
+    :func:`swinseg.datasets.label_map.label_table`), and ``label_colors`` where colours say the class. With
+    ``num_classes`` each value is checked. Stock mmseg datasets do not give it, so their labels are only
+    checked to fit 8 bits.
 
     Args:
         backend_args: mmengine's file backend, or None for the one that the path asks for.
@@ -156,12 +158,12 @@ class LoadLabel(BaseTransform):
                 'or leave LoadLabel out of the pipeline'
             )
         data = image_files.read_bytes(path, what='label', backend_args=self.backend_args)
-        raw = image_files.decode_label(data, path)
+        rule = LabelRule.of(results)
+        raw = decode_by_rule(data, path, rule)
         # The label belongs to the image as loaded; in a test pipeline the image has been resized since.
         expected = results.get('ori_shape')
         if expected is not None and tuple(expected) != raw.shape:
             raise DataError(size_sentence(path, raw.shape, results.get('img_path'), expected))
-        rule = LabelRule.of(results)
         table, allowed = rule_tables(rule, 256 if raw.dtype == np.uint8 else 65536)
         if contains_any(raw, ~allowed):
             raise DataError(value_sentence(path, np.unique(raw).tolist(), rule))

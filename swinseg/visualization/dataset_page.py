@@ -18,6 +18,7 @@ from swinseg.datasets.check import DatasetReport, Finding, SplitReport
 from swinseg.datasets.check.findings import percent
 from swinseg.datasets.check.pair import Job
 from swinseg.datasets.check.text import verdict
+from swinseg.datasets.label_colors import decode_by_rule
 from swinseg.datasets.label_map import IGNORE_INDEX, rule_tables
 from swinseg.visualization.colorize import RGBImage, overlay
 
@@ -145,7 +146,7 @@ def _picture(job: Job, report: SplitReport) -> str:
     """Draw a photograph and the same with its label over it; the files have been read without a problem before."""
     assert job.label is not None
     image = image_files.decode_image(image_files.read_bytes(job.image), job.image)
-    raw = image_files.decode_label(image_files.read_bytes(job.label, what='label'), job.label)
+    raw = decode_by_rule(image_files.read_bytes(job.label, what='label'), job.label, job.rule)
     scale = min(1.0, _LONGEST_SIDE / max(raw.shape))
     size = max(1, round(raw.shape[1] * scale)), max(1, round(raw.shape[0] * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

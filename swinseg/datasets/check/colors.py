@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from swinseg.datasets.check.findings import Finding, percent
 from swinseg.datasets.check.pair import PairFacts
-
-Color = tuple[int, int, int]
+from swinseg.datasets.label_map import Color
 
 _MOST_CLASSES = 255
 _SHOWN = 12
@@ -53,10 +52,46 @@ def color_findings(
     split: str, facts: Sequence[PairFacts], *, palette: Sequence[Sequence[int]]
 ) -> list[Finding]:
     """Say which labels are pictures, and how to read them by their colours."""
+    pictures = [pair for pair in facts if pair.colors is not None]
+    return [
+        *_pictures_without_rule(
+            split,
+            [pair for pair in pictures if pair.job.rule.colors is None],
+            palette,
+            others=sum(pair.label is not None for pair in facts),
+        ),
+        *_unknown_colors(split, [pair for pair in pictures if pair.job.rule.colors is not None]),
+    ]
+
+
+def _unknown_colors(split: str, facts: Sequence[PairFacts]) -> list[Finding]:
+    """Say which labels have colours of no class although ``color_labels`` is set."""
     table = color_table(facts)
     if table is None:
         return []
-    paths = tuple(str(pair.job.label) for pair in facts if pair.colors is not None)
+    rule = facts[0].job.rule
+    unknown = [
+        list(color)
+        for color in table.shares
+        if color not in (rule.colors or ()) and color not in rule.ignore_colors
+    ]
+    problems = [p for pair in facts for p in pair.problems if p.kind == 'colors']
+    sentence = problems[0].sentence
+    if len(problems) > 1:
+        sentence = f'{len(problems)} labels have colours of no class, the first: {sentence}'
+    paths = tuple(problem.path for problem in problems)
+    paste = (f'ignore_colors={unknown}',) if not table.mixed and len(unknown) <= _SHOWN else ()
+    return [Finding('label-colours', 'error', split, sentence, paths, paste)]
+
+
+def _pictures_without_rule(
+    split: str, facts: Sequence[PairFacts], palette: Sequence[Sequence[int]], *, others: int
+) -> list[Finding]:
+    """Say which labels are pictures where class indices are expected, as ``others`` labels have them."""
+    table = color_table(facts)
+    if table is None:
+        return []
+    paths = tuple(str(pair.job.label) for pair in facts)
     several = len(paths) > 1
     commonest = sorted(table.shares.items(), key=lambda item: -item[1])
     listed = [f'{list(color)} {percent(share)}' for color, share in commonest[:_SHOWN]]
@@ -64,6 +99,11 @@ def color_findings(
     sentence = (
         f'{len(paths)} labels are colour pictures' if several else 'one label is a colour picture'
     ) + f' instead of class indices ({paths[0]}{", ..." if several else ""})'
+    if others:
+        sentence += (
+            f', unlike {others} others; export {"them" if several else "it"} as the others were'
+        )
+        return [Finding('colour-masks', 'error', split, sentence, paths)]
     if table.mixed or not table.shares:
         sentence += (
             f', and colours between those of the classes show that edges were smoothed or pixels compressed '
@@ -77,8 +117,7 @@ def color_findings(
         return [Finding('colour-masks', 'error', split, sentence, paths, ('color_labels=True',))]
     colors = [list(color) for color in table.shares]
     sentence += (
-        '; name the classes in the order of the colours and set color_labels=True with that palette, or '
-        'convert the labels to class indices'
+        '; name the classes in the order of the colours and set color_labels=True with that palette'
     )
     names = [f'class_{index}' for index in range(len(colors))]
     paste = (f'color_labels=True, classes={names}, palette={colors}',)

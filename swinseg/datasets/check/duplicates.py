@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from swinseg.datasets.check.findings import Finding, percent, some, some_files
+from swinseg.datasets.check.findings import Finding, Severity, percent, some, some_files
 from swinseg.datasets.check.pair import PairFacts
 
 _MEANINGLESS = 0.5
@@ -34,7 +34,7 @@ def duplicate_findings(train: Sequence[PairFacts], val: Sequence[PairFacts]) -> 
         f'their pixels ({some(examples, limit=1)}), so the validation measures memory; remove them from one '
         'of the two sets'
     )
-    severity = 'error' if share > _MEANINGLESS else 'warning'
+    severity: Severity = 'error' if share > _MEANINGLESS else 'warning'
     files = tuple(pair.job.image for pair in twice)
     return [Finding('duplicates', severity, 'train, val', sentence, files)]
 

@@ -8,7 +8,7 @@ from swinseg.datasets.check.findings import Finding, percent, some, some_files
 from swinseg.datasets.check.pair import PairFacts
 from swinseg.datasets.check.statistics import ClassStatistics, classes_of, values_seen
 from swinseg.datasets.label_faults import advise, value_sentence
-from swinseg.datasets.label_map import LabelRule, rule_tables
+from swinseg.datasets.label_map import Color, LabelRule, rule_tables
 
 _MOSTLY = 0.9
 
@@ -113,7 +113,7 @@ def _reduced_class(split: str, seen: Sequence[int], rule: LabelRule) -> list[Fin
 
 def _palettes(split: str, facts: Sequence[PairFacts], rule: LabelRule) -> list[Finding]:
     """Notice that an index has one colour in one palette file and another in the next."""
-    colors: dict[int, tuple[tuple[int, int, int], str]] = {}
+    colors: dict[int, tuple[Color, str]] = {}
     for pair in facts:
         if pair.label is None or pair.label.palette is None or pair.job.rule != rule:
             continue
@@ -123,8 +123,8 @@ def _palettes(split: str, facts: Sequence[PairFacts], rule: LabelRule) -> list[F
             if before != color:
                 sentence = (
                     f'label value {value} has the colour {list(before)} in {where} but {list(color)} in '
-                    f'{path}, so each file may number the classes in its own way; convert the colours to class '
-                    'indices'
+                    f'{path}, so each file may number the classes in its own way; set color_labels=True '
+                    'with the palette of the classes'
                 )
                 return [Finding('palettes-differ', 'warning', split, sentence, (where, path))]
     return []

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from swinseg.datasets import image_files
-from swinseg.datasets.errors import DataError, LabelChannelsError
+from swinseg.datasets.errors import DataError, LabelChannelsError, LabelColorsError
+from swinseg.datasets.label_colors import decode_by_rule, decode_colors
 from swinseg.datasets.label_faults import size_sentence
-from swinseg.datasets.label_map import LabelRule
+from swinseg.datasets.label_map import Color, LabelRule
 from swinseg.datasets.resize_crop import class_counts
 
 _DIGEST_BYTES = 16
@@ -79,7 +80,7 @@ class LabelFacts:
     digest: bytes
     values: npt.NDArray[np.uint16]
     counts: npt.NDArray[np.int64]
-    palette: dict[int, tuple[int, int, int]] | None
+    palette: dict[int, Color] | None
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,12 @@ def look_at_pair(job: Job, loading: Loading) -> PairFacts:
     try:
         data = image_files.read_bytes(job.label, what='label', backend_args=loading.label_backend)
         try:
-            raw = image_files.decode_label(data, job.label)
-            shape, label = raw.shape, _look_at_label(raw, data)
-        except LabelChannelsError as error:
+            raw = decode_by_rule(data, job.label, job.rule)
+            palette = image_files.png_palette(data) if job.rule.colors is None else None
+            shape, label = raw.shape, _look_at_label(raw, palette)
+        except (LabelChannelsError, LabelColorsError) as error:
             problems.append(Problem('colors', job.label, str(error)))
-            picture = image_files.decode_image(
-                data, job.label, color_type='color_ignore_orientation'
-            )
+            picture = decode_colors(data, job.label)
             shape, colors = picture.shape[:2], _look_at_colors(picture)
     except DataError as error:
         problems.append(Problem('label', job.label, str(error)))
@@ -150,22 +150,17 @@ def _look_at_image(path: str, loading: Loading) -> ImageFacts:
     )
 
 
-def _look_at_label(raw: npt.NDArray[Any], data: bytes) -> LabelFacts:
+def _look_at_label(raw: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None) -> LabelFacts:
     counts = class_counts(raw) if raw.dtype == np.uint8 else np.bincount(raw.ravel())
     values = np.flatnonzero(counts)
-    palette = image_files.png_palette(data)
+    colors = None if palette is None else palette.tolist()
     return LabelFacts(
         digest=_digest(raw),
         values=values.astype(np.uint16),
         counts=counts[values].astype(np.int64),
         palette=None
-        if palette is None
-        else {
-            value: (int(red), int(green), int(blue))
-            for value in values.tolist()
-            if value < len(palette)
-            for red, green, blue in [palette[value]]
-        },
+        if colors is None
+        else {value: tuple(colors[value]) for value in values.tolist() if value < len(colors)},
     )
 
 
@@ -182,5 +177,5 @@ def _look_at_colors(picture: npt.NDArray[np.uint8]) -> ColorFacts:
 def _digest(pixels: npt.NDArray[Any]) -> bytes:
     # Two shapes of the same bytes are different pictures.
     digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=_DIGEST_BYTES)
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
