@@ -15,7 +15,7 @@ class UserError(ValueError):
     """
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - as KeyboardInterrupt, it is no error
+class Interrupted(KeyboardInterrupt):
     """A signal has asked for the end of the work.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -57,6 +58,24 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def full_disk_told(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Say in one sentence that no more can be written to ``folder``, whoever in the block tried to.
+
+    Raises:
+        OutputError: the disk is full, or a quota or a limit of the size of files is reached.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OutputError(
+            f'cannot write to {os.fspath(folder)}: {error.strerror}; make room, and go on with --resume where '
+            'there is a checkpoint'
+        ) from error
 
 
 def remove_partial_files(folder: str | os.PathLike[str], *, suffix: str) -> None:

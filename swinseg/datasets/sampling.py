@@ -38,7 +38,7 @@ class SampleKey(int):
 
 @DATA_SAMPLERS.register_module()
 class ResumableSampler(Sampler):
-    """Draw samples without end, as mmengine's ``InfiniteSampler`` does and in the same order, from any position on.
+    """Draw samples without end, in the order of mmengine's ``InfiniteSampler``, from any position on.
 
     The samples of a training have positions 0, 1, 2, ...; process r of n takes r, r + n, r + 2n, .... Each is
     drawn with a :class:`SampleKey`, whose seed depends on the seed of the run and on the position alone.
@@ -150,7 +150,7 @@ class SeededDataset(Dataset):
                 missing += gone
                 if self.missing_files == 'stop' or not gone or len(missing) >= _REPLACEMENTS:
                     raise
-                index = int(np.random.randint(len(self.dataset)))
+                index = random.randrange(len(self.dataset))
                 continue
             if missing:
                 sample['data_samples'].set_metainfo({'missing_files': tuple(missing)})
@@ -169,14 +169,15 @@ def _seed_of(run_seed: int, position: int) -> int:
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Run the block with Python's, numpy's and PyTorch's CPU generators seeded, and put them back afterwards."""
-    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    # The transforms draw from numpy's global generator.
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     random.seed(seed)
-    np.random.seed((seed & 0xFFFFFFFF, seed >> 32))
+    np.random.seed((seed & 0xFFFFFFFF, seed >> 32))  # noqa: NPY002
     # torch.manual_seed would seed the GPU's generator too, which is the network's.
     torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:
         random.setstate(kept[0])
-        np.random.set_state(kept[1])
+        np.random.set_state(kept[1])  # noqa: NPY002
         torch.set_rng_state(kept[2])

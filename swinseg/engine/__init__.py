@@ -2,14 +2,11 @@
 
 from swinseg.engine.accumulation import AccumulationHook
 from swinseg.engine.autocast import AutocastOptimWrapper
+from swinseg.engine.checkpointing import SafeCheckpointHook
 from swinseg.engine.config import load_config
 from swinseg.engine.errors import ConfigError, TrainingError
-from swinseg.engine.hooks import (
-    CurvesHook,
-    NonFiniteGuardHook,
-    ProgressHook,
-    SafeCheckpointHook,
-)
+from swinseg.engine.hooks import CurvesHook, ProgressHook
+from swinseg.engine.nonfinite import NonFiniteGuardHook
 from swinseg.engine.runner import (
     Evaluation,
     SwinsegRunner,

@@ -1,4 +1,4 @@
-"""What happens around the training loop: progress line, guard against nan, curve picture, checkpoints."""
+"""What a training shows: the progress line and the picture of its curves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from swinseg.engine.errors import TrainingError
 from swinseg.engine.terminal import LiveLine
 from swinseg.errors import UserError
 from swinseg.visualization.curves import plot_curves
@@ -168,49 +166,6 @@ def _images_in(data_batch: Any) -> int:
 
 
 @HOOKS.register_module()
-class NonFiniteGuardHook(Hook):
-    """Stop before the optimiser step when the loss is not a finite number.
-
-    One step on such a loss fills every weight with nan, and training would go on for days without a word.
-    """
-
-    priority = 'VERY_HIGH'
-
-    def __init__(self) -> None:
-        self._batch: Any = None
-
-    def before_train(self, runner: Any) -> None:
-        """Put the check between the loss and the optimiser."""
-        wrapper = runner.optim_wrapper
-        update = wrapper.update_params
-
-        def guarded(loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
-            if not torch.isfinite(loss).all():
-                raise TrainingError(self._message(runner, float(loss.detach().float().mean())))
-            update(loss, *args, **kwargs)
-
-        wrapper.update_params = guarded
-
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Remember the batch for the message."""
-        self._batch = data_batch
-
-    def after_train(self, runner: Any) -> None:
-        """Take the check away again."""
-        vars(runner.optim_wrapper).pop('update_params', None)
-
-    def _message(self, runner: Any, loss: float) -> str:
-        samples = self._batch.get('data_samples', ()) if isinstance(self._batch, dict) else ()
-        paths = [str(sample.metainfo.get('img_path', '?')) for sample in samples]
-        rate = max(group['lr'] for group in runner.optim_wrapper.param_groups)
-        return (
-            f'the loss became {loss} at iteration {runner.iter + 1} (learning rate {rate:.2e}) on the images '
-            f'{", ".join(paths) or "of a batch without paths"}; the weights were left as they were before it: '
-            'lower optim_wrapper.optimizer.lr or set optim_wrapper.clip_grad.max_norm, and look at those images'
-        )
-
-
-@HOOKS.register_module()
 class CurvesHook(Hook):
     """Draw loss, learning rate and validation figures into ``curves.png`` of the work directory."""
 
@@ -236,56 +191,3 @@ class CurvesHook(Hook):
         except UserError as error:
             # A picture is not worth the training.
             runner.logger.warning(f'no curves were drawn: {error}')
-
-
-class _DeferredRemovals:
-    """A file backend of mmengine whose ``remove`` waits until the new file is there."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self._pending: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def remove(self, path: str) -> None:
-        self._pending.append(path)
-
-    def flush(self, *, keep: Sequence[str | None]) -> None:
-        while self._pending:
-            path = self._pending.pop()
-            if path not in keep and self._backend.isfile(path):
-                self._backend.remove(path)
-
-
-@HOOKS.register_module()
-class SafeCheckpointHook(CheckpointHook):
-    """mmengine's ``CheckpointHook`` that removes an old checkpoint only after the new one is on disk.
-
-    mmengine removes first: a kill in between leaves no best checkpoint, or none at all with
-    ``max_keep_ckpts=1``. Takes the arguments of ``CheckpointHook``.
-    """
-
-    def before_train(self, runner: Any) -> None:
-        """Find out what earlier runs have left, and put removals off from here on."""
-        super().before_train(runner)
-        best = getattr(self, 'best_ckpt_path', None)
-        if best is not None:
-            # A run that was resumed in another folder must not remove the best checkpoint of the first.
-            here = Path(self.out_dir) / Path(best).name
-            self.best_ckpt_path = str(here) if here.is_file() else None
-        self.file_backend: Any = _DeferredRemovals(self.file_backend)
-
-    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
-        super()._save_checkpoint_with_step(runner, step, meta=meta)
-        self._flush()
-
-    def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
-        super()._save_best_checkpoint(runner, metrics)
-        self._flush()
-
-    def _flush(self) -> None:
-        if is_main_process() and isinstance(self.file_backend, _DeferredRemovals):
-            best = getattr(self, 'best_ckpt_path', None)
-            bests = getattr(self, 'best_ckpt_path_dict', {}).values()
-            self.file_backend.flush(keep=(self.last_ckpt, best, *bests))

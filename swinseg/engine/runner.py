@@ -16,10 +16,12 @@ from mmengine.dist import get_world_size, is_main_process
 from swinseg.checkpoints import CheckpointError, checkpoint_meta
 from swinseg.datasets.integrity import check_before_training
 from swinseg.engine.building import build_dataset, plain_messages
+from swinseg.engine.checkpointing import checkpoints_in, has_checkpoint
+from swinseg.engine.distributed import join
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.recipe import apply_effective_batch
 from swinseg.engine.refusals import refused_arguments
-from swinseg.engine.safe_runner import SwinsegRunner, last_checkpoint
+from swinseg.engine.safe_runner import SwinsegRunner
 from swinseg.evaluation.report import Protocol, Report, write_json
 from swinseg.files import make_folder
 
@@ -82,10 +84,12 @@ def train(
         cfg: as :func:`swinseg.engine.config.load_config` returns it; it is not changed.
         work_dir: folder for checkpoints, logs and curves; None takes the config's, or
             ``work_dirs/<name of the config>``.
-        resume: True continues from the last checkpoint in the work directory, a path from that file.
+        resume: True continues from the newest whole checkpoint in the work directory, ``'auto'`` does so where
+            there is one, and a path continues from that file.
         amp: mixed precision: bfloat16 on a CPU, float16 with loss scaling on a GPU.
         seed: of the random numbers; None draws one, which the log and the checkpoints name.
-        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``, how this process was started.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``, how this process was started. With
+            several, the returned figures are the same in all of them; only the first one writes files.
         check: whether the files of the training and validation sets are checked first.
 
     Raises:
@@ -94,18 +98,13 @@ def train(
     """
     cfg = copy.deepcopy(cfg)
     _require(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
+    _join(cfg, launcher)
     folder = _set_work_dir(cfg, work_dir)
-    cfg.launcher = launcher
     if seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
-    if resume:
-        cfg.resume = True
-        cfg.load_from = str(last_checkpoint(folder) if resume is True else resume)
+    _set_resume(cfg, resume, folder)
     _set_precision(cfg, amp)
     batch = apply_effective_batch(cfg, processes=get_world_size())
-    if launcher != 'none' and torch.cuda.is_available():
-        # BatchNorm over 2 images is noise; over all processes' images it is the published setting.
-        cfg.setdefault('sync_bn', 'torch')
     with plain_messages():
         summaries = []
         for what in ('train', 'val') if check else ():
@@ -172,12 +171,12 @@ def evaluate_in_full(
     """
     cfg = copy.deepcopy(cfg)
     _require(cfg, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'), 'testing')
+    _join(cfg, launcher)
     folder = _set_work_dir(cfg, work_dir)
     target = folder if out is None else make_folder(out)
     protocol = Protocol.from_config(cfg, tta=tta)
     if tta:
         _set_test_time_augmentation(cfg)
-    cfg.launcher = launcher
     cfg.resume, cfg.load_from = False, None
     # The training set need not be here.
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
@@ -205,11 +204,13 @@ def evaluate_in_full(
     return Evaluation(dict(metrics), report, protocol, len(dataset), seconds)
 
 
+def _join(cfg: Config, launcher: str) -> None:
+    settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
+    join(launcher, backend=settings.get('backend'), timeout=settings.get('timeout'))
+    cfg.launcher = launcher
+
+
 def _build_runner(cfg: Config) -> SwinsegRunner:
-    if cfg.launcher != 'none' and not torch.cuda.is_available():
-        raise ConfigError(
-            f'--launcher {cfg.launcher} starts one process per GPU, but PyTorch sees none; leave --launcher out'
-        )
     # mmengine finds loggers and scalars by this name and a time in whole seconds: two runs of one config
     # within a second would share them.
     name = cfg.get('experiment_name') or Path(cfg.filename or 'unnamed').stem
@@ -229,6 +230,17 @@ def _set_work_dir(cfg: Config, work_dir: str | Path | None) -> Path:
     folder = make_folder(work_dir or cfg.get('work_dir') or Path('work_dirs') / name)
     cfg.work_dir = str(folder)
     return folder
+
+
+def _set_resume(cfg: Config, resume: bool | str | Path, work_dir: Path) -> None:
+    if resume == 'auto':
+        resume = has_checkpoint(work_dir)
+    if resume is True:
+        checkpoints_in(work_dir)  # says so when there is none
+        cfg.load_from = None  # the runner looks for the newest that is whole
+    elif resume:
+        cfg.load_from = str(resume)
+    cfg.resume = bool(resume) or cfg.get('resume', False)
 
 
 def _set_precision(cfg: Config, amp: bool) -> None:

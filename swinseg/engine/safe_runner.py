@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import RUNNERS
 from torch import nn
+from torch.utils.data import DataLoader
 
 from swinseg.checkpoints import CheckpointError, load_weights, read_checkpoint
+from swinseg.engine.checkpointing import SafeCheckpointHook, read_newest, saying_how_to_go_on
+from swinseg.engine.data_workers import WorkerStart
 from swinseg.engine.distributed import CommonBuffersHook, wrap
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.loop import ExactTrainLoop
+from swinseg.engine.randomness import generator_states, set_generator_states
+from swinseg.engine.resuming import (
+    MissingFilesHook,
+    ResumeStateHook,
+    is_resumable,
+    restore_generators,
+    seeded_loader,
+)
+from swinseg.engine.signals import StopRequest, stop_signals
 from swinseg.engine.terminal import TerminalFormatter, is_heard
-from swinseg.files import atomic_path
+from swinseg.files import atomic_path, full_disk_told
 
 
 @RUNNERS.register_module()
@@ -33,9 +46,21 @@ class SwinsegRunner(Runner):
     A checkpoint gets its name when it is complete. Weights of any known format are loaded, with a receipt, and
     fail when they do not fit. On the terminal stand warnings and what swinseg itself has to say; the log file
     in the work directory has everything.
+
+    Attributes:
+        stop: whether a signal has asked for the end.
+        started_at: iteration at which this run began, that of the checkpoint when it was resumed.
+        saved_at: iteration of the last whole checkpoint of this run, or None.
+        generator_states: of the random generators of all processes, when a checkpoint is being written.
     """
 
+    stop: StopRequest
+    started_at: int = 0
+    saved_at: int | None = None
+    generator_states: list[dict[str, Any]]
     _resumed: dict[str, Any] | None = None
+    _kept_generators: dict[str, Any] | None = None
+    _resumed_generators: Sequence[Mapping[str, Any]] | None = None
     _load_from: str | None
     _randomness_cfg: dict[str, Any]
 
@@ -113,15 +138,47 @@ class SwinsegRunner(Runner):
         return wrapper
 
     def train(self) -> nn.Module:
-        """Train, or go on with a training."""
+        """Train, or go on with a training.
+
+        Raises:
+            Interrupted: a signal came; what was trained is saved.
+        """
         if self._resume:
-            self._load_from = self._load_from or str(last_checkpoint(self.work_dir))
-            self._resumed = read_checkpoint(self._load_from)
+            if self._load_from:
+                self._resumed = read_checkpoint(self._load_from)
+            else:
+                path, self._resumed = read_newest(self.work_dir)
+                self._load_from = str(path)
+            self._resumed_generators = self._resumed.get('generators')
             self._take_seed(self._resumed)
         if self.distributed:
             self.register_hook(CommonBuffersHook())
-        with self._workers_ended():
+        self.register_hook(ResumeStateHook())
+        self.register_hook(MissingFilesHook())
+        with stop_signals() as self.stop, full_disk_told(self.work_dir), self._workers_ended():
             return super().train()
+
+    def build_train_loop(self, loop: Any) -> Any:
+        """Build the training loop; for mmengine's by iterations one that resumes exactly."""
+        kind = loop.get('type') if isinstance(loop, dict) else None
+        if kind in ('IterBasedTrainLoop', IterBasedTrainLoop):
+            loop = {**loop, 'type': ExactTrainLoop}
+        elif isinstance(loop, dict) and kind is None and loop.get('by_epoch') is False:
+            loop = {**loop, 'type': ExactTrainLoop}
+            del loop['by_epoch']
+        return super().build_train_loop(loop)
+
+    def build_dataloader(
+        self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a data loader, as mmengine does, whose sampler may start where a resumed run stopped."""
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        if is_resumable(dataloader):
+            dataloader = seeded_loader(dataloader, seed=self.seed, resumed=self._resumed)
+        loader = super().build_dataloader(dataloader, seed, diff_rank_seed)
+        loader.worker_init_fn = WorkerStart(loader.worker_init_fn)
+        return loader
 
     def test(self) -> dict[str, Any]:
         """Evaluate on the test set."""
@@ -169,6 +226,7 @@ class SwinsegRunner(Runner):
             CheckpointError: the file cannot be read, does not fit, or holds weights only.
         """
         super().resume(filename, *args, **kwargs)
+        self.started_at = self.iter
         self.logger.info(f'resumed from {filename} at iteration {self.iter}')
 
     def load_checkpoint(
@@ -213,19 +271,54 @@ class SwinsegRunner(Runner):
             model = model.module
         return model
 
-    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+    def restore_generators(self) -> None:
+        """Put the random generators where they were in the checkpoint that is resumed."""
+        if self._resume:
+            restore_generators(self._resumed_generators)
+
+    @contextlib.contextmanager
+    def generators_kept(self) -> Iterator[None]:
+        """Leave the random generators as they are before the block, and save them so in its checkpoints."""
+        self._kept_generators = generator_states()
+        try:
+            yield
+        finally:
+            set_generator_states(self._kept_generators)
+            self._kept_generators = None
+
+    def save_now(self) -> None:
+        """Save between two iterations, where and as the config's checkpoint hook does."""
+        for hook in self.hooks:
+            if isinstance(hook, SafeCheckpointHook) and not hook.by_epoch:
+                hook.save_now(self)
+                return
+        meta = {'epoch': self.epoch, 'iter': self.iter}
+        self.save_checkpoint(self.work_dir, f'iter_{self.iter}.pth', meta=meta, by_epoch=False)
+
+    def save_checkpoint(
+        self, out_dir: str, filename: str, *args: Any, save_optimizer: bool = True, **kwargs: Any
+    ) -> None:
         """Write a checkpoint under a temporary name and rename it when it is complete.
+
+        With several processes all of them must call this; the first one writes.
 
         Raises:
             OutputError: the file cannot be written; an older file of that name is still there.
         """
-        if not is_main_process():
-            return
-        if '://' in out_dir:  # a storage service, whose uploads appear when they are complete
-            super().save_checkpoint(out_dir, filename, *args, **kwargs)
-            return
-        with atomic_path(Path(out_dir) / filename) as temporary:
-            super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)
+        if save_optimizer:
+            self.generator_states = all_gather_object(self._kept_generators or generator_states())
+        if is_main_process():
+            write = functools.partial(super().save_checkpoint, save_optimizer=save_optimizer)
+            if '://' in out_dir:  # a storage service, whose uploads appear when they are complete
+                write(out_dir, filename, *args, **kwargs)
+            else:
+                with (
+                    saying_how_to_go_on(out_dir),
+                    atomic_path(Path(out_dir) / filename) as temporary,
+                ):
+                    write(out_dir, temporary.name, *args, **kwargs)
+        if save_optimizer:
+            self.saved_at = (kwargs.get('meta') or {}).get('iter')
 
 
 def _optimizers_of(wrapper: OptimWrapper | OptimWrapperDict) -> list[torch.optim.Optimizer]:
@@ -248,28 +341,3 @@ def _with_own_kernels(
     ]
     # Of another number of groups PyTorch itself tells.
     return {**state, 'param_groups': groups} if len(groups) == len(state['param_groups']) else None
-
-
-def last_checkpoint(work_dir: str | Path) -> Path:
-    """Return the checkpoint that a training in ``work_dir`` can be resumed from.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    folder = Path(work_dir)
-    with contextlib.suppress(OSError):
-        # The file names an absolute path, which is wrong when the folder was moved, and is empty after a
-        # kill at the wrong moment.
-        named = Path((folder / 'last_checkpoint').read_text(encoding='utf-8').strip() or '.').name
-        if named and (folder / named).is_file():
-            return folder / named
-    numbered = [
-        (int(match[1]), path)
-        for path in folder.glob('iter_*.pth')
-        if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name))
-    ]
-    if not numbered:
-        raise CheckpointError(
-            f'there is no checkpoint to resume from in {folder}; leave --resume out, or name a file'
-        )
-    return max(numbered)[1]

@@ -20,6 +20,9 @@ from swinseg.datasets.errors import DataError
 from swinseg.datasets.sampling import ResumableSampler, SampleKey, SeededDataset
 
 
+# ruff: noqa: NPY002 (transforms draw from numpy's global generator)
+
+
 class Draws:
     """A dataset of random numbers; the indices in ``gone`` are files that do not exist."""
 

@@ -1,4 +1,4 @@
-"""Whole checkpoints, and finding the last one."""
+"""What the runner leaves behind, and the optimiser after a resume."""
 
 from __future__ import annotations
 
@@ -6,37 +6,12 @@ import contextlib
 import multiprocessing
 import shutil
 
-import mmengine
 import pytest
 import torch
 
-from swinseg.checkpoints import CheckpointError, read_checkpoint
+from swinseg.checkpoints import read_checkpoint
 from swinseg.datasets import DataError
 from swinseg.engine import load_config, train
-from swinseg.engine.safe_runner import last_checkpoint
-from swinseg.files import OutputError
-
-
-@pytest.mark.parametrize(
-    ('files', 'pointer', 'expected'),
-    [
-        (['iter_2.pth', 'iter_10.pth'], None, 'iter_10.pth'),
-        (['iter_2.pth', 'iter_10.pth'], '/moved/away/iter_2.pth', 'iter_2.pth'),
-        (['iter_2.pth', 'iter_10.pth'], '', 'iter_10.pth'),
-        (['iter_2.pth', 'iter_x.pth'], 'iter_99.pth', 'iter_2.pth'),
-    ],
-)
-def test_last_checkpoint__cases(tmp_path, files, pointer, expected):
-    for name in files:
-        (tmp_path / name).write_text('')
-    if pointer is not None:
-        (tmp_path / 'last_checkpoint').write_text(pointer)
-    assert last_checkpoint(tmp_path) == tmp_path / expected
-
-
-def test_last_checkpoint__none(tmp_path):
-    with pytest.raises(CheckpointError, match='no checkpoint to resume from in'):
-        last_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize('persistent', [False, True])
@@ -58,15 +33,6 @@ def test_train__leaves_no_process_behind(
             load_config(write_tiny_config(root=root), options), work_dir=tmp_path / 'w', check=False
         )
     assert not [child for child in multiprocessing.active_children() if child.is_alive()]
-
-
-def test_save_checkpoint__full_disk_is_a_clear_sentence(write_tiny_config, tmp_path, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(mmengine.runner.runner, 'save_checkpoint', full)
-    with pytest.raises(OutputError, match=r'cannot write .*iter_2\.pth: No space left on device'):
-        train(load_config(write_tiny_config()), work_dir=tmp_path, check=False)
 
 
 def test_fused_adamw__takes_the_same_steps():

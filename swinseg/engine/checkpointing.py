@@ -1,0 +1,176 @@
+"""Writing checkpoints so that one is always whole, and finding the newest that is."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+from mmseg.registry import HOOKS
+
+from swinseg.checkpoints import CheckpointError, read_checkpoint
+from swinseg.files import OutputError, remove_partial_files
+
+
+class _DeferredRemovals:
+    """A file backend of mmengine whose ``remove`` waits until the new file is there."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._pending: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self._pending.append(path)
+
+    def flush(self, *, keep: Sequence[str | None]) -> None:
+        while self._pending:
+            path = self._pending.pop()
+            if path not in keep and self._backend.isfile(path):
+                self._backend.remove(path)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook`` that removes an old checkpoint only after the new one is on disk.
+
+    mmengine removes first: a kill in between leaves no best checkpoint, or none at all with
+    ``max_keep_ckpts=1``. Takes the arguments of ``CheckpointHook``.
+    """
+
+    def before_train(self, runner: Any) -> None:
+        """Find out what earlier runs have left, and put removals off from here on."""
+        super().before_train(runner)
+        best = getattr(self, 'best_ckpt_path', None)
+        if best is not None:
+            # A run that was resumed in another folder must not remove the best checkpoint of the first.
+            here = Path(self.out_dir) / Path(best).name
+            self.best_ckpt_path = str(here) if here.is_file() else None
+        self.file_backend: Any = _DeferredRemovals(self.file_backend)
+        if is_main_process():
+            remove_partial_files(self.out_dir, suffix='.pth')
+        self._warn_of_split_steps(runner)
+
+    def save_now(self, runner: Any) -> None:
+        """Save between two iterations, as one more of the checkpoints that are kept."""
+        meta = {'epoch': runner.epoch, 'iter': runner.iter}
+        self._save_checkpoint_with_step(runner, runner.iter, meta=meta)
+
+    def _warn_of_split_steps(self, runner: Any) -> None:
+        parts = (runner.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+        if self.interval > 0 and self.interval % parts and not self.by_epoch:
+            runner.logger.warning(
+                f'checkpoints every {self.interval} iterations fall between the {parts} batches of a step, whose '
+                f'gradients they do not hold; let default_hooks.checkpoint.interval be a multiple of {parts}'
+            )
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
+        try:
+            super()._save_checkpoint_with_step(runner, step, meta=meta)
+        except OSError as error:  # of the file `last_checkpoint`
+            raise OutputError(
+                f'cannot write to {runner.work_dir}: {error.strerror or error}'
+            ) from error
+        self._flush()
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        super()._save_best_checkpoint(runner, metrics)
+        self._flush()
+
+    def _flush(self) -> None:
+        if is_main_process() and isinstance(self.file_backend, _DeferredRemovals):
+            best = getattr(self, 'best_ckpt_path', None)
+            bests = getattr(self, 'best_ckpt_path_dict', {}).values()
+            self.file_backend.flush(keep=(self.last_ckpt, best, *bests))
+
+
+@contextlib.contextmanager
+def saying_how_to_go_on(folder: str | Path) -> Iterator[None]:
+    """Add the last whole checkpoint in ``folder`` to what is said when a new one cannot be written.
+
+    Raises:
+        OutputError: in place of the one of the block.
+    """
+    try:
+        yield
+    except OutputError as error:
+        whole = checkpoints_in(folder)[0].name if has_checkpoint(folder) else None
+        advice = (
+            f'the last whole checkpoint is {whole}: make room and go on with --resume'
+            if whole
+            else 'there is no checkpoint yet'
+        )
+        raise OutputError(f'{error}; {advice}') from error
+
+
+def checkpoints_in(work_dir: str | Path) -> list[Path]:
+    """Return the checkpoints that a training in ``work_dir`` could be resumed from, the newest first.
+
+    That is what ``last_checkpoint`` names, then the others by their iteration.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    folder = Path(work_dir)
+    numbered = {
+        path: int(match[1])
+        for path in folder.glob('iter_*.pth')
+        if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name))
+    }
+    newest_first = sorted(numbered, key=lambda path: -numbered[path])
+    named = _named_last(folder)
+    if named is not None:
+        newest_first = [named, *(path for path in newest_first if path != named)]
+    if not newest_first:
+        raise CheckpointError(
+            f'there is no checkpoint to resume from in {folder}; leave --resume out, name a file, or let '
+            '--resume=auto begin anew where there is none'
+        )
+    return newest_first
+
+
+def has_checkpoint(work_dir: str | Path) -> bool:
+    """Whether ``work_dir`` holds anything that a training could be resumed from."""
+    try:
+        return bool(checkpoints_in(work_dir))
+    except CheckpointError:
+        return False
+
+
+def read_newest(work_dir: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Read the newest checkpoint that is whole, and warn of those that are not.
+
+    Returns:
+        Its path, and what it holds.
+
+    Raises:
+        CheckpointError: there is none, or none of them can be read.
+    """
+    broken: list[str] = []
+    for path in checkpoints_in(work_dir):
+        try:
+            content = read_checkpoint(path)
+        except CheckpointError as error:
+            broken.append(str(error))
+            continue
+        for reason in broken:
+            print_log(f'{reason}; going on from {path.name}', logger='current', level=30)
+        return path, content
+    raise CheckpointError(f'none of the checkpoints in {work_dir} is whole: {"; ".join(broken)}')
+
+
+def _named_last(folder: Path) -> Path | None:
+    # The file names an absolute path, which is wrong when the folder was moved, and is empty after a kill
+    # at the wrong moment.
+    try:
+        name = Path((folder / 'last_checkpoint').read_text(encoding='utf-8').strip()).name
+    except (OSError, UnicodeDecodeError):
+        return None
+    return folder / name if name and (folder / name).is_file() else None

@@ -1,0 +1,63 @@
+"""Doing something in the middle of a real training, and comparing what two trainings have left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from swinseg.checkpoints import read_checkpoint
+from swinseg.models import SwinSegmentor
+
+NO_VALIDATION = """
+val_dataloader = val_cfg = val_evaluator = None
+default_hooks = dict(checkpoint=dict(save_best=None))
+custom_hooks = []
+"""
+
+
+def in_iteration(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], Any]) -> None:
+    """Call ``action`` in the forward pass of the ``number``-th iteration from now."""
+    forward, calls = SwinSegmentor.loss, []
+
+    def loss(self, inputs, data_samples):
+        calls.append(None)
+        if len(calls) == number:
+            action()
+        return forward(self, inputs, data_samples)
+
+    monkeypatch.setattr(SwinSegmentor, 'loss', loss)
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    """Compare weights, averaged weights, optimiser, schedule and generators of two checkpoints bit by bit."""
+    first, second = read_checkpoint(one), read_checkpoint(other)
+    for part in (
+        'state_dict',
+        'ema_state_dict',
+        'optimizer',
+        'param_schedulers',
+        'generators',
+        'sampler',
+    ):
+        assert (part in first) == (part in second), part
+        _assert_same(first.get(part), second.get(part), part)
+
+
+def _assert_same(one: Any, other: Any, where: str) -> None:
+    assert type(one) is type(other), where
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, Mapping):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            _assert_same(one[key], other[key], f'{where}.{key}')
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            _assert_same(*pair, f'{where}.{index}')
+    else:
+        assert one == other, where
