@@ -13,6 +13,7 @@ resume = False
 
 custom_hooks = [
     dict(type='NonFiniteGuardHook'),
+    dict(type='FirstBatchHook'),
     dict(type='ProgressHook', interval=50),
     dict(type='CurvesHook'),
 ]

@@ -5,8 +5,11 @@ from swinseg.engine.autocast import AutocastOptimWrapper
 from swinseg.engine.checkpointing import SafeCheckpointHook
 from swinseg.engine.config import load_config
 from swinseg.engine.errors import ConfigError, TrainingError
+from swinseg.engine.expected_curve import ExpectedCurveHook
+from swinseg.engine.first_batch import FirstBatchHook
 from swinseg.engine.hooks import CurvesHook, ProgressHook
 from swinseg.engine.nonfinite import NonFiniteGuardHook
+from swinseg.engine.layer_decay import SwinLayerDecayConstructor
 from swinseg.engine.runner import (
     Evaluation,
     SwinsegRunner,
@@ -15,6 +18,7 @@ from swinseg.engine.runner import (
     evaluate_in_full,
     train,
 )
+from swinseg.engine.training_hooks import SafeEarlyStoppingHook, SafeEMAHook
 
 __all__ = [
     'AccumulationHook',
@@ -22,9 +26,14 @@ __all__ = [
     'ConfigError',
     'CurvesHook',
     'Evaluation',
+    'ExpectedCurveHook',
+    'FirstBatchHook',
     'NonFiniteGuardHook',
     'ProgressHook',
     'SafeCheckpointHook',
+    'SafeEMAHook',
+    'SafeEarlyStoppingHook',
+    'SwinLayerDecayConstructor',
     'SwinsegRunner',
     'Training',
     'TrainingError',

@@ -36,7 +36,7 @@ _RUNNER_ARGUMENTS = tuple(
     name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg')
 )
 # Names that swinseg's own training reads.
-_RECIPE = ('effective_batch', 'expected_miou')
+_RECIPE = ('effective_batch',)
 KNOWN_TOP_LEVEL = frozenset((*_RUNNER_ARGUMENTS, *_CONVENTIONS, *_RECIPE))
 # Top-level names whose dicts are built into objects; everything else is a variable of the config's author.
 _BUILT = (

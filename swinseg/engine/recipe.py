@@ -189,8 +189,8 @@ def _stretch_schedule(cfg: Config, factor: float) -> None:
         change(checkpoint, ('interval', 'save_begin'))
     for hook in cfg.get('custom_hooks') or ():
         change(hook, ('begin_iter',))
-    if cfg.get('expected_miou'):
-        cfg.expected_miou = [(stretched(iteration), miou) for iteration, miou in cfg.expected_miou]
+        if hook.get('type') == 'ExpectedCurveHook':
+            hook.points = [(stretched(iteration), miou) for iteration, miou in hook.points]
 
 
 def _schedulers(node: Any) -> Iterator[Any]:

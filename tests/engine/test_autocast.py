@@ -51,6 +51,31 @@ def test_update_params__is_the_step_of_the_rounded_forward_pass():
     assert torch.equal(ours.weight, reference.weight)
 
 
+@pytest.mark.parametrize('kind', [AutocastOptimWrapper, OptimWrapper])
+def test_update_params__accumulates_and_clips_the_whole_gradient_once(kind):
+    torch.manual_seed(0)
+    ours, reference = nn.Linear(4, 3), nn.Linear(4, 3)
+    reference.load_state_dict(ours.state_dict())
+    parts = torch.rand(2, 5, 4)
+    wrapper = kind(
+        optimizer=torch.optim.SGD(ours.parameters(), lr=0.1),
+        accumulative_counts=2,
+        clip_grad=dict(max_norm=0.5),
+    )
+    total = 0.0
+    for part in parts:
+        with wrapper.optim_context(ours):
+            loss = ours(part).float().square().mean()
+        wrapper.update_params(loss)
+        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=kind is AutocastOptimWrapper):
+            total = total + reference(part).float().square().mean() / 2
+    total.backward()
+    norm = torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.5)
+    assert norm > 0.5  # so that clipping each part would show
+    torch.optim.SGD(reference.parameters(), lr=0.1).step()
+    torch.testing.assert_close(ours.weight, reference.weight, rtol=1e-2, atol=2e-4)
+
+
 def test_init__refuses_float16_which_needs_scaling():
     model = nn.Linear(4, 3)
     with pytest.raises(

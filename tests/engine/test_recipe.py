@@ -96,7 +96,11 @@ def test_accumulation__keeps_every_count_of_the_config():
     ],
 )
 def test_learning_rate__keeps_the_number_of_images(images, max_iters, warm_up, line):
-    cfg = small('learning_rate', images=images, expected_miou=[(100, 20.0), (1000, 44.0)])
+    cfg = small('learning_rate', images=images)
+    cfg.custom_hooks = [
+        dict(type='SafeEMAHook', begin_iter=100),
+        dict(type='ExpectedCurveHook', points=[(100, 20.0), (1000, 44.0)]),
+    ]
     batch = apply_effective_batch(cfg, processes=1)
     assert cfg.auto_scale_lr.enable is True
     assert cfg.train_cfg.max_iters == max_iters
@@ -104,7 +108,8 @@ def test_learning_rate__keeps_the_number_of_images(images, max_iters, warm_up, l
     warm, poly, steps = cfg.param_scheduler
     assert (warm.begin, warm.end, poly.begin, poly.end) == (0, warm_up, warm_up, max_iters)
     assert steps.milestones == [3, 5]  # of epochs
-    assert cfg.expected_miou == [(max_iters // 10, 20.0), (max_iters, 44.0)]
+    assert cfg.custom_hooks[0].begin_iter == max_iters // 10
+    assert cfg.custom_hooks[1].points == [(max_iters // 10, 20.0), (max_iters, 44.0)]
     assert batch.describe().endswith(line)
 
 
