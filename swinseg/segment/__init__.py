@@ -1,6 +1,23 @@
-"""Segmenting files, folders and globs: what ``tools/segment.py`` calls."""
+"""Segmenting files, folders and globs of images, scenes and videos: what ``tools/segment.py`` calls."""
 
-from swinseg.segment.images import Outcome, segment_images, summary
-from swinseg.segment.sources import InputError, Source, find_images
+from swinseg.segment.batch import Options, segment_all
+from swinseg.segment.outcome import Done, Outcome, summary, table
+from swinseg.segment.scenes import SceneResult, segment_scene
+from swinseg.segment.sources import InputError, Source, find_sources
+from swinseg.segment.video import VideoResult, segment_video
 
-__all__ = ['InputError', 'Outcome', 'Source', 'find_images', 'segment_images', 'summary']
+__all__ = [
+    'Done',
+    'InputError',
+    'Options',
+    'Outcome',
+    'SceneResult',
+    'Source',
+    'VideoResult',
+    'find_sources',
+    'segment_all',
+    'segment_scene',
+    'segment_video',
+    'summary',
+    'table',
+]

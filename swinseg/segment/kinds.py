@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,9 +58,12 @@ def why_scene(path: str | os.PathLike[str], *, has_window: bool = False) -> str 
 def _tiff_tags(file: BinaryIO) -> ImageFileDirectory_v2:
     """Return the first picture's tags, whatever its bands; Pillow opens files with few kinds of bands only."""
     header = file.read(8)
-    if 43 in (header[2], header[3]):  # BigTIFF
+    if header[2] == 43:  # BigTIFF
         header += file.read(8)
     tags = ImageFileDirectory_v2(header)
     file.seek(tags.next)
-    tags.load(file)
+    with warnings.catch_warnings():
+        # What is wrong with a damaged file, its reader says.
+        warnings.simplefilter('ignore')
+        tags.load(file)
     return tags

@@ -21,12 +21,15 @@ from swinseg.predictor.rejection import reject
 from swinseg.segment.overview import Naming
 from swinseg.segment.windows import Windows, Workload
 
-NO_CONFIDENCE = 255
-"""What pixels without data have in place of a confidence in per cent."""
+CERTAIN = 255
+"""What stands for a confidence of 1, as in what ``Segmentation.save`` writes."""
+
+NO_CONFIDENCE = 0
+"""What pixels without data have; no label is the most probable one with a confidence of 0."""
 
 
 class Planes:
-    """What is made of finished scores: labels, and confidence in per cent where it is wanted."""
+    """What is made of finished scores: labels, and confidence from 1 to 255 where it is wanted."""
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class Planes:
             labels = reject(labels, confidence, self._reject_below, self._num_classes)
         planes = [labels.to(self._dtype)]
         if confidence is not None and self._with_confidence:
-            planes.append((confidence * 100).round().to(self._dtype))
+            planes.append((confidence * CERTAIN).round().clamp_(min=1).to(self._dtype))
         return torch.stack(planes)
 
 

@@ -41,9 +41,6 @@ from swinseg.segment.windows import (
 )
 from swinseg.visualization.colorize import check_alpha
 
-# GDAL's cache, which each pixel passes once, would take a twentieth of the machine's memory.
-_GDAL_CACHE_MIB = '64'
-
 Progress = Callable[[int, int], None]
 """Called with the rows done and all rows."""
 
@@ -87,11 +84,11 @@ def segment_scene(
 ) -> SceneResult:
     """Segment a TIFF, GeoTIFF, ``.npy``, JPEG or PNG file by windows into files of the same extent.
 
-    Written are ``<stem>_labels`` and, on request, ``<stem>_confidence`` in per cent; as ``.tif`` with the
+    Written are ``<stem>_labels`` and, on request, ``<stem>_confidence``, from 1 to 255; as ``.tif`` with the
     georeference for TIFF files, as ``.npy`` for ``.npy`` files, and else as ``.png``. ``<stem>_color.png`` and
     ``<stem>_overlay.png`` show the whole in at most 2,048 pixels a side, and ``<stem>_areas.json`` has the area
     of each class. Pixels without data, as the file says, have the label 255, or 65,535 from 256 labels on, and
-    the confidence 255; windows without any data are not computed.
+    the confidence 0; windows without any data are not computed.
 
     Args:
         predictor: the model.
@@ -126,7 +123,6 @@ def segment_scene(
     check_threshold(reject_below, predictor.classes)
     check_alpha(alpha)
     windows = choose_windows(predictor.model, window=window, stride=stride, blend=blend)
-    os.environ.setdefault('GDAL_CACHEMAX', _GDAL_CACHE_MIB)
     image = open_image(path, bands=bands)
     base = Path(out) / (Path(path).stem if stem is None else stem)
     make_folder(base.parent)

@@ -1,4 +1,4 @@
-"""Finding the images that a command line names, and naming their results."""
+"""Finding the images and videos that a command line names, and naming their results."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from pathlib import Path
 
 from swinseg.datasets.image_files import IMAGE_SUFFIXES
 from swinseg.errors import UserError
+from swinseg.segment.video_files import VIDEO_SUFFIXES
+
+_SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
 
 
 class InputError(UserError):
-    """No image is where the user said."""
+    """No image or video is where the user said."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """An image to segment and the name of its results.
+    """An image or video to segment and the name of its results.
 
     Attributes:
-        path: the image.
+        path: the file.
         name: relative path without suffix; results are ``<out>/<name>_labels.png`` and so on.
     """
 
@@ -30,11 +33,11 @@ class Source:
     name: str
 
 
-def find_images(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list[Source]:
-    """Turn files, folders and globs into images and the names of their results.
+def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list[Source]:
+    """Turn files, folders and globs into images, videos and the names of their results.
 
-    Folders are searched with their sub-folders for the known image suffixes, leaving ``out`` aside,
-    and keep their sub-folders in the names; files are named by their stem. When two images would
+    Folders are searched with their sub-folders for the known suffixes, leaving ``out`` aside,
+    and keep their sub-folders in the names; files are named by their stem. When two would
     get the same name, all of them keep their folders below the deepest one that they share, and the
     suffix where that is not enough.
 
@@ -44,7 +47,7 @@ def find_images(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list[
         out: where results are written.
 
     Returns:
-        Each image once, in the order of the inputs. A path that does not exist is among them when
+        Each file once, in the order of the inputs. A path that does not exist is among them when
         others do: reading it says so.
 
     Raises:
@@ -57,8 +60,8 @@ def find_images(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list[
     if not any(path.is_file() for path in found):
         listed = ', '.join(os.fspath(item) for item in inputs)
         raise InputError(
-            f'no image was found in {listed}; give image files, folders or quoted globs '
-            f'(suffixes looked for in folders: {" ".join(IMAGE_SUFFIXES)})'
+            f'no image or video was found in {listed}; give files, folders or quoted globs '
+            f'(suffixes looked for in folders: {" ".join(_SUFFIXES)})'
         )
     return _with_unique_names(list(found.values()))
 
@@ -84,7 +87,7 @@ def _in_folder(folder: Path, out: Path) -> list[Source]:
         Source(path, path.relative_to(folder).with_suffix('').as_posix())
         for path in sorted(folder.rglob('*'))
         # Results of an earlier call are no input of this one.
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in _SUFFIXES
         and path.is_file()
         and not path.absolute().is_relative_to(out)
     ]

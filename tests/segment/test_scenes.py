@@ -106,7 +106,7 @@ def test_png__is_what_the_predictor_makes_of_it_without_a_resize(predictor, png,
     result = segment_scene(predictor, png, tmp_path / 'out', blend='uniform', confidence=True)
     assert_same_labels(np.array(Image.open(result.paths['labels'])), expected.labels)
     confidence = np.array(Image.open(result.paths['confidence']))
-    assert np.abs(confidence - 100 * expected.confidence).max() < 0.6
+    assert np.abs(confidence - 255 * expected.confidence).max() < 0.6
     assert list(result.areas) == list(expected.areas())
     assert np.allclose(list(result.areas.values()), list(expected.areas().values()), atol=1e-3)
     np.testing.assert_array_equal(np.array(Image.open(result.paths['color'])), expected.color())
@@ -132,7 +132,9 @@ def test_nodata__is_marked_and_changes_no_other_label(predictor, tmp_path):
     missing = (pixels == 0).all(axis=2)
     assert (found[missing] == 255).all()
     np.testing.assert_array_equal(found[~missing], expected[~missing])
-    assert (rasterio.open(paths[1]['confidence']).read(1)[missing] == 255).all()
+    confidence = rasterio.open(paths[1]['confidence'])
+    assert confidence.nodata == 0
+    np.testing.assert_array_equal(confidence.read(1) == 0, missing)
     areas = json.loads(paths[1]['areas'].read_text())
     assert areas['pixels_without_data'] == missing.sum()
     assert sum(areas['areas'].values()) == pytest.approx(1)

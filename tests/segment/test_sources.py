@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swinseg.segment.sources import InputError, Source, _with_unique_names, find_images
+from swinseg.segment.sources import InputError, Source, _with_unique_names, find_sources
 
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
     for name in (
         'photos/a.jpg', 'photos/b.PNG', 'photos/notes.txt', 'photos/sub/a.jpg', 'photos/x.y.tif',
-        'other/a.jpg', 'other/c.jpg', 'odd[1].jpg', 'photos/masks/a_labels.png', 'scan.raw',
+        'other/a.jpg', 'other/c.jpg', 'odd[1].jpg', 'photos/masks/a_labels.png', 'scan.raw', 'clips/walk.MP4',
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -24,7 +24,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def found(inputs, out='photos/masks'):
-    return {str(s.path): s.name for s in find_images(inputs, out=Path(out))}
+    return {str(s.path): s.name for s in find_sources(inputs, out=Path(out))}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ def found(inputs, out='photos/masks'):
     [
         (['photos/a.jpg'], {'photos/a.jpg': 'a'}),
         (['scan.raw'], {'scan.raw': 'scan'}),
+        (['clips'], {'clips/walk.MP4': 'walk'}),
         (
             ['photos'],
             {
@@ -57,11 +58,11 @@ def found(inputs, out='photos/masks'):
     ],
     ids=str,
 )  # fmt: skip
-def test_find_images__names(tree, inputs, expected):
+def test_find_sources__names(tree, inputs, expected):
     assert found(inputs) == expected
 
 
-def test_find_images__same_stem_in_one_folder(tree):
+def test_find_sources__same_stem_in_one_folder(tree):
     (tree / 'other' / 'a.png').touch()
     assert found(['other']) == {
         'other/a.jpg': 'a.jpg', 'other/a.png': 'a.png', 'other/c.jpg': 'c',
@@ -69,8 +70,8 @@ def test_find_images__same_stem_in_one_folder(tree):
 
 
 @pytest.mark.parametrize('inputs', [['nothing'], ['*.bmp'], ['missing.jpg'], ['missing/', '*.gif']])
-def test_find_images__nothing(tree, inputs):
-    with pytest.raises(InputError, match=r'no image was found in .*; give image files'):
+def test_find_sources__nothing(tree, inputs):
+    with pytest.raises(InputError, match=r'no image or video was found in .*; give files'):
         found(inputs)
 
 

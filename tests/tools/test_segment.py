@@ -6,13 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
+from rasterio.transform import from_origin
 
 from support import tiny_checkpoint
 from swinseg.cli import run
 from swinseg.predictor import Predictor
+from swinseg.segment.progress import Progress
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'segment.py'
 
@@ -60,8 +64,8 @@ def test_script__segments_a_folder(checkpoint, photos, tmp_path):
     assert 'Traceback' not in result.stderr
     assert files(tmp_path / 'out') == three('street', 'sub/street')
     lines = result.stdout.splitlines()
-    assert lines[-1].startswith('2 images segmented; labels, colours and overlays are in')
-    assert f'[1/2] {photos / "street.png"}: ' in result.stdout
+    assert lines[-1].startswith('2 files segmented; the results are in')
+    assert f'[1/2] {photos / "street.png"}: image, 50 x 70, ' in result.stdout
 
     expected = Predictor.from_checkpoint(checkpoint)(photos / 'street.png')
     written = Image.open(tmp_path / 'out' / 'street_labels.png')
@@ -77,7 +81,7 @@ def test_main__globs_options_and_a_second_call(segment, photos, tmp_path, capsys
         assert segment(photos, '--out', out, '--tta', '--alpha', '0.9', '--device', 'cpu') == 0
     assert files(out) == three('street', 'sub/street')
     assert segment(photos / '*' / '*.png', '--out', tmp_path / 'out') == 0
-    assert '2 images' in capsys.readouterr().out
+    assert '2 files' in capsys.readouterr().out
 
 
 def test_main__one_bad_file_is_skipped_and_the_rest_are_done(segment, photos, tmp_path, capsys):
@@ -88,21 +92,120 @@ def test_main__one_bad_file_is_skipped_and_the_rest_are_done(segment, photos, tm
     assert segment(photos, photos / 'missing.jpg', '--out', tmp_path / 'out') == 2
     assert files(tmp_path / 'out') == three('street', 'sub/street')
     printed = capsys.readouterr()
-    assert '2 images segmented, 4 skipped; ' in printed.out
+    assert '2 files segmented, 4 skipped; ' in printed.out
     for name in ('a.jpg', 'cut.jpg', 'empty.png', 'missing.jpg'):
         line = next(line for line in printed.out.splitlines() if f'{name}: skipped: ' in line)
         assert line.count(name) >= 2  # the sentence itself names the file too
     assert 'Traceback' not in printed.err
 
 
+def write_scene(path, height=120, width=90):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, height, width), np.uint8)
+    with rasterio.open(
+        path, 'w', driver='GTiff', height=height, width=width, count=3, dtype='uint8',
+        crs='EPSG:25832', transform=from_origin(500_000, 5_700_000, 1, 1),
+    ) as file:  # fmt: skip
+        file.write(pixels)
+    return path
+
+
+def write_video(path):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 5, (64, 48))
+    for level in range(0, 200, 50):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    return path
+
+
+def test_main__images_scenes_and_videos_of_one_folder(segment, photos, tmp_path, capsys):
+    write_scene(photos / 'map.tif')
+    write_video(photos / 'walk.avi')
+    out = tmp_path / 'out'
+    options = ('--window', '64', '--blend', 'uniform', '--max-memory', '2G')
+    assert (
+        segment(photos / 'map.tif', photos / 'walk.avi', photos / 'street.png', '--out', out) == 0
+    )
+    scene_files = [
+        f'map_{name}' for name in ('areas.json', 'color.png', 'labels.tif', 'overlay.png')
+    ]
+    assert set(files(out)) >= {*scene_files, *three('street'), 'walk_areas.csv'}
+    lines = capsys.readouterr().out.splitlines()
+    assert any(
+        line.startswith(f'[1/3] {photos / "map.tif"}: scene (GeoTIFF), 120 x 90') for line in lines
+    )
+    assert any('walk.avi: video, 4 frames' in line for line in lines)
+    head = next(i for i, line in enumerate(lines) if line.startswith('file '))
+    assert [line.split()[0] for line in lines[head + 1 : -1]] == [
+        'map.tif',
+        'walk.avi',
+        'street.png',
+    ]
+
+    assert segment(photos / 'street.png', '--confidence', '--out', out, *options) == 0
+    assert 'scene (a window was given)' in capsys.readouterr().out
+    assert 'street_confidence.png' in files(out)
+    assert segment(photos / 'street.png', '--confidence', '--out', out, *options) == 0
+    assert '(done before)' in capsys.readouterr().out
+
+
+def test_main__rejection_is_for_images_and_scenes(segment, photos, tmp_path, capsys):
+    write_scene(photos / 'map.tif')
+    write_video(photos / 'walk.avi')
+    assert segment(photos, '--reject-below', '0.99', '--confidence', '--out', tmp_path / 'out') == 2
+    printed = capsys.readouterr().out
+    assert printed.count('rejected') >= 3
+    assert 'walk.avi: skipped: video' in printed
+    assert 'street_confidence.png' in files(tmp_path / 'out')
+
+
+def test_main__bad_scenes_do_not_stop_the_rest(segment, photos, tmp_path, capsys):
+    cut = write_scene(photos / 'cut.tif')
+    cut.write_bytes(cut.read_bytes()[:20_000])
+    write_scene(photos / 'narrow.tif', width=40)
+    write_scene(photos / 'wide.tif', 200, 30_000)
+    options = ('--window', '64', '--stride', '1', '--max-memory', '32M')
+    assert segment(photos / '*.tif', '--out', tmp_path / 'out', *options) == 2
+    printed = capsys.readouterr().out
+    assert '1 file segmented, 2 skipped' in printed
+    assert 'cut.tif cannot be read' in printed
+    assert 'allow more' in printed
+    assert 'narrow_labels.tif' in files(tmp_path / 'out')
+
+
+def test_main__ctrl_c_says_what_is_done_and_how_to_go_on(
+    segment, photos, tmp_path, capsys, monkeypatch
+):
+    scene = write_scene(photos / 'map.tif', 600)
+    step = Progress.step
+
+    def interrupt(self, what, done, total):
+        step(self, what, done, total)
+        if done > 300:
+            raise KeyboardInterrupt
+
+    arguments = (photos / 'street.png', scene, '--window', '64', '--out', tmp_path / 'out')
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, 'step', interrupt)
+        assert segment(*arguments) == 130
+    printed = capsys.readouterr()
+    assert '1 file segmented; ' in printed.out
+    assert printed.err.startswith(f'interrupted at {scene}, row ')
+    assert printed.err.endswith('of 600; the same command goes on there\n')
+    assert segment(*arguments) == 0
+    assert 'map.tif: scene (a window was given), 600 x 90' in (out := capsys.readouterr().out)
+    assert '(continued at row 3' in out
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['{photos}/*.bmp', '--out', '{tmp}/out'], 'error: no image was found in'),
+        (['{photos}/*.bmp', '--out', '{tmp}/out'], 'error: no image or video was found in'),
         (['{photos}', '--out', '{tmp}/file/out'], 'error: cannot write to the output folder'),
         (['{photos}', '--out', '{tmp}/out', '--config', '{tmp}/no.py'], 'error: there is no config'),
         (['{photos}', '--out', '{tmp}/out', '--device', 'gpu7'], "error: device 'gpu7' cannot be"),
         (['{photos}', '--out', '{tmp}/out', '--alpha', '7'], 'error: alpha must lie between 0 and 1'),
+        (['{photos}', '--out', '{tmp}/out', '--window', '64', '--stride', '65'], 'error: the stride must'),
+        (['{photos}', '--out', '{tmp}/out', '--reject-below', '2'], 'error: reject_below is a prob'),
     ],
 )  # fmt: skip
 def test_main__bad_input_is_one_line_and_two(segment, photos, tmp_path, capsys, arguments, message):

@@ -1,0 +1,111 @@
+"""The arguments of ``tools/segment.py`` about how to segment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from swinseg.inference import source_identity
+from swinseg.inference.tiling import BLENDS
+from swinseg.segment.batch import Options
+from swinseg.segment.kinds import SCENE_PIXELS
+
+_UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that ``options_of`` reads."""
+    add = parser.add_argument
+    add('--tta', action='store_true', help="average the config's scales and flips")
+    add('--confidence', action='store_true', help='also write the probability of the labels')
+    add(
+        '--reject-below', type=float, metavar='P',
+        help="label pixels whose probability is lower 'rejected'",
+    )  # fmt: skip
+    add('--alpha', type=float, default=0.5, help='weight of the colours in overlays, 0 to 1')
+    add(
+        '--frame-stride', type=int, default=1, metavar='N',
+        help='segment each N-th frame of a video',
+    )  # fmt: skip
+    scenes = parser.add_argument_group(
+        'scenes',
+        'A GeoTIFF, an .npy file and an image with more than '
+        f'{SCENE_PIXELS:,} pixels are segmented by windows at their own resolution, and, with --window, so is '
+        "every image. Others go through the config's test pipeline. Interrupted work is continued by the same "
+        'command.',
+    )
+    scenes.add_argument(
+        '--window', type=window_size, metavar='SIZE',
+        help='side, or HEIGHTxWIDTH (default: that of the model, or 512)',
+    )  # fmt: skip
+    scenes.add_argument(
+        '--stride', type=window_size, metavar='SIZE',
+        help='from window to window (default: that of the model, or 3/4 window)',
+    )  # fmt: skip
+    scenes.add_argument(
+        '--blend', choices=BLENDS, help='of windows (default: that of the model, or gaussian)'
+    )
+    scenes.add_argument(
+        '--max-memory', type=memory_size, metavar='SIZE',
+        help='for windows and scores beside the model, such as 2G; fewer windows at a time, then scores in half '
+        'precision',
+    )  # fmt: skip
+    scenes.add_argument(
+        '--bands', type=band_numbers, metavar='N,N,N',
+        help='of a TIFF, from 1 (default: red, green, blue)',
+    )  # fmt: skip
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """Return what the arguments ask for; checkpoint, config and dtype among them tell the model from others."""
+    identity = {
+        'checkpoint': _identity(args.checkpoint),
+        'config': None if args.config is None else _identity(args.config),
+        'dtype': args.dtype,
+    }
+    return Options(
+        tta=args.tta,
+        alpha=args.alpha,
+        confidence=args.confidence,
+        reject_below=args.reject_below,
+        window=args.window,
+        stride=args.stride,
+        blend=args.blend,
+        max_memory=args.max_memory,
+        bands=args.bands,
+        frame_stride=args.frame_stride,
+        model_identity=identity,
+    )
+
+
+def _identity(path: str) -> dict[str, Any]:
+    return source_identity(path) if Path(path).is_file() else {'address': os.fspath(path)}
+
+
+def memory_size(text: str) -> int:
+    """Turn ``2G``, ``512M`` or ``1.5 GiB`` into bytes."""
+    found = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*', text, re.I)
+    size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if not size:
+        raise argparse.ArgumentTypeError(f'a size such as 2G or 512M is expected, not {text!r}')
+    return size
+
+
+def window_size(text: str) -> int | tuple[int, int]:
+    """Turn ``512`` into a side, and ``512x768`` into height and width."""
+    found = re.fullmatch(r'(\d+)(?:x(\d+))?', text)
+    if not found or int(found[1]) < 1 or (found[2] is not None and int(found[2]) < 1):
+        raise argparse.ArgumentTypeError(
+            f'pixels such as 512, or 512x768 (height x width), are expected, not {text!r}'
+        )
+    return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
+
+
+def band_numbers(text: str) -> tuple[int, ...]:
+    """Turn ``4,3,2`` into numbers."""
+    if not re.fullmatch(r'\d+(,\d+)*', text):
+        raise argparse.ArgumentTypeError(f'numbers such as 4,3,2 are expected, not {text!r}')
+    return tuple(int(number) for number in text.split(','))

@@ -1,0 +1,190 @@
+"""Segmenting files of all kinds one after the other; one that cannot be segmented does not stop the rest."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swinseg.datasets.errors import DataError
+from swinseg.inference import RasterError, SlideError
+from swinseg.inference.prefetch import WriteBehind
+from swinseg.predictor import Predictor, PredictorError
+from swinseg.predictor.rejection import check_threshold
+from swinseg.segment.images import segment_image
+from swinseg.segment.kinds import why_scene
+from swinseg.segment.outcome import Done, Outcome, largest
+from swinseg.segment.progress import Progress
+from swinseg.segment.scenes import segment_scene
+from swinseg.segment.sources import Source
+from swinseg.segment.video import VideoError, is_video, segment_video
+from swinseg.segment.windows import Size, choose_windows
+from swinseg.visualization.colorize import check_alpha
+
+# What the rows of a scene, which can be continued, are called in its progress.
+_ROW = 'row'
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to segment; each kind of file takes what it knows.
+
+    Attributes:
+        tta: average over the config's scales and flips.
+        alpha: weight of the colours in overlays.
+        confidence: also write the probability of the labels of images and scenes.
+        reject_below: give pixels of images and scenes with a lower probability a label of their own.
+        window, stride, blend, max_memory, bands: as ``segment_scene`` takes them. With a window every image is a
+            scene.
+        frame_stride: segment every so many-th frame of a video.
+        model_identity: as ``segment_scene`` takes it.
+    """
+
+    tta: bool = False
+    alpha: float = 0.5
+    confidence: bool = False
+    reject_below: float | None = None
+    window: Size | None = None
+    stride: Size | None = None
+    blend: str | None = None
+    max_memory: int | None = None
+    bands: Sequence[int] | None = None
+    frame_stride: int = 1
+    model_identity: Mapping[str, Any] | None = None
+
+
+def segment_all(
+    predictor: Predictor,
+    sources: Sequence[Source],
+    out: str | os.PathLike[str],
+    options: Options = Options(),
+) -> Outcome:
+    """Segment images, scenes and videos, and show on the standard output how far the work is.
+
+    The files of an image are written while the next one is segmented. Ctrl-C ends the work; what is done is in
+    the outcome.
+
+    Args:
+        predictor: the model.
+        sources: from ``find_sources``.
+        out: folder for the results.
+        options: for all of them.
+
+    Raises:
+        OutputError: a result cannot be written.
+        PredictorError, SlideError, VisualizationError: an option is wrong for all files.
+    """
+    if options.tta:
+        predictor.require_tta()
+    check_threshold(options.reject_below, predictor.classes)
+    check_alpha(options.alpha)
+    choose_windows(
+        predictor.model, window=options.window, stride=options.stride, blend=options.blend
+    )
+    outcome = Outcome()
+    progress = Progress(len(sources))
+    with WriteBehind(lambda call: call()) as write:
+        work = _Work(predictor, Path(out), options, progress, write)
+        for source in sources:
+            progress.begin(source.path)
+            try:
+                done = work(source)
+            except (DataError, PredictorError, RasterError, SlideError, VideoError) as error:
+                outcome.skipped[source.path] = str(error)
+                progress.skip(str(error))
+            except KeyboardInterrupt:
+                outcome.interrupted = _how_to_go_on(source, progress.at)
+                break
+            else:
+                outcome.done.append(done)
+                progress.end(f'{done.kind}, {done.size}, {done.seconds:.1f} s: {done.found}')
+    progress.clear()
+    return outcome
+
+
+def _how_to_go_on(source: Source, at: str) -> str:
+    if at.startswith(_ROW):
+        return f'interrupted at {source.path}, {at}; the same command goes on there'
+    return f'interrupted at {source.path}; the same command begins it again'
+
+
+class _Work:
+    """What is done with one file."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        out: Path,
+        options: Options,
+        progress: Progress,
+        write: Callable[[Callable[[], object]], None],
+    ) -> None:
+        self._predictor = predictor
+        self._out = out
+        self._options = options
+        self._progress = progress
+        self._write = write
+
+    def __call__(self, source: Source) -> Done:
+        if is_video(source.path):
+            return self._video(source)
+        has_window = self._options.window is not None
+        reason = why_scene(source.path, has_window=has_window)
+        return self._image(source) if reason is None else self._scene(source, reason)
+
+    def _image(self, source: Source) -> Done:
+        began = time.perf_counter()
+        options = self._options
+        result = segment_image(
+            self._predictor, source.path,
+            tta=options.tta, confidence=options.confidence, reject_below=options.reject_below,
+        )  # fmt: skip
+        kinds = ['labels', 'color', 'overlay', *(['confidence'] if options.confidence else [])]
+        target = self._out / source.name
+        self._write(
+            lambda: result.save(target.parent, target.name, kinds=kinds, alpha=options.alpha)
+        )
+        height, width = result.labels.shape
+        seconds = time.perf_counter() - began
+        return Done(source.path, 'image', f'{height} x {width}', seconds, largest(result.areas()))
+
+    def _scene(self, source: Source, reason: str) -> Done:
+        began = time.perf_counter()
+        options = self._options
+        target = self._out / source.name
+        result = segment_scene(
+            self._predictor, source.path, target.parent, stem=target.name,
+            window=options.window, stride=options.stride, blend=options.blend,
+            max_memory=options.max_memory, bands=options.bands, tta=options.tta,
+            confidence=options.confidence, reject_below=options.reject_below,
+            alpha=options.alpha, model_identity=options.model_identity,
+            progress=lambda done, total: self._progress.step(_ROW, done, total),
+        )  # fmt: skip
+        found = largest(result.areas)
+        if result.first_row == result.shape[0]:
+            found += ' (done before)'
+        elif result.first_row:
+            found += f' (continued at row {result.first_row})'
+        size = f'{result.shape[0]} x {result.shape[1]}'
+        return Done(source.path, f'scene ({reason})', size, time.perf_counter() - began, found)
+
+    def _video(self, source: Source) -> Done:
+        options = self._options
+        if options.confidence or options.reject_below is not None:
+            raise VideoError(
+                f'video {source.path} takes neither confidence nor rejection; segment it in a call of its own, '
+                'without --confidence and --reject-below'
+            )
+        target = self._out / source.name
+        result = segment_video(
+            self._predictor, source.path, target.parent, stem=target.name,
+            stride=options.frame_stride, tta=options.tta, alpha=options.alpha,
+            progress=lambda done, announced: self._progress.step('frame', done, announced),
+        )  # fmt: skip
+        found = f'{result.frames_segmented / result.seconds:.1f} frames/s'
+        if result.remark:
+            found += f'; {result.remark}'
+        return Done(source.path, 'video', f'{result.frames_read} frames', result.seconds, found)
