@@ -49,17 +49,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--checkpointing', action='store_true', default=None, help='train: recompute activations')
     add('--data-root', help="data: a folder in ADE20K's layout; default: drawn scenes")
     add('--images', type=int, help='data: images in each round')
-    add('--classes', type=int, help='metric: number of classes')
+    add('--classes', type=int, help='metric, scene: number of classes')
     add(
         '--image-size',
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help='metric, slide, video: of the image',
+        help='metric, slide, scene, video: of the image',
     )
     add('--frames', type=int, help='video: of the clip')
-    add('--window', type=int, help='slide: side of a window')
-    add('--stride', type=int, help='slide: distance of windows')
+    add('--window', type=int, help='slide, scene: side of a window')
+    add('--stride', type=int, help='slide, scene: distance of windows')
+    add(
+        '--alone',
+        action='store_true',
+        default=None,
+        help='slide: swinseg only, once, for sizes that mmseg cannot',
+    )
 
 
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:

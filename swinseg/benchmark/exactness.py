@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from swinseg.inference.tiling import final_ends, window_starts
+
 LARGEST = 'largest difference'
 SIZE = 'largest value'
 AGREEMENT = 'same class (%)'
@@ -43,3 +45,21 @@ def of_labels(reference: Tensor, result: Tensor) -> Mapping[str, float]:
     assert reference.shape == result.shape, (reference.shape, result.shape)
     same = torch.as_tensor(reference).cpu() == torch.as_tensor(result).cpu()
     return {AGREEMENT: 100 * float(same.double().mean())}
+
+
+def of_first_window(
+    scores: Tensor, labels: Tensor, *, shape: tuple[int, int], stride: int
+) -> Mapping[str, float]:
+    """Compare the labels of an image with the classes of its first window, where no other window reaches.
+
+    Args:
+        scores: (K, h, w) of the window at the top left.
+        labels: (H, W), or at least the h x w at the top left of them.
+        shape: H, W.
+        stride: distance of neighbouring windows.
+    """
+    rows, columns = (
+        slice(final_ends(window_starts(length, size, stride), length)[0])
+        for length, size in zip(shape, scores.shape[1:], strict=True)
+    )
+    return of_labels(scores.argmax(0)[rows, columns], labels[rows, columns])

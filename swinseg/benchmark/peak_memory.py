@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from swinseg.inference.resident_memory import resident_peak_bytes
+
 
 class LiveBytes(TorchDispatchMode):
     """Counts the bytes of the tensors made within it on this thread, and keeps their peak.
@@ -87,3 +89,20 @@ def peak_bytes(call: Callable[[], object], *, device: str = 'cpu') -> int:
     with LiveBytes() as watch:
         call()
     return watch.peak
+
+
+WHOLE_PEAK_NOTE = (
+    'Peak: resident memory of the process, or memory of the GPU, above the loaded model.'
+)
+"""What is to be said beside ``whole_peak_bytes``."""
+
+
+def whole_peak_bytes(call: Callable[[], object], *, device: str) -> int | None:
+    """Return by how many bytes the memory of the GPU, or the process's resident memory on a CPU, rises meanwhile.
+
+    Unlike ``peak_bytes`` it has what no tensor holds, and does not slow the call down. None where the operating
+    system does not tell.
+    """
+    if torch.device(device).type == 'cuda':
+        return peak_bytes(call, device=device)
+    return resident_peak_bytes(call)

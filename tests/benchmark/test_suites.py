@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 import torch
 
+from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.exactness import AGREEMENT, LARGEST
 from swinseg.benchmark.options import Options, make_options
 from swinseg.benchmark.pairs import build_pair
 from swinseg.benchmark.results import Table
-from swinseg.benchmark.suites import SUITES, data, head, metric, model, train, video
+from swinseg.benchmark.suites import SUITES, data, head, metric, model, scene, train, video
 from swinseg.datasets import DataError
 from swinseg.predictor import Predictor
 
@@ -228,6 +229,39 @@ def test_video__another_label_shows(small_config, tmp_path):
     expected = alone.call()
     expected[1].labels[:32] = (expected[1].labels[:32] + 1) % ours.num_classes
     assert video._difference_of_areas(expected, complete.call())[LARGEST] > 0.01
+
+
+def test_slide__alone(small_config):
+    (table,) = run('slide', small_config, image_size=[160, 112], window=64, stride=40, alone=True)
+    (row,) = table.rows
+    assert row.exactness[AGREEMENT] == 100
+    assert len(row.seconds) == 1
+
+
+def test_scene__at_two_heights(small_config):
+    pytest.importorskip('rasterio')
+    (table,) = run('scene', small_config, classes=12, image_size=[300, 200], window=64, stride=48)
+    assert table.cases == ['150 x 200', '300 x 200']
+    for row in table.rows:
+        assert row.exactness[AGREEMENT] == 100
+        assert row.figures[scene.RATE] > 0
+
+
+def test_scene__another_place_or_label_shows(small_config, tmp_path):
+    rasterio = pytest.importorskip('rasterio')
+    options = scene.SceneOptions(config=small_config, classes=12, window=64, stride=48)
+    predictor = scene._predictor(options)
+    path = tmp_path / 'scene.tif'
+    scene.draw_scene_file(path, height=96, width=80)
+    labels = scene._segment(options, predictor, path)
+    assert scene._check_labels(options, predictor, path, labels)[AGREEMENT] == 100
+    with rasterio.open(labels, 'r+') as file:
+        file.write((file.read(1) + 1) % 12, 1)
+    assert scene._check_labels(options, predictor, path, labels)[AGREEMENT] == 0
+    with rasterio.open(labels, 'r+') as file:
+        file.crs = 'EPSG:32634'
+    with pytest.raises(BenchmarkError, match='must have EPSG:32633, but have EPSG:32634'):
+        scene._check_labels(options, predictor, path, labels)
 
 
 def test_every_suite__has_options_that_can_be_written_as_json():

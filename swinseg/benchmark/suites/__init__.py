@@ -7,7 +7,17 @@ from typing import Any, NamedTuple
 
 from swinseg.benchmark.options import Options
 from swinseg.benchmark.results import Table
-from swinseg.benchmark.suites import attention, data, head, metric, model, slide, train, video
+from swinseg.benchmark.suites import (
+    attention,
+    data,
+    head,
+    metric,
+    model,
+    scene,
+    slide,
+    train,
+    video,
+)
 
 
 class Suite(NamedTuple):
@@ -25,5 +35,6 @@ SUITES: dict[str, Suite] = {
     'data': Suite(data.run, data.DataOptions),
     'metric': Suite(metric.run, metric.MetricOptions),
     'slide': Suite(slide.run, slide.SlideOptions),
+    'scene': Suite(scene.run, scene.SceneOptions),
     'video': Suite(video.run, video.VideoOptions),
 }

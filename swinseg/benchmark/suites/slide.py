@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from swinseg.benchmark.errors import BenchmarkError
-from swinseg.benchmark.exactness import of_labels
+from swinseg.benchmark.exactness import of_first_window, of_labels
 from swinseg.benchmark.options import Options
 from swinseg.benchmark.pairs import (
     OURS,
@@ -23,9 +24,10 @@ from swinseg.benchmark.pairs import (
     draw_image,
     names_of,
 )
-from swinseg.benchmark.peak_memory import peak_bytes
+from swinseg.benchmark.peak_memory import WHOLE_PEAK_NOTE, peak_bytes, whole_peak_bytes
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Candidate, compare
+from swinseg.inference import slide
 from swinseg.models.prepare import prepare_for_inference
 
 
@@ -39,6 +41,7 @@ class SlideOptions(Options):
         image_size: height and width of the image in pixels.
         window: side of a window in pixels.
         stride: distance of neighbouring windows in pixels.
+        alone: whether only swinseg is measured, once, on an image of bytes: for sizes that mmseg cannot.
     """
 
     variants: tuple[str, ...] = ('T',)
@@ -46,6 +49,7 @@ class SlideOptions(Options):
     image_size: tuple[int, ...] = (896, 896)
     window: int = 512
     stride: int = 384
+    alone: bool = False
 
     def check(self) -> None:
         """Refuse values that cannot be measured."""
@@ -63,6 +67,9 @@ class SlideOptions(Options):
 def run(options: SlideOptions) -> Iterator[Table]:
     """Measure and yield the tables."""
     for variant in names_of(options.variants, options.config):
+        if options.alone:
+            yield _alone(options, variant)
+            continue
         pair = build_pair(variant, options.config, device=options.device)
         height, width = options.image_size
         image = draw_image(1, 3, height, width, device=options.device)
@@ -74,6 +81,55 @@ def run(options: SlideOptions) -> Iterator[Table]:
             ours=PREPARED,
             notes=('Peak: live bytes of all tensors above the weights and the image.',),
         )
+
+
+def _alone(options: SlideOptions, variant: str) -> Table:
+    """Measure one run of swinseg, prepared, from bytes in memory to labels in memory."""
+    model = prepare_for_inference(build_pair(variant, options.config, device=options.device).ours)
+    height, width = options.image_size
+    results: list[tuple[float, Tensor, Tensor]] = []
+
+    def predict(pixels: Tensor) -> Tensor:
+        # Bytes become about as large as normalised pixels are.
+        inputs = pixels.to(options.device) / 64 - 2
+        return model.encode_decode(inputs, [dict(img_shape=pixels.shape[2:])] * len(pixels))
+
+    def call() -> None:
+        generator = torch.Generator().manual_seed(1)
+        image = torch.randint(256, (3, height, width), dtype=torch.uint8, generator=generator)
+        labels = torch.empty(height, width, dtype=torch.uint8)
+        began = time.perf_counter()
+        for top, rows in slide(
+            predict,
+            image,
+            window=options.window,
+            stride=options.stride,
+            reduce=lambda scores: scores.argmax(0).to(torch.uint8),
+        ):
+            labels[top : top + len(rows)] = rows
+        results.append((time.perf_counter() - began, image, labels))
+
+    peak = whole_peak_bytes(call, device=options.device)
+    seconds, image, labels = results[0]
+    window = image[None, :, : options.window, : options.window].float()
+    with torch.no_grad():
+        first = predict(window)[0]
+    return Table(
+        f'{variant}, image of {height} x {width} pixels, windows of {options.window} every {options.stride}',
+        (
+            Row(
+                PREPARED,
+                (seconds,),
+                of_first_window(first, labels, shape=(height, width), stride=options.stride),
+                {} if peak is None else {'peak (MiB)': peak / 2**20},
+            ),
+        ),
+        notes=(
+            WHOLE_PEAK_NOTE,
+            'The peak has the image in bytes and the labels, too. Labels are compared with those of one window '
+            'alone, where no other reaches.',
+        ),
+    )
 
 
 def _ways(options: SlideOptions, pair: Pair, image: Tensor) -> dict[str, Callable[[], Tensor]]:
