@@ -73,9 +73,16 @@ def launched(launcher: str) -> Iterator[None]:
     if launcher == 'none':
         yield
         return
-    failures = Failures(take_place(launcher))
+    place = take_place(launcher)
+    failures = Failures(place)
     try:
         yield
+    except KeyboardInterrupt as interruption:  # a signal, which all processes get
+        if place.rank == 0:
+            raise
+        raise SystemExit(
+            interruption.exit_code if isinstance(interruption, Interrupted) else EXIT_INTERRUPTED
+        ) from None
     except Exception as error:
         if failures.is_first():
             if isinstance(error, UserError):
