@@ -178,6 +178,29 @@ def is_varied(
     return float(counts.max()) / float(counts.sum()) < cat_max_ratio
 
 
+def draw_pixel_of_any_class(
+    label: npt.NDArray[np.uint8], *, ignore_index: int = IGNORE_INDEX
+) -> tuple[int, int] | None:
+    """Draw one of the classes of a label, then one of its pixels: its row and column.
+
+    Args:
+        label: (H, W) uint8.
+        ignore_index: value that is no class.
+
+    Returns:
+        None where there is no class.
+    """
+    counts = class_counts(label)
+    if 0 <= ignore_index < counts.size:
+        counts[ignore_index] = 0
+    classes = np.flatnonzero(counts)
+    if not classes.size:
+        return None
+    pixels = np.flatnonzero(label == classes[np.random.randint(classes.size)])
+    row, column = divmod(int(pixels[np.random.randint(pixels.size)]), label.shape[1])
+    return row, column
+
+
 @TRANSFORMS.register_module()
 class RandomResizeCrop(BaseTransform):
     """mmseg's ``RandomResize`` and ``RandomCrop`` in one: the same draws, images and labels, bit for bit.
@@ -194,6 +217,9 @@ class RandomResizeCrop(BaseTransform):
         cat_max_ratio: a crop whose largest class has this share of its pixels or more is drawn again, up to
             ten times; at 1 the first crop is taken.
         ignore_index: label of pixels that do not count for that share.
+        balanced: share of the crops that are taken around a pixel of one of the image's classes, each class as
+            often as the others (Isensee et al. 2021, "nnU-Net", oversample a third of the patches in this way).
+            They show rare classes, and ``cat_max_ratio`` is not asked of them.
 
     Raises:
         DataError: a parameter is not as described, or on transforming, when there is no label to look at.
@@ -208,7 +234,13 @@ class RandomResizeCrop(BaseTransform):
         keep_ratio: bool = False,
         cat_max_ratio: float = 1.0,
         ignore_index: int = IGNORE_INDEX,
+        balanced: float = 0.0,
     ) -> None:
+        if not 0 <= balanced <= 1:
+            raise DataError(
+                f'balanced of RandomResizeCrop is a share of the crops, 0 to 1, not {balanced!r}'
+            )
+        self.balanced = balanced
         self.scale = checked_scale(scale, ratio_range)
         self.crop_size = _checked_crop(crop_size)
         self.ratio_range = ratio_range
@@ -224,10 +256,12 @@ class RandomResizeCrop(BaseTransform):
         height, width = image.shape[:2] if drawn is None else results['ori_shape']
         scale = self._draw_scale() if drawn is None else drawn
         size_wh = resized_size((height, width), scale, keep_ratio=self.keep_ratio)
-        if self.cat_max_ratio < 1 and 'gt_seg_map' not in results.get('seg_fields', []):
+        needs = f'cat_max_ratio={self.cat_max_ratio}' if self.cat_max_ratio < 1 else None
+        needs = f'balanced={self.balanced}' if self.balanced else needs
+        if needs is not None and 'gt_seg_map' not in results.get('seg_fields', []):
             raise DataError(
-                f'RandomResizeCrop with cat_max_ratio={self.cat_max_ratio} looks at the label, but '
-                f'{results.get("img_path")} has none yet; put LoadLabel before it, or set cat_max_ratio=1.0'
+                f'RandomResizeCrop with {needs} looks at the label, but {results.get("img_path")} has none yet; '
+                'put LoadLabel before it, or set cat_max_ratio=1.0 and balanced=0.0'
             )
         resizes = {
             name: NearestResize(results[name].shape, size_wh)
@@ -241,7 +275,9 @@ class RandomResizeCrop(BaseTransform):
                 looked_at[window] = resizes['gt_seg_map'].window(results['gt_seg_map'], window)
             return looked_at[window]
 
-        window = self._draw_window(size_wh, label_in)
+        window = self._draw_balanced_window(size_wh, results) or self._draw_window(
+            size_wh, label_in
+        )
         results['img'] = resize_window(image, size_wh=size_wh, window=window)
         for name, resize in resizes.items():
             is_label = name == 'gt_seg_map'
@@ -255,6 +291,25 @@ class RandomResizeCrop(BaseTransform):
     @cache_randomness
     def _draw_scale(self) -> Scale:
         return draw_scale(self.scale, self.ratio_range)
+
+    @cache_randomness
+    def _draw_balanced_window(self, size_wh: Scale, results: dict[str, Any]) -> Window | None:
+        if not self.balanced or np.random.random_sample() >= self.balanced:
+            return None
+        label = results['gt_seg_map']
+        pixel = draw_pixel_of_any_class(label, ignore_index=self.ignore_index)
+        if pixel is None:
+            return None
+        starts = []
+        for position, length, resized, crop in zip(
+            pixel, label.shape, size_wh[::-1], self.crop_size, strict=True
+        ):
+            inside = int((position + 0.5) * resized / length)
+            first, last = max(inside - crop + 1, 0), min(inside, max(resized - crop, 0))
+            starts.append(int(np.random.randint(first, last + 1)))
+        top, left = starts
+        bottom, right = top + self.crop_size[0], left + self.crop_size[1]
+        return top, min(bottom, size_wh[1]), left, min(right, size_wh[0])
 
     @cache_randomness
     def _draw_window(
@@ -281,7 +336,8 @@ class RandomResizeCrop(BaseTransform):
         return (
             f'{type(self).__name__}(scale={self.scale}, crop_size={self.crop_size}, '
             f'ratio_range={self.ratio_range}, keep_ratio={self.keep_ratio}, '
-            f'cat_max_ratio={self.cat_max_ratio}, ignore_index={self.ignore_index})'
+            f'cat_max_ratio={self.cat_max_ratio}, ignore_index={self.ignore_index}, '
+            f'balanced={self.balanced})'
         )
 
 

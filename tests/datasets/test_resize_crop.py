@@ -15,6 +15,7 @@ from swinseg.datasets import DataError, RandomResizeCrop
 from swinseg.datasets.resize_crop import (
     NearestResize,
     class_counts,
+    draw_pixel_of_any_class,
     draw_scale,
     is_varied,
     resize_window,
@@ -296,3 +297,58 @@ def test_random_resize_crop__lists_from_the_command_line():
 def test_random_resize_crop__bad_parameters(changes, expected):
     with pytest.raises(DataError, match=expected):
         RandomResizeCrop(**{**PARAMETERS, **changes})
+
+
+def test_draw_pixel_of_any_class__each_class_as_often():
+    label = np.zeros((40, 50), np.uint8)
+    label[:, 30:] = 255
+    label[7, 9] = 4  # one pixel in a thousand
+    np.random.seed(0)  # noqa: NPY002
+    drawn = [draw_pixel_of_any_class(label) for _ in range(400)]
+    assert 160 < sum(pixel == (7, 9) for pixel in drawn) < 240
+    assert all(label[pixel] in (0, 4) for pixel in drawn)
+    assert draw_pixel_of_any_class(np.full((3, 4), 255, np.uint8)) is None
+
+
+@pytest.mark.parametrize(
+    ('balanced', 'fewest', 'most'), [(0.0, 0, 30), (0.5, 30, 100), (1.0, 85, 140)]
+)
+def test_random_resize_crop__balanced_crops_show_the_rare_class(balanced, fewest, most):
+    label = np.zeros((120, 300), np.uint8)
+    label[100:108, 280:288] = 4
+    transform = RandomResizeCrop(
+        scale=(300, 120),
+        ratio_range=(1.0, 2.0),
+        keep_ratio=True,
+        crop_size=(40, 40),
+        balanced=balanced,
+    )
+    np.random.seed(1)  # noqa: NPY002
+    shown = 0
+    for _ in range(200):
+        results = transform(
+            {'img': noise(120, 300, 3), 'gt_seg_map': label.copy(), 'seg_fields': ['gt_seg_map']}
+        )
+        assert results['img'].shape == (40, 40, 3)
+        assert results['gt_seg_map'].shape == (40, 40)
+        shown += 4 in results['gt_seg_map']
+    assert fewest <= shown <= most
+
+
+def test_random_resize_crop__balanced_in_images_smaller_than_the_crop_and_without_a_class():
+    transform = RandomResizeCrop(
+        scale=(30, 20), ratio_range=(1.0, 1.0), keep_ratio=True, crop_size=(48, 16), balanced=1.0
+    )
+    for value in (2, 255):
+        label = np.full((20, 30), value, np.uint8)
+        results = transform(
+            {'img': noise(20, 30, 3), 'gt_seg_map': label, 'seg_fields': ['gt_seg_map']}
+        )
+        assert results['img'].shape == (20, 16, 3)
+
+
+def test_random_resize_crop__share_of_balanced_crops():
+    with pytest.raises(DataError, match=r'balanced .* is a share of the crops, 0 to 1, not 2'):
+        RandomResizeCrop(**PARAMETERS, balanced=2)
+    with pytest.raises(DataError, match=r'balanced=0\.5 looks at the label, but a\.jpg has none'):
+        RandomResizeCrop(**PARAMETERS, balanced=0.5)({'img': noise(60, 60, 3), 'img_path': 'a.jpg'})
