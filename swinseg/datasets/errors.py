@@ -6,7 +6,15 @@ from swinseg.errors import UserError
 
 
 class DataError(UserError):
-    """An image, a label, a folder or a class list is not what training needs; the message says the fix."""
+    """An image, a label, a folder or a class list is not what training needs; the message says the fix.
+
+    Attributes:
+        setting: arguments of the dataset that mend it, as they stand in the message; empty where there are none.
+    """
+
+    def __init__(self, message: str, *, setting: str = '') -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class LabelChannelsError(DataError):

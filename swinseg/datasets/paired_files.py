@@ -24,10 +24,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with the files of a folder: a sentence that ends in the fix, and the files."""
+    """What is wrong with the files of a folder: a sentence that ends in the fix, the files, and arguments of
+    the dataset that mend it, if some do.
+    """
 
     sentence: str
     files: tuple[str, ...]
+    setting: str = ''
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Matching:
                 not there.
         """
         if self.faults:
-            raise DataError(self.faults[0].sentence)
+            raise DataError(self.faults[0].sentence, setting=self.faults[0].setting)
         return self.pairs
 
 
@@ -98,7 +101,8 @@ def match_files(
         )
         raise DataError(
             f'images and labels are both in {os.fspath(image_folder)}, so their file names must tell them '
-            f'apart; {fix}'
+            f'apart; {fix}',
+            setting=str(inferred or ''),
         )
     images, faults = _by_name(
         image_folder, image_endings, 'image', exclude=label_endings if same_folder else ()
@@ -133,8 +137,8 @@ def match_files(
     without_label = [name for name in names if name not in labels]
     if without_label:
         inferred = infer_suffixes(
-            [relative for _, relative in _files(image_folder)],
-            [relative for _, relative in _files(label_folder)],
+            [name for _, name in _files(image_folder) if _without(name, image_endings) is not None],
+            [name for _, name in _files(label_folder)],
             one_folder=same_folder,
         )
         fix = (
@@ -149,6 +153,7 @@ def match_files(
                 f'{len(without_label)} of {len(names)} images have no label in {os.fspath(label_folder)}: '
                 f'{_some([os.path.basename(path) for path in paths])}; {fix}',
                 paths,
+                str(inferred or ''),
             )
         )
     return Matching(

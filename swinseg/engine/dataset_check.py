@@ -18,6 +18,7 @@ from swinseg.datasets.check import (
     check_splits,
     list_split,
 )
+from swinseg.datasets.check.findings import pasted
 from swinseg.engine.building import build_dataset, plain_messages
 from swinseg.engine.errors import ConfigError
 from swinseg.errors import UserError
@@ -63,7 +64,8 @@ def check_dataset(
             with plain_messages():
                 listed.append(list_split(split, _build(cfg, f'{split}_dataloader')))
         except UserError as error:
-            findings.append(Finding('cannot-be-built', 'error', split, str(error)))
+            paste = pasted(getattr(error, 'setting', ''))
+            findings.append(Finding('cannot-be-built', 'error', split, str(error), paste=paste))
     return check_splits(
         listed,
         name=name,

@@ -44,6 +44,11 @@ class Finding:
         }
 
 
+def pasted(setting: str) -> tuple[str, ...]:
+    """Return a setting as :attr:`Finding.paste` has it; none where it is empty."""
+    return (setting,) if setting else ()
+
+
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings with the errors first, else in their order."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))

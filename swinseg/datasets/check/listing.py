@@ -7,7 +7,7 @@ from typing import Any
 
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 
-from swinseg.datasets.check.findings import Finding, some_files
+from swinseg.datasets.check.findings import Finding, pasted, some_files
 from swinseg.datasets.check.pair import Job, Loading
 from swinseg.datasets.checked import CheckedDataset
 from swinseg.datasets.errors import DataError
@@ -61,7 +61,7 @@ def list_split(name: str, dataset: Any) -> Split:
             {'num_classes': len(classes) or None, 'ignore_index': ignore_index, **info}
         )
         jobs[Job(info['img_path'], info.get('seg_map_path'), rule)] = None
-    if not jobs:
+    if not jobs and not findings:
         raise DataError(
             'the dataset has no images; check data_root, data_prefix and the split file'
         )
@@ -80,7 +80,8 @@ def _infos_of_checked(
 ) -> list[dict[str, Any]]:
     matching = dataset.match_files()
     findings += [
-        Finding('pairing', 'error', name, fault.sentence, fault.files) for fault in matching.faults
+        Finding('pairing', 'error', name, fault.sentence, fault.files, pasted(fault.setting))
+        for fault in matching.faults
     ]
     unused = matching.labels_without_image
     if unused:

@@ -45,7 +45,8 @@ def look_at_pairs(
     """
     count = workers or min(available_cores(), len(jobs) // _PAIRS_PER_WORKER)
     found = []
-    bar = ProgressBar(len(jobs), file=sys.stderr) if progress and sys.stderr.isatty() else None
+    shown = progress and bool(jobs) and sys.stderr.isatty()
+    bar = ProgressBar(len(jobs), file=sys.stderr) if shown else None
     for facts in _in_order(jobs, functools.partial(look_at_pair, loading=loading), count):
         found.append(facts)
         if bar is not None:
