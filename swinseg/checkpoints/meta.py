@@ -109,10 +109,13 @@ def _value(node: ast.expr) -> Any:
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == 'dict'
-        and not node.args
         and all(keyword.arg for keyword in node.keywords)
     ):
-        return {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+        # mmengine writes a dict whose keys are no names, such as raw label values, as dict({0: ...}).
+        first = {} if not node.args else _value(node.args[0]) if len(node.args) == 1 else None
+        if isinstance(first, dict):
+            named = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+            return {**first, **named}
     raise ValueError(
         f'line {node.lineno} has something other than a literal: {ast.unparse(node)[:60]}'
     )

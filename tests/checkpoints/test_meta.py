@@ -13,6 +13,8 @@ PALETTE = [[1, 2, 3], [4, 5, 6]]
 CONFIG = {
     'model': {'type': 'SwinSegmentor', 'backbone': {'depths': [2, 2], 'drop_path_rate': 0.3}},
     'scales': (512, -1),
+    'label_map': {0: 0, 255: 1},
+    'custom_keys': {'decode_head.conv_seg': {'lr_mult': 10.0}, 'norm': {'decay_mult': 0.0}},
     'load_from': None,
 }
 
