@@ -21,8 +21,8 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=160000, val_interval=16000
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
-# The learning rate above belongs to this batch size, counted over all processes; a run with another one is
-# told so, and `--cfg-options auto_scale_lr.enable=True` scales the rate in proportion.
+# The learning rate above belongs to this batch size, counted over all processes; a run with another one is told
+# so, and `--cfg-options effective_batch=accumulation` (or `learning_rate`) makes up for it: docs/training.md.
 auto_scale_lr = dict(base_batch_size=16, enable=False)
 
 default_hooks = dict(
