@@ -1,5 +1,6 @@
 """``tools/prepare_dataset.py`` as a user runs it."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -50,3 +51,32 @@ def test_main__masks(prepare, tmp_path, capsys):
 def test_main__nothing_there(prepare, tmp_path, capsys):
     assert prepare('cityscapes', tmp_path / 'missing', '--out', tmp_path / 'out') == 2
     assert 'does not exist' in capsys.readouterr().err
+
+
+def test_main__coco_and_labelme(prepare, tmp_path, capsys):
+    Image.new('RGB', (6, 4)).save(tmp_path / 'a.png')
+    polygon = [[1, 1], [4, 1], [4, 3], [1, 3]]
+    coco = {
+        'images': [dict(id=1, file_name='a.png', height=4, width=6)],
+        'categories': [dict(id=1, name='cat')],
+        'annotations': [
+            dict(id=1, image_id=1, category_id=1, segmentation=[np.ravel(polygon).tolist()]),
+        ],
+    }
+    (tmp_path / 'coco.txt').write_text(json.dumps(coco))
+    (tmp_path / 'a.json').write_text(
+        json.dumps(dict(imagePath='a.png', shapes=[dict(label='cat', points=polygon)]))
+    )
+    assert prepare('coco', '--train', tmp_path / 'coco.txt', tmp_path, '--out', tmp_path / 'c') == 0
+    assert prepare('labelme', tmp_path, '--out', tmp_path / 'l') == 0
+    printed = capsys.readouterr().out
+    assert printed.count('1 train images, 2 classes') == 2
+    first, second = ((tmp_path / out / 'labels/train/a.png').read_bytes() for out in 'cl')
+    assert first == second
+
+
+def test_main__a_color_that_is_none(prepare, capsys):
+    with pytest.raises(SystemExit) as caught:
+        prepare('masks', 'a', 'b', '--classes', 'c', '--out', 'd', '--ignore-color', 'white')
+    assert caught.value.code == 2
+    assert 'a color is [red,green,blue]' in capsys.readouterr().err

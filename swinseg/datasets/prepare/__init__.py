@@ -1,16 +1,22 @@
 """Datasets of other layouts made into the plain one that :class:`~swinseg.datasets.folder.FolderDataset` reads."""
 
+from swinseg.datasets.prepare.coco import from_coco
+from swinseg.datasets.prepare.command_line import LAYOUTS
 from swinseg.datasets.prepare.known import from_cityscapes, from_color_masks, from_voc
+from swinseg.datasets.prepare.labelme import from_labelme
 from swinseg.datasets.prepare.layout import Written, summary, write_dataset
 from swinseg.datasets.prepare.source import PrepareError, Sample, Source
 
 __all__ = [
+    'LAYOUTS',
     'PrepareError',
     'Sample',
     'Source',
     'Written',
     'from_cityscapes',
+    'from_coco',
     'from_color_masks',
+    'from_labelme',
     'from_voc',
     'summary',
     'write_dataset',

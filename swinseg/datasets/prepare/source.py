@@ -84,16 +84,15 @@ def samples_of(
     root = dataset.data_prefix['img_path']
     paths = [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
     relative = [Path(os.path.relpath(path, root)).as_posix() for path in paths]
-    splits = (
-        dict.fromkeys(relative, split)
+    placed = (
+        {name: (split, name) for name in relative}
         if split is not None
         else split_by_name(relative, val_share=val_share)
     )
-    named = split is None and all(_folder_split(name) for name in relative)
     return [
         Sample(
-            name=_stem(name.split('/', 1)[1] if named else name, dataset.img_suffix),
-            split=splits[name],
+            name=_stem(placed[name][1], dataset.img_suffix),
+            split=placed[name][0],
             image=Path(path),
             label=partial(_label, dataset, index),
         )
@@ -116,7 +115,7 @@ def _folder_split(name: str) -> str | None:
     return _SPLIT_NAMES.get(folder.lower()) if rest else None
 
 
-def split_by_name(names: Sequence[str], *, val_share: float) -> dict[str, str]:
+def split_by_name(names: Sequence[str], *, val_share: float) -> dict[str, tuple[str, str]]:
     """Choose the split of each name.
 
     Where the first folder of all names is one of train, val, test (or training, validation, valid, testing),
@@ -127,16 +126,18 @@ def split_by_name(names: Sequence[str], *, val_share: float) -> dict[str, str]:
         val_share: of the names, in [0, 1).
 
     Returns:
-        The split by name.
+        By name, the split and the name without the folder that said it.
 
     Raises:
         PrepareError: the share is outside its range.
     """
     if not 0 <= val_share < 1:
         raise PrepareError(f'the share for validation must be in [0, 1), but is {val_share}')
-    by_folder = {name: split for name in names if (split := _folder_split(name))}
+    by_folder = {
+        name: (split, name.split('/', 1)[1]) for name in names if (split := _folder_split(name))
+    }
     if len(by_folder) == len(names):
         return by_folder
     shuffled = sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))
     held_out = set(shuffled[: round(val_share * len(names))])
-    return {name: VAL if name in held_out else TRAIN for name in names}
+    return {name: (VAL if name in held_out else TRAIN, name) for name in names}

@@ -99,14 +99,17 @@ def test_write_dataset__keeps_what_is_there(image, tmp_path):
 
 def test_split_by_name__folders_say_it():
     names = ['training/a.jpg', 'Validation/b.jpg', 'test/c/d.jpg']
-    assert list(split_by_name(names, val_share=0.5).values()) == ['train', 'val', 'test']
+    assert list(split_by_name(names, val_share=0.5).values()) == [
+        ('train', 'a.jpg'), ('val', 'b.jpg'), ('test', 'c/d.jpg'),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(('share', 'expected'), [(0, 0), (0.1, 2), (0.5, 10)])
 def test_split_by_name__holds_out_the_same_names_every_time(share, expected):
     names = [f'city/{number}.jpg' for number in range(20)]
     splits = split_by_name(names, val_share=share)
-    assert list(splits.values()).count('val') == expected
+    assert [split for split, _ in splits.values()].count('val') == expected
+    assert [name for _, name in splits.values()] == names
     assert splits == split_by_name(names[::-1], val_share=share)
 
 

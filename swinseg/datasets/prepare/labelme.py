@@ -1,0 +1,131 @@
+"""Labelme's JSON files (github.com/wkentaro/labelme): one beside each image, with shapes and their labels."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinseg.datasets.class_colors import distinct_colors
+from swinseg.datasets.image_files import IMAGE_SUFFIXES, decode_label
+from swinseg.datasets.label_map import IGNORE_INDEX
+from swinseg.datasets.prepare.annotations import (
+    BACKGROUND,
+    blank_label,
+    check_number_of_classes,
+    field,
+    points,
+    read_json,
+)
+from swinseg.datasets.prepare.shapes import circle_mask, polygon_mask
+from swinseg.datasets.prepare.source import (
+    Label,
+    PrepareError,
+    Sample,
+    Source,
+    split_by_name,
+)
+
+# Labelme's own names.
+_BACKGROUND_LABEL, _IGNORE_LABEL = '_background_', '__ignore__'
+
+
+def from_labelme(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Source:
+    """Read Labelme files as labels: background, then the labels in alphabetical order.
+
+    Later shapes are on top of earlier ones. The label ``__ignore__`` marks pixels that do not count.
+
+    Args:
+        folder: with the JSON files, and sub-folders, such as train and val.
+        val_share: of the images, held out where no folders say the split.
+
+    Raises:
+        PrepareError: a file is not as it should be, its image is missing, or there is none.
+        DataError: an image cannot be read, when its label is made.
+    """
+    root = Path(folder)
+    paths = sorted(root.rglob('*.json'))
+    if not paths:
+        raise PrepareError(f'there is no Labelme file (*.json) in {root}; check the folder')
+    contents = {path: read_json(path) for path in paths}
+    found = {
+        field(shape, 'label', str, f'a shape of {path}')
+        for path, content in contents.items()
+        for shape in field(content, 'shapes', list, str(path))
+    }
+    names = [BACKGROUND, *sorted(found - {BACKGROUND, _BACKGROUND_LABEL, _IGNORE_LABEL})]
+    check_number_of_classes(names, str(root))
+    values = {name: index for index, name in enumerate(names)}
+    values |= {_BACKGROUND_LABEL: 0, _IGNORE_LABEL: IGNORE_INDEX}
+    relative = {path.relative_to(root).with_suffix('').as_posix(): path for path in paths}
+    placed = split_by_name(list(relative), val_share=val_share)
+    samples = []
+    for name, path in relative.items():
+        image = _image_of(path, contents[path])
+        split, short = placed[name]
+        label = partial(_label, image, path, contents[path], values)
+        samples.append(Sample(short, split, image, label))
+    return Source(names, distinct_colors(len(names)), samples)
+
+
+def _image_of(path: Path, content: Mapping[str, Any]) -> Path:
+    named = str(content.get('imagePath') or '').replace('\\', '/')
+    beside = [path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
+    for candidate in ([path.parent / named] if named else []) + beside:
+        if candidate.is_file():
+            return candidate
+    raise PrepareError(
+        f'{path} is about the image {named or path.stem}, which is not there; put it beside the file'
+    )
+
+
+def _label(image: Path, path: Path, content: Mapping[str, Any], values: Mapping[str, int]) -> Label:
+    expected = None
+    if content.get('imageHeight') is not None:
+        where = str(path)
+        expected = (
+            field(content, 'imageHeight', int, where),
+            field(content, 'imageWidth', int, where),
+        )
+    label = blank_label(image, expected, str(path))
+    for number, shape in enumerate(content['shapes'], 1):
+        mask = _mask(shape, (label.shape[0], label.shape[1]), f'shape {number} of {path}')
+        label[mask] = values[shape['label']]
+    return label
+
+
+def _mask(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
+    kind = shape.get('shape_type') or 'polygon'
+    if kind == 'polygon':
+        return polygon_mask(points(shape.get('points'), where, fewest=3), size)
+    if kind not in ('rectangle', 'circle', 'mask'):
+        raise PrepareError(
+            f'{where} is a {kind}, which covers no area; draw a polygon, rectangle, circle or mask instead'
+        )
+    corners = points(shape.get('points'), where, fewest=2)
+    (left, top), (right, bottom) = corners.min(0), corners.max(0)
+    if kind == 'rectangle':
+        return polygon_mask(
+            np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), size
+        )
+    if kind == 'circle':
+        (x, y), edge = corners[0], corners[1]
+        return circle_mask((x, y), math.dist((x, y), edge), size)
+    whole = np.zeros(size, bool)
+    y, x = round(top), round(left)
+    try:
+        mask = decode_label(base64.b64decode(field(shape, 'mask', str, where)), where) > 0
+        whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
+    except (binascii.Error, ValueError) as error:
+        raise PrepareError(
+            f'the mask of {where} is damaged or leads out of the image: {error}'
+        ) from error
+    return whole

@@ -1,0 +1,63 @@
+"""COCO's run-length encoding of masks (Lin et al., 2014): runs of 0 and 1 in turn, down the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinseg.datasets.prepare.source import PrepareError
+
+_BITS, _MORE, _SIGN, _FIRST_CHARACTER = 5, 32, 16, 48
+
+
+def decode_counts(text: str) -> list[int]:
+    """Return the run lengths of COCO's compressed form.
+
+    A number is a row of characters with five bits each, the lowest first; from the third run on it is the
+    difference to the run before the last.
+
+    Raises:
+        PrepareError: the text is no such form.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - _FIRST_CHARACTER
+        if not 0 <= bits < 2 * _MORE:
+            raise PrepareError(
+                f'a compressed mask holds characters from 0 to o, but {character!r} was found'
+            )
+        value |= (bits & (_MORE - 1)) << shift
+        shift += _BITS
+        if bits & _MORE:
+            continue
+        if bits & _SIGN:
+            value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise PrepareError('a compressed mask ends in the middle of a number')
+    return counts
+
+
+def mask_of(counts: Sequence[int] | str, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the (height, width) bool mask of a run-length encoding.
+
+    Args:
+        counts: lengths of the runs, or their compressed form.
+        size: (height, width) in pixels.
+
+    Raises:
+        PrepareError: the runs do not fill the mask.
+    """
+    runs = decode_counts(counts) if isinstance(counts, str) else list(counts)
+    height, width = size
+    if any(run < 0 for run in runs) or sum(runs) != height * width:
+        raise PrepareError(
+            f'the runs of a mask of {height} x {width} pixels must add up to {height * width}, '
+            f'but add up to {sum(runs)}'
+        )
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(width, height).T
