@@ -25,7 +25,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         const=True,
         default=False,
         metavar='PATH',
-        help='go on from PATH, or from the last checkpoint in the work directory',
+        help='go on from PATH, or from the newest whole checkpoint in the work directory; '
+        '"auto" does so where there is one',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--seed', type=int, help='of the random numbers')

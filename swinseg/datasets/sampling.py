@@ -146,9 +146,9 @@ class SeededDataset(Dataset):
             try:
                 sample = self.dataset[index]
             except (OSError, ValueError):
-                gone = self._missing_files_of(index)
+                gone = self._missing_files_of(index) if self.missing_files == 'skip' else []
                 missing += gone
-                if self.missing_files == 'stop' or not gone or len(missing) >= _REPLACEMENTS:
+                if not gone or len(missing) >= _REPLACEMENTS:
                     raise
                 index = random.randrange(len(self.dataset))
                 continue

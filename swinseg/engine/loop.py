@@ -47,6 +47,7 @@ class ExactTrainLoop(IterBasedTrainLoop):
         runner.restore_generators()
         with quiet_children():
             self._leave_if_asked()
+            self._decide_current_val_interval()
             self._validate_if_due()
             while self._iter < self._max_iters and not self.stop_training:
                 runner.model.train()
@@ -103,14 +104,19 @@ class ExactTrainLoop(IterBasedTrainLoop):
 
     def _leave_if_asked(self) -> None:
         signum = self._signal_of_any_process()
-        wrapper = self.runner.optim_wrapper
-        if not signum or wrapper._inner_count % wrapper._accumulative_counts:
+        if not signum or self._is_between_parts_of_a_step():
             return
         raise Interrupted(
             f'{signal.Signals(signum).name}: stopped at iteration {self._iter}{self._save()}; go on with '
             f'--work-dir {self.runner.work_dir} --resume',
             signum,
         )
+
+    def _is_between_parts_of_a_step(self) -> bool:
+        """Whether gradients wait for those of further batches; a checkpoint does not hold them."""
+        wrapper = self.runner.optim_wrapper
+        parts = getattr(wrapper, '_accumulative_counts', 1)  # several optimisers have none
+        return parts > 1 and wrapper._inner_count % parts != 0
 
     def _signal_of_any_process(self) -> int:
         signum = self.runner.stop.signum

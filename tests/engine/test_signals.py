@@ -21,28 +21,40 @@ def _send(*signals):
         os.kill(os.getpid(), number)
 
 
+def test_signal__saves_at_the_end_of_the_iteration_and_goes_on_bit_by_bit(
+    write_tiny_config, tmp_path, tiny_run, monkeypatch
+):
+    path = write_tiny_config()
+    with monkeypatch.context() as patch:
+        in_iteration(patch, 3, lambda: _send(signal.SIGTERM))
+        with pytest.raises(Interrupted, match='SIGTERM: stopped at iteration 3, which is saved'):
+            train(load_config(path), work_dir=tmp_path / 'w', seed=0, check=False)
+    train(load_config(path), work_dir=tmp_path / 'w', resume=True, check=False)
+    assert_same_state(tmp_path / 'w' / 'iter_4.pth', tiny_run / 'iter_4.pth')
+
+
 @pytest.mark.parametrize(
     ('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)]
 )
-def test_signal__saves_at_the_end_of_the_iteration(
-    write_tiny_config, tmp_path, tiny_run, monkeypatch, capfd, number, code
+def test_signal__has_an_exit_code_and_says_how_to_go_on(
+    write_tiny_config, tmp_path, monkeypatch, capfd, number, code
 ):
-    path = write_tiny_config()
     before = signal.getsignal(number)
-    with monkeypatch.context() as patch:
-        in_iteration(patch, 3, lambda: _send(number))
-        found = cli.run(
-            lambda: train(load_config(path), work_dir=tmp_path / 'w', seed=0, check=False)  # type: ignore[arg-type,return-value]
-        )
+    in_iteration(monkeypatch, 1, lambda: _send(number))
+    cfg = load_config(write_tiny_config(extra=NO_VALIDATION))
+    found = cli.run(lambda: _train_and_return_nothing(cfg, tmp_path / 'w'))
     assert found == code
     assert signal.getsignal(number) == before
     name = signal.Signals(number).name
     assert capfd.readouterr().err.splitlines()[-2:] == [
         f'{name}: saving a checkpoint after this iteration; a second signal ends at once',
-        f'{name}: stopped at iteration 3, which is saved; go on with --work-dir {tmp_path}/w --resume',
+        f'{name}: stopped at iteration 1, which is saved; go on with --work-dir {tmp_path}/w --resume',
     ]
-    train(load_config(path), work_dir=tmp_path / 'w', resume=True, check=False)
-    assert_same_state(tmp_path / 'w' / 'iter_4.pth', tiny_run / 'iter_4.pth')
+    assert (tmp_path / 'w' / 'iter_1.pth').is_file()
+
+
+def _train_and_return_nothing(cfg, work_dir):
+    train(cfg, work_dir=work_dir, check=False)
 
 
 def test_signal__a_second_one_ends_at_once(write_tiny_config, tmp_path, monkeypatch):
