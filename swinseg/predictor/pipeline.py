@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mmcv.transforms import TestTimeAug
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
@@ -101,13 +102,17 @@ def _loader(step: dict[str, Any]) -> Any:
 
 
 def _augmentations(steps: Sequence[Step]) -> list[Compose]:
-    """Return the scales and flips of ``TestTimeAug``, the last step, as transforms of their own."""
+    """Return the scales and flips of ``TestTimeAug``, the last step, as transforms of their own.
+
+    ``TestTimeAug`` itself makes the inputs of all at once.
+    """
     if not steps:
         raise PredictorError(
             "the config's tta_pipeline does nothing after loading an image; add TestTimeAug to it"
         )
     *before, last = (TRANSFORMS.build(step) for step in steps)
-    return [Compose([*before, view]) for view in getattr(last, 'subroutines', [last])]
+    views = last.subroutines if isinstance(last, TestTimeAug) else [last]
+    return [Compose([*before, view]) for view in views]
 
 
 def _without_labels(steps: Sequence[Step]) -> list[dict[str, Any]]:

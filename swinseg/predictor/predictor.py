@@ -109,9 +109,9 @@ class Predictor:
                 checkpoint.
             device: ``'auto'`` (a CUDA device where there is one, else the CPU) or PyTorch's name of
                 one.
-            dtype: precision of the model: float32, with the numbers of the trained model to
-                rounding, or bfloat16 or float16 (GPU), which are faster and change a small share of
-                the labels. A name or PyTorch's dtype.
+            dtype: precision of the model: float32, the default because it gives the numbers of the
+                trained model to rounding, or bfloat16 or float16 (GPU), which are faster and change a
+                small share of the labels. A name or PyTorch's dtype.
 
         Raises:
             CheckpointError: the file cannot be read or does not fit the model.
@@ -243,7 +243,8 @@ class Predictor:
             The result of each image, in their order.
 
         Raises:
-            DataError, PredictorError: as for :meth:`predict`; those about an image when it is its turn.
+            DataError, PredictorError: as for :meth:`predict`; those about an image when it is its turn, which
+                ends the stream.
         """
         wanted = self._wanted(
             confidence=confidence,
@@ -271,7 +272,11 @@ class Predictor:
         if batch_size < 1:
             raise PredictorError(f'batch_size must be at least 1, or None, but is {batch_size}')
         return _Wanted(
-            confidence or reject_below is not None, probabilities, tta, reject_below, batch_size
+            confidence=confidence or reject_below is not None,
+            probabilities=probabilities,
+            tta=tta,
+            reject_below=reject_below,
+            batch_size=batch_size,
         )
 
     def _load_all(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[Loaded]:
@@ -357,10 +362,9 @@ class Predictor:
             classes, palette = rejection.with_rejected(classes, palette)
         if probabilities is not None and len(probabilities) == 1:
             probabilities = torch.cat([1 - probabilities, probabilities])
+        dtype = np.uint8 if len(classes) <= 256 else np.uint16
         return Segmentation(
-            labels=labels_HW.cpu()
-            .numpy()
-            .astype(np.uint8 if len(classes) <= 256 else np.uint16, copy=False),
+            labels=labels_HW.cpu().numpy().astype(dtype, copy=False),
             classes=classes,
             palette=palette,
             image=to_rgb(loaded['img']),

@@ -144,6 +144,21 @@ def test_decide__confidence_of_probabilities_is_the_largest():
     assert torch.equal(confidence, expected)
 
 
+@pytest.mark.parametrize('num_classes', [1, 7])
+def test_decide__fills_in_all_probabilities(num_classes):
+    logits = scores_of(num_classes, 50, 11)
+    found = torch.full((num_classes, 150, 31), torch.nan)
+    labels, confidence = decide(
+        logits, (150, 31), threshold=0.5, with_confidence=True, probabilities=found
+    )
+    scores = resized(logits, (150, 31), False)
+    expected = scores.softmax(0) if num_classes > 1 else scores.sigmoid()
+    torch.testing.assert_close(found, expected)
+    again = decide(logits, (150, 31), threshold=0.5, with_confidence=True)
+    assert torch.equal(labels, again[0])
+    assert torch.equal(confidence, again[1])
+
+
 @pytest.mark.parametrize('are_probabilities', [False, True])
 def test_decide__one_channel_is_compared_with_the_threshold(are_probabilities):
     logits = torch.tensor([[[-2.0, -0.5, 3.0]]])

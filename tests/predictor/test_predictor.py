@@ -10,33 +10,9 @@ from PIL import Image
 
 import swinseg
 from support import tiny_checkpoint
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.datasets.errors import DataError
-from swinseg.engine.config import ConfigError
 from swinseg.engine.runner import evaluate_in_full
 from swinseg.predictor import Predictor, PredictorError, Segmentation
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp('data')
-    tiny_checkpoint.make_images(root)
-    return root
-
-
-@pytest.fixture(scope='module')
-def images(data):
-    return sorted((data / 'images').iterdir())
-
-
-@pytest.fixture(scope='module')
-def checkpoint(data):
-    return tiny_checkpoint.save(data / 'tiny.pth', tiny_checkpoint.config(data))
-
-
-@pytest.fixture(scope='module')
-def predictor(checkpoint):
-    return Predictor.from_checkpoint(checkpoint)
 
 
 def test_swinseg__gives_the_predictor_by_name():
@@ -146,98 +122,6 @@ def test_call__damaged_files(predictor, images, tmp_path):
             predictor(tmp_path / name)
     with pytest.raises(PredictorError, match='the PIL image cannot be decoded'):
         predictor(Image.open(tmp_path / 'cut.jpg'))
-
-
-def test_from_checkpoint__keeps_the_callers_config(data, checkpoint):
-    cfg = tiny_checkpoint.config(data)
-    before = cfg.pretty_text
-    predictor = Predictor.from_checkpoint(checkpoint, cfg)
-    predictor(np.zeros((40, 40, 3), np.uint8), tta=True)
-    assert cfg.pretty_text == before
-
-
-def test_from_checkpoint__weights_without_meta_take_all_from_the_config(data, images, tmp_path):
-    cfg = tiny_checkpoint.config(data / 'not here')  # the data of the training need not be there
-    bare = tiny_checkpoint.save(tmp_path / 'bare.pth', cfg, with_config=False, with_classes=False)
-    cfg.dump(tmp_path / 'config.py')
-    predictor = Predictor.from_checkpoint(bare, tmp_path / 'config.py', device='cpu')
-    assert predictor.classes == tiny_checkpoint.CLASSES
-    assert predictor.palette.tolist() == tiny_checkpoint.PALETTE
-    assert predictor(images[0]).labels.shape == (50, 70)
-    with pytest.raises(PredictorError, match=r'bare\.pth has no config inside; give the config'):
-        Predictor.from_checkpoint(bare)
-
-
-def test_from_checkpoint__does_not_look_for_pretrained_weights(data, tmp_path):
-    cfg = tiny_checkpoint.config(data)
-    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='/nowhere/swin.pth')
-    cfg.model.pretrained = None
-    checkpoint = tiny_checkpoint.save(tmp_path / 'tiny.pth', cfg)
-    Predictor.from_checkpoint(checkpoint)
-
-
-def test_from_checkpoint__names_nowhere(data, tmp_path):
-    cfg = tiny_checkpoint.config(data)
-    cfg.pop('test_dataloader')
-    cfg.test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
-    checkpoint = tiny_checkpoint.save(tmp_path / 'tiny.pth', cfg, with_classes=False)
-    with pytest.raises(PredictorError, match=r'neither .*tiny\.pth nor its config names the class'):
-        Predictor.from_checkpoint(checkpoint)
-
-
-def test_from_checkpoint__names_that_do_not_match(data, tmp_path):
-    cfg = tiny_checkpoint.config(data)
-    path = tiny_checkpoint.save(tmp_path / 'tiny.pth', cfg)
-    content = torch.load(path, weights_only=True)
-    content['meta']['dataset_meta']['classes'] = ('a', 'b')
-    torch.save(content, path)
-    with pytest.raises(PredictorError, match='the model predicts 4 classes, but 2 class names'):
-        Predictor.from_checkpoint(path)
-
-
-def test_from_checkpoint__a_config_for_another_architecture(data, checkpoint):
-    cfg = tiny_checkpoint.config(data)
-    cfg.model.backbone.depths = (2, 2, 6, 2)
-    with pytest.raises(CheckpointError, match=r'tiny\.pth'):
-        Predictor.from_checkpoint(checkpoint, cfg)
-
-
-def test_from_checkpoint__a_config_that_would_not_normalise(data, checkpoint):
-    cfg = tiny_checkpoint.config(data)
-    del cfg.model['data_preprocessor']
-    with pytest.raises(PredictorError, match='no data_preprocessor, so images would not be norm'):
-        Predictor.from_checkpoint(checkpoint, cfg)
-
-
-def test_from_checkpoint__a_config_without_a_pipeline(data, checkpoint):
-    cfg = tiny_checkpoint.config(data)
-    cfg.test_dataloader.dataset.pipeline = []
-    with pytest.raises(PredictorError, match='has no test pipeline that begins with loading'):
-        Predictor.from_checkpoint(checkpoint, cfg)
-
-
-def test_from_checkpoint__a_misspelled_key_inside_the_checkpoint(data, tmp_path):
-    path = tiny_checkpoint.save(tmp_path / 'tiny.pth', tiny_checkpoint.config(data))
-    content = torch.load(path, weights_only=True)
-    content['meta']['cfg'] = content['meta']['cfg'].replace('window_size', 'window_sise')
-    torch.save(content, path)
-    with pytest.raises(ConfigError, match=r'window_sise in the config inside .*tiny\.pth'):
-        Predictor.from_checkpoint(path)
-
-
-def test_from_checkpoint__files_that_are_missing_or_cut(tmp_path, checkpoint):
-    with pytest.raises(CheckpointError, match=r'missing\.pth'):
-        Predictor.from_checkpoint(tmp_path / 'missing.pth')
-    (tmp_path / 'cut.pth').write_bytes(checkpoint.read_bytes()[:5000])
-    with pytest.raises(CheckpointError, match=r'cut\.pth'):
-        Predictor.from_checkpoint(tmp_path / 'cut.pth')
-
-
-@pytest.mark.parametrize('device', ['nonsense', 'cuda:77'])
-def test_from_checkpoint__a_device_that_is_not_there(checkpoint, device):
-    with pytest.raises(PredictorError, match=f"device '{device}' cannot be used") as caught:
-        Predictor.from_checkpoint(checkpoint, device=device)
-    assert '\n' not in str(caught.value)
 
 
 def test_call__tta_that_the_config_does_not_have(data, checkpoint):
@@ -424,43 +308,3 @@ def test_predict__probabilities_of_a_head_with_one_channel(data, images, tmp_pat
     np.testing.assert_array_equal(result.labels, result.probabilities[1] > 0.4)
     np.testing.assert_allclose(result.probabilities.sum(0), 1, atol=1e-6)
     assert len(np.unique(result.labels)) == 2
-
-
-@pytest.mark.parametrize('options', [{}, {'tta': True}], ids=str)
-def test_predict__pixels_below_the_threshold_are_rejected(predictor, images, options):
-    plain = predictor(images[0], confidence=True, **options)
-    threshold = float(np.median(plain.confidence))
-    result = predictor(images[0], reject_below=threshold, **options)
-    rejected = plain.confidence < threshold
-    assert 0 < rejected.mean() < 1
-    np.testing.assert_array_equal(result.labels, np.where(rejected, 4, plain.labels))
-    np.testing.assert_array_equal(result.confidence, plain.confidence)
-    assert result.labels.dtype == np.uint8
-    assert result.classes == (*tiny_checkpoint.CLASSES, 'rejected')
-    assert result.palette.tolist() == [*tiny_checkpoint.PALETTE, [255, 255, 255]]
-
-
-def test_predict__the_rejected_label_is_in_all_that_a_result_shows(predictor, images, tmp_path):
-    result = predictor(images[0], reject_below=1.0)
-    assert result.areas() == {'rejected': 1.0}
-    assert (result.color() == 255).all()
-    (polygon,) = result.polygons()['rejected']
-    assert polygon.area == 50 * 70
-    assert result.to_coco()['annotations'][0]['category_id'] == 5
-    paths = result.save(tmp_path)
-    assert Image.open(paths['labels']).getpalette()[12:15] == [255, 255, 255]
-    assert (np.array(Image.open(paths['labels'])) == 4).all()
-    assert result.overlay().size > result.image.size
-    assert 'rejected' not in predictor(images[0], reject_below=0).areas()
-
-
-def test_predict__thresholds_and_names_that_do_not_go(data, predictor, images):
-    for threshold in (-0.1, 1.5, float('nan')):
-        with pytest.raises(PredictorError, match=f'between 0 and 1, but is {threshold}'):
-            predictor(images[0], reject_below=threshold)
-    cfg = tiny_checkpoint.config(data)
-    pipeline = cfg.test_dataloader.dataset.pipeline
-    other = Predictor(tiny_checkpoint.build(cfg), pipeline, classes=('a', 'b', 'c', 'rejected'))
-    assert other(images[0]).labels.shape == (50, 70)
-    with pytest.raises(PredictorError, match='a class has this name; rename the class'):
-        other(images[0], reject_below=0.5)
