@@ -9,7 +9,9 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import HOOKS
+from torch import nn
 
 from swinseg.engine.errors import ConfigError, TrainingError
 from swinseg.engine.memory import ActivationMeter, describe_memory, memory_advice
@@ -60,11 +62,15 @@ class FirstBatchHook(Hook):
         if self._meter is None or data_batch is None:
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        samples = data_batch.get('data_samples') or ()
+        head = getattr(model, 'decode_head', None)
+        if isinstance(head, nn.ModuleList):  # of a cascade
+            head = head[-1]
+        if not isinstance(head, BaseDecodeHead):
+            return
         is_void = check_labels(
-            samples,
-            num_classes=model.decode_head.num_classes,
-            ignore_index=model.decode_head.ignore_index,
+            data_batch.get('data_samples') or (),
+            num_classes=head.num_classes,
+            ignore_index=head.ignore_index,
         )
         if is_void:
             runner.logger.warning(

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 import torch
+from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from swinseg.engine.errors import TrainingError
@@ -77,11 +78,13 @@ def describe_memory(runner: Any, *, activations: int) -> str:
         activations: bytes that the forward pass keeps.
     """
     parameters = list(runner.model.parameters())
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    trained = (parameter for parameter in parameters if parameter.requires_grad)
+    wrapper = runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     state = (
         value
-        for wrapper in [runner.optim_wrapper]
-        for values in wrapper.optimizer.state.values()
+        for each in wrappers
+        for values in each.optimizer.state.values()
         for value in values.values()
         if isinstance(value, Tensor)
     )
