@@ -87,39 +87,32 @@ def trace_polygons(
     regions, label_of = _connected_regions(labels)
     count = np.bincount(regions.ravel())
     total = None if confidence is None else np.bincount(regions.ravel(), confidence.ravel())
-    exteriors: dict[int, _Simplified] = {}
-    holes: dict[int, list[_Simplified]] = {}
+    exteriors: dict[int, _Outline] = {}
+    holes: dict[int, list[_Outline]] = {}
     for outline in _outlines(regions, with_junctions=tolerance > 0):
         region, area = outline.region, outline.area
         if count[region] < min_area or -min_area < area < 0:
             continue
-        ring = outline.ring
         if tolerance > 0:
             ring = _simplified(outline, tolerance)
             if _signed_areas(ring, [(0, len(ring))])[0] * area <= 0:
                 continue  # Nothing is left of it.
+            outline = outline._replace(ring=ring)
         if area > 0:
-            exteriors[region] = _Simplified(ring, area)
+            exteriors[region] = outline
         else:
-            holes.setdefault(region, []).append(_Simplified(ring, area))
+            holes.setdefault(region, []).append(outline)
     polygons = [
         Polygon(
             label=label_of[region],
             exterior=exterior.ring,
             holes=tuple(hole.ring for hole in holes.get(region, [])),
-            area=exterior.exact_area + sum(hole.exact_area for hole in holes.get(region, [])),
+            area=exterior.area + sum(hole.area for hole in holes.get(region, [])),
             confidence=None if total is None else float(total[region] / count[region]),
         )
         for region, exterior in exteriors.items()
     ]
     return sorted(polygons, key=lambda polygon: (polygon.label, -polygon.area))
-
-
-class _Simplified(NamedTuple):
-    """A ring, and the signed area that it had before it was simplified."""
-
-    ring: Ring
-    exact_area: int
 
 
 class _Outline(NamedTuple):
@@ -128,7 +121,7 @@ class _Outline(NamedTuple):
     Attributes:
         region: its number.
         ring: (N, 2) int32 x, y.
-        area: inside of the ring; negative for a hole.
+        area: inside of the exact ring; negative for a hole.
         is_junction: (N,) whether more than two outlines leave from a corner.
     """
 
@@ -274,7 +267,7 @@ def _simplified_line(line: Ring, tolerance: float) -> Ring:
         return _simplified_line(line[::-1], tolerance)[::-1]
     if (line[0] == line[-1]).all():
         # Two lines, from the point to the farthest and back.
-        farthest = int(((line - line[0]) ** 2).sum(1).argmax())
+        farthest = int(((line - line[0]).astype(np.int64) ** 2).sum(1).argmax())
         parts = (line[: farthest + 1], line[farthest:])
         there, back = (_douglas_peucker(part, tolerance) for part in parts)
         return np.concatenate([there[:-1], back])
