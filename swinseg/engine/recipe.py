@@ -78,12 +78,11 @@ class EffectiveBatch:
                 f', but the learning rate is meant for {recipe}: set effective_batch to accumulation or '
                 f'learning_rate, or train_dataloader.batch_size={recipe // self.processes or 1}'
             )
-        if self.steps is not None and self.planned is not None:
+        if self.steps and self.planned:
             seen, planned = self.steps * self.total, self.planned * recipe
             line += f'; {self.steps} steps see {seen} images'
-            line += (
-                '' if abs(seen / planned - 1) < 0.01 else f', {seen / planned:.0%} of the recipe'
-            )
+            if abs(seen / planned - 1) >= 0.01:
+                line += f', {seen / planned:.0%} of the recipe'
         return line
 
     def tell(self, logger: MMLogger) -> None:
@@ -132,7 +131,7 @@ def apply_effective_batch(cfg: Config, *, processes: int) -> EffectiveBatch | No
         if recipe % total:
             raise ConfigError(
                 f"effective_batch='accumulation' cannot make a batch of {recipe} out of {processes} x {images} "
-                f'images; set train_dataloader.batch_size to a divisor of {recipe / processes:g}, or '
+                f'images; set train_dataloader.batch_size so that {processes} times it divides {recipe}, or '
                 "effective_batch='learning_rate'"
             )
         parts = recipe // total
@@ -157,9 +156,8 @@ def apply_effective_batch(cfg: Config, *, processes: int) -> EffectiveBatch | No
 def _accumulate(cfg: Config, *, parts: int) -> None:
     loader = cfg.train_dataloader
     loader.batch_size *= parts
-    loader.drop_last = (
-        True  # an epoch's last batch need not have a number of images that parts divide
-    )
+    # An epoch's last batch need not have a number of images that the parts divide.
+    loader.drop_last = True
     hook = dict(type='AccumulationHook', parts=parts)
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
 

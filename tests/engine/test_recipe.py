@@ -142,7 +142,7 @@ def test_accumulative_counts_of_mmengine__are_counted_in_forward_passes():
         (dict(choice='learning_rate', images=None), r'needs train_dataloader\.batch_size'),
         (
             dict(choice='accumulation', images=3),
-            r'a batch of 16 out of 1 x 3 images; .* divisor of 16',
+            r'a batch of 16 out of 1 x 3 images; .* 1 times it divides 16',
         ),
         (dict(choice='accumulation', images=32), r'a batch of 16 out of 1 x 32 images'),
     ],
