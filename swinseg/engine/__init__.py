@@ -8,8 +8,8 @@ from swinseg.engine.errors import ConfigError, TrainingError
 from swinseg.engine.expected_curve import ExpectedCurveHook
 from swinseg.engine.first_batch import FirstBatchHook
 from swinseg.engine.hooks import CurvesHook, ProgressHook
-from swinseg.engine.nonfinite import NonFiniteGuardHook
 from swinseg.engine.layer_decay import SwinLayerDecayConstructor
+from swinseg.engine.nonfinite import NonFiniteGuardHook
 from swinseg.engine.runner import (
     Evaluation,
     SwinsegRunner,
