@@ -167,6 +167,8 @@ class FolderDataset(CheckedDataset):
             ``classes`` select a subset, and the pixels of the others are ignored.
         label_map: raw value -> class index.
         ignore_values: raw values that mean "does not count", such as the void class.
+        instance_divisor: raw values from this number on are class * number + number of the object, and the class
+            is what counts: 1000 for the instance maps of Cityscapes.
         color_labels: the colours in the label files, which are then those of ``palette`` (or of ``classes_file``),
             say the class: for RGB masks, and for palette files whose indices mean nothing.
         ignore_colors: with ``color_labels``, colours that mean "does not count"; any other colour that is
@@ -199,6 +201,7 @@ class FolderDataset(CheckedDataset):
         metainfo: Mapping[str, Any] | None = None,
         label_map: Mapping[int, int] | None = None,
         ignore_values: Sequence[int] | None = None,
+        instance_divisor: int | None = None,
         color_labels: bool = False,
         ignore_colors: Sequence[Sequence[int]] = (),
         ann_file: str = '',
@@ -253,6 +256,11 @@ class FolderDataset(CheckedDataset):
                 f"classes of FolderDataset must be a list of names, found {classes!r}; set classes=['{classes}']"
             )
         self._check_list(ignore_index, reduce_zero_label)
+        if instance_divisor is not None and not 2 <= instance_divisor <= 65535:
+            raise DataError(
+                f'instance_divisor must be a number from 2 to 65535, such as 1000, not {instance_divisor!r}'
+            )
+        self._instance_divisor = instance_divisor
         self._ignore_colors = tuple(checked_color(color) for color in ignore_colors)
         self._label_colors = self._colors_of_labels(reduce_zero_label) if color_labels else None
         if ignore_colors and not color_labels:
@@ -312,6 +320,7 @@ class FolderDataset(CheckedDataset):
             'label_map': self._list.label_map is not None,
             'ignore_values': self._list.ignore_values is not None,
             'reduce_zero_label': reduce_zero_label,
+            'instance_divisor': self._instance_divisor is not None,
         }
         for name in (name for name, is_given in given.items() if is_given):
             raise DataError(
@@ -339,6 +348,7 @@ class FolderDataset(CheckedDataset):
     def data_of(self, pair: Pair) -> dict[str, Any]:
         """Return what an item's data says of a pair before its files are read."""
         item = super().data_of(pair)
+        item['instance_divisor'] = self._instance_divisor
         if self._label_colors is not None:
             item['label_colors'] = self._label_colors
             item['ignore_colors'] = self._ignore_colors

@@ -111,21 +111,15 @@ def _advise_on_instances(seen: Sequence[int], classes: int) -> Advice:
     if large[0] < _INSTANCES:
         return classless
     ids = sorted({value if value < _INSTANCES else value // _INSTANCES for value in seen})
+    divisor = f'instance_divisor={_INSTANCES}'
     if classes == len(TRAIN_IDS) and ids[-1] <= LAST_ID:
-        meaning, reading = TRAIN_IDS, 'for the instance ids of Cityscapes'
-    elif ids[-1] < classes:
-        meaning, reading = {i: i for i in ids}, 'for class * 1000 + number of the object'
-    elif len(ids) == classes:
-        meaning = {value: index for index, value in enumerate(ids)}
-        reading = 'for class * 1000 + number of the object'
-    else:
+        setting = f'{divisor}, label_map={TRAIN_IDS}'
+        return Advice((Option('for the instance ids of Cityscapes', setting),))
+    if ids[-1] >= classes and len(ids) == classes:
+        divisor += f', label_map={ {value: index for index, value in enumerate(ids)} }'
+    elif ids[-1] >= classes:
         return classless
-    objects = 1 + max(value % _INSTANCES for value in large)
-    setting = (
-        f'label_map={{value: index for i, index in {meaning}.items() '
-        f'for value in (i, *range({_INSTANCES} * i, {_INSTANCES} * i + {objects}))}}'
-    )
-    return Advice((Option(reading, setting),))
+    return Advice((Option(f'for class * {_INSTANCES} + number of the object', divisor),))
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -120,6 +120,7 @@ class LabelRule:
         unlisted: what becomes of values that the map does not name.
         colors: of the classes, where those of the files and not the values say the class; None for values.
         ignore_colors: colours of pixels that do not count.
+        instance_divisor: raw values from it on are class * divisor + number of the object; None where none are.
     """
 
     num_classes: int | None = None
@@ -129,6 +130,7 @@ class LabelRule:
     unlisted: Unlisted = 'keep'
     colors: tuple[Color, ...] | None = None
     ignore_colors: tuple[Color, ...] = ()
+    instance_divisor: int | None = None
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> LabelRule:
@@ -142,6 +144,7 @@ class LabelRule:
             unlisted=info.get('unlisted_labels', 'keep'),
             colors=info.get('label_colors'),
             ignore_colors=info.get('ignore_colors', ()),
+            instance_divisor=info.get('instance_divisor'),
         )
 
 
@@ -163,6 +166,10 @@ def rule_tables(rule: LabelRule, size: int) -> tuple[npt.NDArray[np.int32], npt.
         unlisted=rule.unlisted,
         ignore_index=rule.ignore_index,
     )
+    if rule.instance_divisor is not None:
+        values = np.arange(size)
+        is_object = values >= rule.instance_divisor
+        table = table[np.where(is_object, values // rule.instance_divisor, values)]
     allowed = allowed_outputs(table, num_classes=rule.num_classes, ignore_index=rule.ignore_index)
     return table, allowed
 

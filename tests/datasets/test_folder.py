@@ -363,3 +363,14 @@ def test_folder__error_survives_a_worker_process(make_set, tmp_path, raw, expect
     sentence = one_sentence(caught.value)
     assert '\n' not in sentence
     assert re.match(expected, sentence)
+
+
+def test_folder__instance_numbers(make_set):
+    raw = np.array([[0, 1, 2, 1000, 2007, 255]], np.uint16)
+    options = {'classes': ['a', 'b', 'c'], 'instance_divisor': 1000}
+    dataset = build(make_set({'x': raw}), **options)
+    assert labels(dataset) == [[0, 1, 2, 1, 2, 255]]
+    mapped = build(make_set({'x': raw}), **options, label_map={1: 0, 2: 2}, ignore_values=[0])
+    assert labels(mapped) == [[255, 0, 2, 0, 2, 255]]
+    with pytest.raises(DataError, match=r'instance_divisor must be .* not 1'):
+        build(make_set({'x': raw}), **{**options, 'instance_divisor': 1})

@@ -54,10 +54,6 @@ class Case:
         )  # fmt: skip
 
 
-INSTANCE_IDS = (
-    f'label_map={{value: index for i, index in {TRAIN_IDS}.items() '
-    'for value in (i, *range(1000 * i, 1000 * i + 11))}'
-)
 CASES = {
     # None of the files at hand has the last of the 150 classes, so it is left out for 0 to show.
     'ade20k': Case('ade20k/images/validation/*0203.jpg', 'ade20k/annotations/validation/*0203.png', 149,
@@ -74,7 +70,7 @@ CASES = {
                         f'label_map={TRAIN_IDS}']),
     'sixteen_bit': Case('cityscapes/*.jpg', 'formats/sixteen_bit/*.png', 19,
                         ["img_suffix='_leftImg8bit.jpg', seg_map_suffix='_gtFine_instanceIds.png'",
-                         INSTANCE_IDS]),
+                         f'instance_divisor=1000, label_map={TRAIN_IDS}']),
 }  # fmt: skip
 
 
