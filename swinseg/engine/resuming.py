@@ -40,8 +40,9 @@ def seeded_loader(
     """
     start = 0
     if resumed is not None:
-        # A checkpoint of mmengine tells the iteration only.
-        seen = resumed['meta']['iter'] * loader.get('batch_size', 1) * get_world_size()
+        # A checkpoint of mmengine tells the iteration only, and one that cannot be resumed is refused later.
+        iteration = (resumed.get('meta') or {}).get('iter', 0)
+        seen = iteration * loader.get('batch_size', 1) * get_world_size()
         start = (resumed.get('sampler') or {}).get('position', seen)
     sampler = {'seed': seed, **loader['sampler'], 'start': start}
     dataset = {
@@ -87,9 +88,25 @@ def restore_generators(states: Sequence[Mapping[str, Any]] | None) -> None:
 
 @HOOKS.register_module()
 class ResumeStateHook(Hook):
-    """Put what resuming needs into checkpoints; :class:`swinseg.engine.SwinsegRunner` always has this hook."""
+    """Put what resuming needs into checkpoints; :class:`swinseg.engine.SwinsegRunner` always has this hook.
+
+    Args:
+        images: size of the training set in the checkpoint that is resumed, where it tells.
+    """
 
     priority = 'NORMAL'  # before the checkpoint hook, which saves after a validation again
+
+    def __init__(self, images: int | None = None) -> None:
+        self._images = images
+
+    def before_train(self, runner: Any) -> None:
+        """Say when the training set is another one than before."""
+        images = len(runner.train_dataloader.dataset)
+        if self._images not in (None, images):
+            runner.logger.warning(
+                f'the training set has {images} images and that of the checkpoint had {self._images}: '
+                'the run goes on with an order of its own'
+            )
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Add the states of the generators of all processes, and the position of the sampler."""

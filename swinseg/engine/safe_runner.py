@@ -153,7 +153,8 @@ class SwinsegRunner(Runner):
             self._take_seed(self._resumed)
         if self.distributed:
             self.register_hook(CommonBuffersHook())
-        self.register_hook(ResumeStateHook())
+        sampler = (self._resumed or {}).get('sampler') or {}
+        self.register_hook(ResumeStateHook(images=sampler.get('size')))
         self.register_hook(MissingFilesHook())
         with stop_signals() as self.stop, full_disk_told(self.work_dir), self._workers_ended():
             return super().train()

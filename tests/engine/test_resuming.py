@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from support.tiny_config import tiny_config
 from support.training import NO_VALIDATION, assert_same_state, in_iteration
 from swinseg.engine import load_config, train
+from swinseg.evaluation.iou_metric import MeanIoUMetric
 
 # Four images in batches of two: iteration 3 is in the middle of the second pass. The model drops paths and
 # channels, and the hook averages its weights.
@@ -23,11 +25,8 @@ train_cfg = dict(max_iters=7)
 )
 
 
-def _config(write_tiny_config, workers, **options):
-    options = {f'train_dataloader.{key}': value for key, value in options.items()}
-    return load_config(
-        write_tiny_config(extra=EXACT), {'train_dataloader.num_workers': workers, **options}
-    )
+def _config(write_tiny_config, workers):
+    return load_config(write_tiny_config(extra=EXACT), {'train_dataloader.num_workers': workers})
 
 
 @pytest.fixture(scope='module')
@@ -85,6 +84,18 @@ def test_resume__a_sampler_that_cannot_start_anywhere_replays_and_says_so(
     assert expected in capsys.readouterr().out
 
 
+def test_resume__says_that_the_training_set_is_another_one(
+    write_tiny_config, tmp_path, whole_run, capsys
+):
+    cfg = _config(write_tiny_config, 0)
+    cfg.train_dataloader.dataset.indices = 3
+    cfg.train_cfg.max_iters = 4
+    train(cfg, work_dir=tmp_path, resume=whole_run / 'iter_3.pth', check=False)
+    assert (
+        'the training set has 3 images and that of the checkpoint had 4' in capsys.readouterr().out
+    )
+
+
 class KilledError(Exception):
     """Stands for the kill of the process."""
 
@@ -92,8 +103,6 @@ class KilledError(Exception):
 def test_resume__a_validation_that_was_cut_short_is_made_up_for(
     write_tiny_config, tmp_path, tiny_run, monkeypatch, capsys
 ):
-    from swinseg.evaluation.iou_metric import MeanIoUMetric
-
     def killed(*args):
         raise KilledError
 
@@ -147,6 +156,4 @@ def test_missing_file__is_skipped_counted_and_named(
 @pytest.fixture
 def copied_dataset(tmp_path, tiny_dataset) -> Path:
     """A copy of the tiny set, whose files may vanish."""
-    import shutil
-
     return Path(shutil.copytree(tiny_dataset, tmp_path / 'data'))
