@@ -1,5 +1,7 @@
 #!/usr/bin/env python
-"""Make a dataset of another layout into images, index labels and classes.yaml, and read all of it back."""
+"""Make a dataset of another layout into images, index labels and classes.yaml, and read all of it back; or get
+ADE20K.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +18,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     layouts = parser.add_subparsers(required=True, metavar='LAYOUT')
-    for name, (explanation, add_arguments, source_of) in prepare.LAYOUTS.items():
+    for name, (explanation, add_arguments, convert) in prepare.LAYOUTS.items():
         layout = layouts.add_parser(name, help=explanation, description=explanation)
         add_arguments(layout)
         layout.add_argument('--out', required=True, type=Path, metavar='DIR', help='a new folder')
-        layout.add_argument(
-            '--val-share', type=float, default=0.1, help='held out where nothing says the split'
-        )
-        layout.set_defaults(source_of=source_of)
+        layout.set_defaults(convert=convert)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Convert."""
     args = parse_args(argv)
-    print(prepare.summary(prepare.write_dataset(args.source_of(args), args.out)))
+    print(args.convert(args))
     return 0
 
 

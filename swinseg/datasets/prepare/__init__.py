@@ -1,5 +1,6 @@
 """Datasets of other layouts made into the plain one that :class:`~swinseg.datasets.folder.FolderDataset` reads."""
 
+from swinseg.datasets.prepare.ade20k import prepare_ade20k
 from swinseg.datasets.prepare.coco import from_coco
 from swinseg.datasets.prepare.command_line import LAYOUTS
 from swinseg.datasets.prepare.known import from_cityscapes, from_color_masks, from_voc
@@ -18,6 +19,7 @@ __all__ = [
     'from_color_masks',
     'from_labelme',
     'from_voc',
+    'prepare_ade20k',
     'summary',
     'write_dataset',
 ]

@@ -7,18 +7,20 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from typing import NamedTuple
 
+from swinseg.datasets.prepare.ade20k import URL, prepare_ade20k
 from swinseg.datasets.prepare.coco import from_coco
 from swinseg.datasets.prepare.known import from_cityscapes, from_color_masks, from_voc
 from swinseg.datasets.prepare.labelme import from_labelme
+from swinseg.datasets.prepare.layout import summary, write_dataset
 from swinseg.datasets.prepare.source import TRAIN, VAL, Source
 
 
 class Layout(NamedTuple):
-    """A layout: what it is, what adds its arguments to a parser, and what reads it."""
+    """A layout: what it is, what adds its arguments to a parser, and what converts it and says what is there."""
 
     explanation: str
     add_arguments: Callable[[ArgumentParser], None]
-    source_of: Callable[[Namespace], Source]
+    convert: Callable[[Namespace], str]
 
 
 def _color(text: str) -> list[int]:
@@ -31,6 +33,12 @@ def _color(text: str) -> list[int]:
     return color
 
 
+def _add_val_share(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        '--val-share', type=float, default=0.1, help='held out where nothing says the split'
+    )
+
+
 def _add_masks(parser: ArgumentParser) -> None:
     parser.add_argument('images', help='folder, with train and val below it or without')
     parser.add_argument('masks', help='folder, with the names of the images')
@@ -39,12 +47,14 @@ def _add_masks(parser: ArgumentParser) -> None:
         '--ignore-color', type=_color, action='append', default=[], metavar='[R,G,B]',
         help='of pixels that do not count',
     )  # fmt: skip
+    _add_val_share(parser)
 
 
 def _add_coco(parser: ArgumentParser) -> None:
     names = ('JSON', 'IMAGES')
     parser.add_argument('--train', nargs=2, metavar=names, required=True, help='file and folder')
     parser.add_argument('--val', nargs=2, metavar=names, help='likewise')
+    _add_val_share(parser)
 
 
 def _masks(args: Namespace) -> Source:
@@ -59,26 +69,55 @@ def _coco(args: Namespace) -> Source:
     return from_coco(parts, val_share=args.val_share)
 
 
+def _written(source_of: Callable[[Namespace], Source]) -> Callable[[Namespace], str]:
+    return lambda args: summary(write_dataset(source_of(args), args.out))
+
+
+def _with_root(explanation: str) -> Callable[[ArgumentParser], None]:
+    def add(parser: ArgumentParser) -> None:
+        parser.add_argument('root', help=f'folder {explanation}')
+        _add_val_share(parser)
+
+    return add
+
+
+def _add_ade20k(parser: ArgumentParser) -> None:
+    parser.add_argument('--url', default=URL, help='of the archive (default: %(default)s)')
+
+
+def _ade20k(args: Namespace) -> str:
+    shown = -1
+
+    def progress(what: str, done: int, total: int | None) -> None:
+        nonlocal shown
+        percent = 100 * done // total if total else done >> 20
+        if percent != shown:
+            shown = percent
+            print(f'\r{what}: {percent} {"%" if total else "MiB"}  ', end='', flush=True)
+
+    try:
+        return prepare_ade20k(args.out, url=args.url, progress=progress)
+    finally:
+        print('\r' + ' ' * 24 + '\r', end='')
+
+
 LAYOUTS: dict[str, Layout] = {
-    'masks': Layout('masks whose colors say the class', _add_masks, _masks),
+    'masks': Layout('masks whose colors say the class', _add_masks, _written(_masks)),
     'cityscapes': Layout(
         'label ids of Cityscapes to its 19 classes',
-        lambda parser: _add_root(parser, 'with leftImg8bit and gtFine'),
-        lambda args: from_cityscapes(args.root, val_share=args.val_share),
+        _with_root('with leftImg8bit and gtFine'),
+        _written(lambda args: from_cityscapes(args.root, val_share=args.val_share)),
     ),
     'voc': Layout(
         'Pascal VOC with its split lists',
-        lambda parser: _add_root(parser, 'such as VOCdevkit/VOC2012'),
-        lambda args: from_voc(args.root, val_share=args.val_share),
+        _with_root('such as VOCdevkit/VOC2012'),
+        _written(lambda args: from_voc(args.root, val_share=args.val_share)),
     ),
-    'coco': Layout('polygons and masks of COCO', _add_coco, _coco),
+    'coco': Layout('polygons and masks of COCO', _add_coco, _written(_coco)),
     'labelme': Layout(
         'JSON files of Labelme',
-        lambda parser: _add_root(parser, 'with the JSON files'),
-        lambda args: from_labelme(args.root, val_share=args.val_share),
+        _with_root('with the JSON files'),
+        _written(lambda args: from_labelme(args.root, val_share=args.val_share)),
     ),
+    'ade20k': Layout('ADE20K, downloaded and kept in its own layout', _add_ade20k, _ade20k),
 }
-
-
-def _add_root(parser: ArgumentParser, explanation: str) -> None:
-    parser.add_argument('root', help=f'folder {explanation}')

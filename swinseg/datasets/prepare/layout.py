@@ -68,12 +68,9 @@ def write_dataset(
         DataError: an image or label is not as it should be.
         OutputError: a file cannot be written, or holds something else afterwards.
     """
-    folder = Path(out)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise PrepareError(f'the output {folder} exists and is not empty; name a new folder')
+    folder = new_folder(out)
     if not source.samples:
         raise PrepareError('there are no images to convert; check the folders')
-    make_folder(folder.parent)
     temporary = folder.with_name(f'.{folder.name}.{os.getpid()}.partial')
     total = 2 * len(source.samples)
     try:
@@ -102,6 +99,20 @@ def write_dataset(
         shutil.rmtree(temporary, ignore_errors=True)
     count = len(source.classes)
     return Written(folder, images, tuple(source.classes), pixels[:count], int(pixels[IGNORE_INDEX]))
+
+
+def new_folder(out: str | os.PathLike[str]) -> Path:
+    """Return the path of a folder to be written, and create those above it.
+
+    Raises:
+        PrepareError: it is there already, and is not empty.
+        OutputError: nothing can be written there.
+    """
+    folder = Path(out)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise PrepareError(f'the output {folder} exists and is not empty; name a new folder')
+    make_folder(folder.parent)
+    return folder
 
 
 def summary(written: Written) -> str:
