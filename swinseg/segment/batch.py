@@ -36,7 +36,7 @@ class Options:
         tta: average over the config's scales and flips.
         alpha: weight of the colours in overlays.
         confidence: also write the probability of the labels of images and scenes.
-        reject_below: give pixels of images and scenes with a lower probability a label of their own.
+        reject_below: give pixels with a lower probability a label of their own.
         window, stride, blend, max_memory, bands: as ``segment_scene`` takes them. With a window every image is a
             scene.
         frame_stride: segment every so many-th frame of a video.
@@ -173,15 +173,15 @@ class _Work:
 
     def _video(self, source: Source) -> Done:
         options = self._options
-        if options.confidence or options.reject_below is not None:
+        if options.confidence:
             raise VideoError(
-                f'video {source.path} takes neither confidence nor rejection; segment it in a call of its own, '
-                'without --confidence and --reject-below'
+                f'video {source.path} takes no confidence; segment it in a call of its own, without --confidence'
             )
         target = self._out / source.name
         result = segment_video(
             self._predictor, source.path, target.parent, stem=target.name,
-            stride=options.frame_stride, tta=options.tta, alpha=options.alpha,
+            stride=options.frame_stride, tta=options.tta, reject_below=options.reject_below,
+            alpha=options.alpha,
             progress=lambda done, announced: self._progress.step('frame', done, announced),
         )  # fmt: skip
         found = f'{result.frames_segmented / result.seconds:.1f} frames/s'

@@ -148,7 +148,7 @@ def test_main__images_scenes_and_videos_of_one_folder(segment, photos, tmp_path,
     assert '(done before)' in capsys.readouterr().out
 
 
-def test_main__rejection_is_for_images_and_scenes(segment, photos, tmp_path, capsys):
+def test_main__confidence_is_for_images_and_scenes(segment, photos, tmp_path, capsys):
     write_scene(photos / 'map.tif')
     write_video(photos / 'walk.avi')
     assert segment(photos, '--reject-below', '0.99', '--confidence', '--out', tmp_path / 'out') == 2
