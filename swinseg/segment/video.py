@@ -46,7 +46,6 @@ _WAITING_FRAMES = 4
 Progress = Callable[[int, int | None], None]
 """Called with the frames done and the frames that the file announces, None where it does not."""
 
-
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
@@ -63,8 +62,8 @@ class VideoResult:
         frames_read: that the file held, those left out by the stride among them.
         frames_segmented: by the model.
         frames_written: to the video.
-        fps_in: frames per second of the file, and
-        fps_out: of the written video.
+        fps_in: frames per second of the file.
+        fps_out: frames per second of the written video.
         seconds: that all of it took.
         remark: a sentence when fewer frames could be read than the file announces, else None.
     """
