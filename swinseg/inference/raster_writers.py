@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ from swinseg.visualization.palette import PaletteLike, check_palette
 _ROWS_AT_ONCE = 256
 # What a kill may cost, against a flush to disk for every few rows.
 _BYTES_BETWEEN_RECORDS = 2**22
+_SECONDS_BETWEEN_RECORDS = 10.0
 
 _TIFF_SUFFIXES = ('.tif', '.tiff')
 _SUFFIXES = (*_TIFF_SUFFIXES, '.npy', '.png')
@@ -98,6 +100,7 @@ class LabelWriter:
             self._job = json.loads(json.dumps(about))
         self.rows_done = self._rows_of_the_same_job()
         self._unrecorded = 0
+        self._recorded_at = time.monotonic()
         try:
             if not self.rows_done:
                 # Before its rows are overwritten: it must not vouch for those of this job.
@@ -181,7 +184,8 @@ class LabelWriter:
             raise self._unwritable(error) from error
         self.rows_done = end
         self._unrecorded += len(data)
-        if self._unrecorded >= _BYTES_BETWEEN_RECORDS:
+        waited = time.monotonic() - self._recorded_at
+        if self._unrecorded >= _BYTES_BETWEEN_RECORDS or waited >= _SECONDS_BETWEEN_RECORDS:
             self._record_progress()
 
     def _record_progress(self) -> None:
@@ -192,6 +196,7 @@ class LabelWriter:
         os.fsync(self._file.fileno())
         write_text(self._record, json.dumps({**self._job, 'rows_done': self.rows_done}))
         self._unrecorded = 0
+        self._recorded_at = time.monotonic()
 
     def finish(self) -> None:
         """Write the file, and remove what was kept to continue.

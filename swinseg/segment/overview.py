@@ -45,27 +45,35 @@ class Naming:
         return int(np.iinfo(self.dtype).max)
 
 
-def write_overview(
+@dataclass(frozen=True)
+class Areas:
+    """What a scene's labels cover.
+
+    Attributes:
+        shares: share of the pixels with data, in [0, 1], of each label present, the largest first.
+        pixels_without_data: their number.
+    """
+
+    shares: dict[str, float]
+    pixels_without_data: int
+
+
+def write_pictures(
     paths: Mapping[str, Path],
     image: RasterImage,
     rows: Iterable[Labels],
     naming: Naming,
     *,
     alpha: float,
-    job: Mapping[str, Any] | None,
-) -> dict[str, float]:
-    """Write the colour picture, the overlay with a legend, and the areas.
+) -> Areas:
+    """Write the colour picture and the overlay with a legend.
 
     Args:
-        paths: of ``'color'``, ``'overlay'`` and ``'areas'``.
+        paths: of ``'color'`` and ``'overlay'``.
         image: the scene.
         rows: (R, W) labels from the top.
         naming: of the labels.
         alpha: weight of the colours in the overlay, where pixels without data show the scene.
-        job: what the labels depend on, for ``read_areas``.
-
-    Returns:
-        The share of the pixels with data, in [0, 1], of each label present, the largest first.
 
     Raises:
         OutputError: a file cannot be written.
@@ -74,25 +82,42 @@ def write_overview(
     counts, labels = _survey(rows, image.shape, pixels.shape[:2], naming.nodata)
     palette, nodata = naming.palette, naming.nodata
     drawing.save_rgb_png(paths['color'], drawing.colorize(labels, palette, ignore_index=nodata))
-    picture = drawing.overlay(
-        _as_rgb(pixels), labels, palette, alpha=alpha, classes=naming.names, ignore_index=nodata
-    )
-    drawing.save_rgb_png(paths['overlay'], picture)
     with_data = int(counts[: len(naming.names)].sum())
     present = [int(i) for i in np.argsort(-counts, kind='stable') if counts[i] and i != nodata]
     areas = {naming.names[i]: int(counts[i]) / with_data for i in present}
+    picture = drawing.overlay(_as_rgb(pixels), labels, palette, alpha=alpha, ignore_index=nodata)
+    entries = [
+        drawing.LegendEntry(tuple(palette[i].tolist()), name, drawing.percentage(areas[name]))
+        for i, name in zip(present, areas, strict=True)
+    ]
+    drawing.save_rgb_png(paths['overlay'], drawing.add_legend(picture, entries))
+    return Areas(areas, int(counts[nodata]))
+
+
+def write_areas(
+    path: Path,
+    shape: tuple[int, int],
+    areas: Areas,
+    *,
+    alpha: float,
+    job: Mapping[str, Any] | None,
+) -> None:
+    """Write the areas, and what all results depend on; last, for it says that they are complete.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     content = {
-        'height': image.shape[0],
-        'width': image.shape[1],
-        'pixels_without_data': int(counts[nodata]),
-        'areas': areas,
+        'height': shape[0],
+        'width': shape[1],
+        'pixels_without_data': areas.pixels_without_data,
+        'areas': areas.shares,
         'job': _as_stored(job, alpha),
     }
-    write_text(paths['areas'], json.dumps(content, indent=2))
-    return areas
+    write_text(path, json.dumps(content, indent=2))
 
 
-def read_areas(
+def read_shares(
     paths: Mapping[str, Path], job: Mapping[str, Any] | None, *, alpha: float
 ) -> dict[str, float] | None:
     """Return the areas of a scene whose results are all there from an equal job, else None."""
@@ -100,8 +125,8 @@ def read_areas(
         return None
     try:
         content = json.loads(paths['areas'].read_text(encoding='utf-8'))
-        areas: dict[str, float] = content['areas']
-        return areas if content['job'] == _as_stored(job, alpha) else None
+        shares: dict[str, float] = content['areas']
+        return shares if content['job'] == _as_stored(job, alpha) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # no record that can be trusted
 

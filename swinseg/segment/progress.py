@@ -28,11 +28,13 @@ class Progress:
         """Go on to the next file."""
         self._number += 1
         self._name = f'[{self._number}/{self._files}] {path}'
+        # As a rewritten line ends at the terminal's width.
+        self._short_name = f'[{self._number}/{self._files}] {path.name}'
         self._first: int | None = None
         self._tenth = 0
         self.at = ''
         if self._line.is_rewritten:
-            self._show(self._name)
+            self._show(self._short_name)
 
     def step(self, what: str, done: int, total: int | None) -> None:
         """Show how many rows or frames are done; ``total`` is None where nobody knows."""
@@ -40,7 +42,7 @@ class Progress:
             self._first, self._began = done, time.perf_counter()
             self._tenth = 10 * done // total if total else 0
         self.at = f'{what} {done}' if total is None else f'{what} {done} of {total}'
-        text = f'{self._name}: {self.at}'
+        text = f'{self._short_name}: {self.at}'
         if total is not None and done > self._first:
             seconds = (time.perf_counter() - self._began) / (done - self._first) * (total - done)
             text += f', left {format_duration(max(0.0, seconds))}'

@@ -30,7 +30,7 @@ from swinseg.inference import (
 from swinseg.inference.prefetch import WriteBehind
 from swinseg.predictor import Predictor
 from swinseg.predictor.rejection import check_threshold, with_rejected
-from swinseg.segment.overview import Naming, read_areas, write_overview
+from swinseg.segment.overview import Naming, read_shares, write_areas, write_pictures
 from swinseg.segment.scene_rows import NO_CONFIDENCE, Planes, finished_rows
 from swinseg.segment.windows import (
     AugmentedWindowScores,
@@ -141,7 +141,7 @@ def segment_scene(
                 'score_dtype': str(workload.score_dtype), 'bands': bands, 'tta': tta,
                 'confidence': confidence, 'reject_below': reject_below,
             }  # fmt: skip
-        known = read_areas(paths, job, alpha=alpha)
+        known = read_shares(paths, job, alpha=alpha)
         if known is not None:
             return SceneResult(paths, image.shape, known, first_row=image.shape[0])
         naming = _naming(predictor, reject_below)
@@ -165,8 +165,11 @@ def segment_scene(
                 for first, planes in finished:
                     write(first, planes)
                     progress(first + planes.shape[1], image.shape[0])
-            areas = write_overview(paths, image, writers[0].rows(), naming, alpha=alpha, job=job)
-    return SceneResult(paths, image.shape, areas, first_row)
+            areas = write_pictures(paths, image, writers[0].rows(), naming, alpha=alpha)
+            # Before files of another job are replaced: it must not vouch for those of this one.
+            paths['areas'].unlink(missing_ok=True)
+    write_areas(paths['areas'], image.shape, areas, alpha=alpha, job=job)
+    return SceneResult(paths, image.shape, areas.shares, first_row)
 
 
 def _paths(

@@ -247,7 +247,7 @@ def test_one_writer_ahead_of_the_other(predictor, geotiff, tmp_path, monkeypatch
     """A kill between the records of two files."""
     options = dict(confidence=True, model_identity=IDENTITY)
     whole = segment_scene(predictor, geotiff, tmp_path / 'whole', **options)
-    monkeypatch.setattr(raster_writers, '_BYTES_BETWEEN_RECORDS', 1)
+    monkeypatch.setattr(raster_writers, '_SECONDS_BETWEEN_RECORDS', 0)
     with pytest.raises(StoppedError):
         segment_scene(predictor, geotiff, tmp_path / 'out', progress=stop_after(130), **options)
     record = tmp_path / 'out' / '.map_confidence.tif.partial.json'
