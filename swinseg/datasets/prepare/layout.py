@@ -108,7 +108,8 @@ def new_folder(out: str | os.PathLike[str]) -> Path:
         PrepareError: it is there already, and is not empty.
         OutputError: nothing can be written there.
     """
-    folder = Path(out)
+    # Absolute, so that the folder of "." has a name.
+    folder = Path(out).resolve()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise PrepareError(f'the output {folder} exists and is not empty; name a new folder')
     make_folder(folder.parent)

@@ -90,11 +90,13 @@ def test_write_dataset__an_image_that_is_cut_short(image, tmp_path):
     assert not (tmp_path / 'set').exists()
 
 
-def test_write_dataset__keeps_what_is_there(image, tmp_path):
+def test_write_dataset__keeps_what_is_there(image, tmp_path, monkeypatch):
     with pytest.raises(PrepareError, match='exists and is not empty; name a new folder'):
         write_dataset(source(sample(image)), tmp_path)
     (tmp_path / 'empty').mkdir()
-    assert write_dataset(source(sample(image)), tmp_path / 'empty').images == {'train': 1}
+    monkeypatch.chdir(tmp_path / 'empty')
+    assert write_dataset(source(sample(image)), '.').folder == tmp_path / 'empty'
+    assert (tmp_path / 'empty' / 'classes.yaml').is_file()
 
 
 def test_split_by_name__folders_say_it():
