@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from swinseg.datasets.errors import DataError
+from swinseg.datasets.label_faults import MASK_SETTING
 from swinseg.datasets.label_map import IGNORE_INDEX
 from swinseg.datasets.transforms import LoadImage, LoadLabel
 
@@ -152,5 +153,5 @@ def _check_something_to_learn(summary: Summary, ignore_index: int) -> None:
             f'the {summary.sampled} labels that were looked at hold only the class '
             f'{next(name for name in summary.class_pixels if name not in summary.absent)!r} and ignored pixels '
             f'({ignore_index}), none of {summary.absent[0]!r}; for masks of 0 and 255 set '
-            'label_map={0: 0, 255: 1}'
+            f'{MASK_SETTING}'
         )

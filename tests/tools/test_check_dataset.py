@@ -138,7 +138,7 @@ def test_check__sample_looks_at_some(write_tiny_config, tmp_path):
     [
         (['--sample', 0], 'sample must be at least 1'),
         (['--workers', -1], 'workers must be at least 1'),
-        (['--cfg-options', 'train_dataloader.datset=1'], 'did you mean train_dataloader.dataset'),
+        (['--cfg-options', 'train_dataloader.sampler.shufle=1'], 'did you mean train_dataloader.sampler.shuffle'),
         (['--cfg-options', 'train_dataloader=None', 'val_dataloader=None'], 'has no train_dataloader'),
     ],
 )  # fmt: skip
