@@ -6,6 +6,7 @@ SLURM it cannot do with one visible GPU per task, and two jobs on a machine woul
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -107,8 +108,10 @@ class Failures:
         """Let processes that wait for this one fail as well, and as rank 0 answer their question who was first."""
         if distributed.is_initialized() and distributed.get_backend() == 'gloo':
             distributed.destroy_process_group()  # with nccl this may wait for them
+        if self._place.rank != 0:
+            return
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        if self._place.rank == 0:
+        with contextlib.suppress(distributed.DistError):
             while (
                 self._store.add(_FAILED, 0) < self._place.world_size and time.monotonic() < deadline
             ):

@@ -20,7 +20,7 @@ from torch import distributed
 from support.mmseg_pairs import randomise
 from support.processes import run, values
 from swinseg.checkpoints import read_checkpoint
-from swinseg.engine import SwinsegRunner, evaluate_in_full, load_config, train
+from swinseg.engine import ConfigError, SwinsegRunner, evaluate_in_full, load_config, train
 from swinseg.engine.distributed import join, wrap
 
 # Nothing in the network is random, and the size of a step is not that of a rounding error, as AdamW makes it.
@@ -125,6 +125,26 @@ def test_train__two_processes_learn_what_one_does(write_tiny_config, tmp_path):
     assert [outcomes[1].out, outcomes[1].err, outcomes[0].err] == ['', '', '']
     assert len(list((tmp_path / 'whole').glob('*/*.log'))) == 1
     assert len(list((tmp_path / 'whole').glob('*/vis_data/events.*'))) == 1
+
+
+def _train_without_sync_bn(cfg: Config, folder: Path) -> float | None:
+    cfg.sync_bn = None
+    return train(cfg, work_dir=folder, seed=5, launcher='pytorch', check=False).best_score
+
+
+def test_train__validates_what_the_checkpoint_holds(write_tiny_config, tmp_path):
+    """Also where each process counts statistics of its own."""
+    cfg = load_config(write_tiny_config(), {'train_cfg.max_iters': 2})
+    outcomes = run(_train_without_sync_bn, cfg, tmp_path / 'work', count=2, folder=tmp_path)
+    result = evaluate_in_full(cfg, tmp_path / 'work' / 'iter_2.pth', work_dir=tmp_path / 'test')
+    assert values(outcomes) == [result.metrics['mIoU']] * 2
+
+
+def test_wrap__refuses_other_wrappers(write_tiny_config):
+    cfg = load_config(write_tiny_config())
+    cfg.model_wrapper_cfg = dict(type='MMFullyShardedDataParallel')
+    with pytest.raises(ConfigError, match="'MMFullyShardedDataParallel' is not supported"):
+        wrap(torch.nn.Linear(1, 1), cfg)
 
 
 def _draws(cfg: Config, folder: Path) -> tuple:

@@ -315,13 +315,6 @@ def test_evaluate__leaves_the_config_of_the_training_in_its_folder(write_tiny_co
     assert (tmp_path / 'work' / 'tiny.py').read_text() == before
 
 
-def test_train__several_processes_need_gpus(write_tiny_config, tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip('there is a GPU')
-    with pytest.raises(ConfigError, match='starts one process per GPU, but PyTorch sees none'):
-        train(load_config(write_tiny_config()), work_dir=tmp_path, launcher='pytorch')
-
-
 def test_evaluate__refuses_a_backbone_alone(write_tiny_config, tmp_path, tiny_run):
     state = read_checkpoint(tiny_run / 'iter_4.pth')['state_dict']
     torch.save({k: v for k, v in state.items() if k.startswith('backbone.')}, tmp_path / 'b.pth')
