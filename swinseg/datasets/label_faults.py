@@ -66,8 +66,8 @@ def advise(seen: Sequence[int], rule: LabelRule, *, of_all: bool = False) -> Adv
             f'label_map={{{first}: {rule.ignore_index}}} or ignore_values={_listed(wrong)}'
         )
     if 255 in seen and set(seen) <= {0, 255} and classes == 2 and rule.label_map is None:
-        instead = ' instead of reduce_zero_label' if rule.reduce_zero_label else ''
-        return Advice((Option('for masks of 0 and 255', MASK_SETTING + instead),))
+        without = 'reduce_zero_label=False, ' if rule.reduce_zero_label else ''
+        return Advice((Option('for masks of 0 and 255', without + MASK_SETTING),))
     if first is None:
         return Advice(
             words='check reduce_zero_label, label_map, ignore_values and the selected classes'

@@ -19,7 +19,7 @@ def settings(seen, *, of_all=True, **rule):
         ([255], {'num_classes': 2}, ['label_map={0: 0, 255: 1}']),
         ([0, 255], {'num_classes': 2, 'ignore_index': 254}, ['label_map={0: 0, 255: 1}']),
         ([0, 255], {'num_classes': 2, 'reduce_zero_label': True},
-         ['label_map={0: 0, 255: 1} instead of reduce_zero_label']),
+         ['reduce_zero_label=False, label_map={0: 0, 255: 1}']),
         ([0, 128], {'num_classes': 2}, ['label_map={0: 0, 128: 1}']),
         ([0, 128, 255], {'num_classes': 3}, ['label_map={0: 0, 128: 1, 255: 2}']),
         ([0, 128, 255], {'num_classes': 2}, ['label_map={0: 0, 128: 1}']),
