@@ -178,7 +178,7 @@ def _read_pickle(path: Path, start: bytes, map_location: str | torch.device) -> 
 
 
 def _check_sums(path: Path) -> None:
-    """Compare the parts of a zip file with the CRC-32 that PyTorch wrote beside each; torch.load itself does not."""
+    """Compare the parts of a zip file with the CRC-32 beside each, which torch.load does not look at."""
     try:
         with zipfile.ZipFile(path) as file:
             damaged = file.testzip()

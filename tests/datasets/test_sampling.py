@@ -19,7 +19,6 @@ from swinseg.datasets import sampling
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.sampling import ResumableSampler, SampleKey, SeededDataset
 
-
 # ruff: noqa: NPY002 (transforms draw from numpy's global generator)
 
 

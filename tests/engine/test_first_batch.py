@@ -49,7 +49,9 @@ def test_hook__says_the_memory_and_changes_nothing(write_tiny_config, tmp_path, 
 def test_hook__explains_batch_norm_over_one_image(write_tiny_config, tmp_path):
     options = {'train_dataloader.batch_size': 1, 'effective_batch': 'accumulation'}
     cfg = load_config(write_tiny_config(extra=HOOKS), options)
-    with pytest.raises(ConfigError, match=r'two images in each forward pass, .* train_dataloader\.batch_size=2,'):
+    with pytest.raises(
+        ConfigError, match=r'two images in each forward pass, .* train_dataloader\.batch_size=2,'
+    ):
         train(cfg, work_dir=tmp_path, check=False)
 
 
