@@ -51,9 +51,22 @@ class WorkerStart:
         self._asked = True
 
 
-def is_death_of_a_worker(error: BaseException) -> bool:
-    """Whether PyTorch tells of a data worker that is gone."""
-    return isinstance(error, RuntimeError) and 'DataLoader worker' in str(error)
+def is_death_of_a_worker(error: BaseException, iterator: Any) -> bool:
+    """Whether an error in loading comes from a data worker that is gone.
+
+    Args:
+        error: PyTorch's, or that of the connection on which the worker was handing over a batch.
+        iterator: PyTorch's iterator over a loader with workers, or None.
+    """
+    if isinstance(error, RuntimeError):
+        return 'DataLoader worker' in str(error)
+    # Of a file that is missing PyTorch tells by an OSError too; then all workers are alive.
+    return any(_has_died(worker) for worker in getattr(iterator, '_workers', ()))
+
+
+def _has_died(worker: Any) -> bool:
+    worker.join(timeout=0.2)  # its connections break a moment before it can be known
+    return bool(worker.exitcode)
 
 
 def account_of(iterator: Any) -> str:

@@ -73,14 +73,14 @@ class ExactTrainLoop(IterBasedTrainLoop):
     def _next_batch(self) -> Any:
         try:
             return next(self.dataloader_iterator)
-        except RuntimeError as error:
-            if not is_death_of_a_worker(error):
+        except (RuntimeError, OSError, EOFError) as error:
+            iterator = getattr(self.dataloader_iterator, '_iterator', None)
+            if not is_death_of_a_worker(error, iterator):
                 raise
             # Other processes wait in the middle of a step and would not take part in saving.
             saved = self._save() if get_world_size() == 1 else ''
             raise TrainingError(
-                f'{account_of(getattr(self.dataloader_iterator, "_iterator", None))} (iteration {self._iter}'
-                f'{saved}; go on with --resume)'
+                f'{account_of(iterator)} (iteration {self._iter}{saved}; go on with --resume)'
             ) from error
 
     def _validate_if_due(self) -> None:
@@ -94,12 +94,12 @@ class ExactTrainLoop(IterBasedTrainLoop):
         try:
             with self.runner.generators_kept():
                 loop.run()
-        except RuntimeError as error:
-            if not is_death_of_a_worker(error):
+        except (RuntimeError, OSError, EOFError) as error:
+            iterator = getattr(loop.dataloader, '_iterator', None)
+            if not is_death_of_a_worker(error, iterator):
                 raise
             raise TrainingError(
-                f'{account_of(getattr(loop.dataloader, "_iterator", None))} (during the validation at iteration '
-                f'{self._iter}; go on with --resume)'
+                f'{account_of(iterator)} (during the validation at iteration {self._iter}; go on with --resume)'
             ) from error
 
     def _leave_if_asked(self) -> None:

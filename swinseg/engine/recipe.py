@@ -99,7 +99,8 @@ def apply_effective_batch(cfg: Config, *, processes: int) -> EffectiveBatch | No
         processes: number of processes.
 
     Returns:
-        The batch, None where the config does not say how many images a process has (a ``batch_sampler`` does).
+        The batch, None where the config does not say how many images a process has (a ``batch_sampler`` does), or
+        says what cannot be.
 
     Raises:
         ConfigError: the recipe's batch cannot be reached in the way that the config chooses.
@@ -111,6 +112,9 @@ def apply_effective_batch(cfg: Config, *, processes: int) -> EffectiveBatch | No
     recipe: Any = scaling.get('base_batch_size')
     images: Any = cfg.train_dataloader.get('batch_size')
     own_parts = cfg.optim_wrapper.get('accumulative_counts', 1)
+    planned = cfg.train_cfg.get('max_iters')
+    if any(isinstance(each, str) or each == 0 for each in (recipe, images, own_parts, planned)):
+        return None  # mmengine refuses it when it builds what takes it
     if choice != 'as_is':
         for key, value in (
             ('auto_scale_lr.base_batch_size', recipe),
@@ -126,7 +130,6 @@ def apply_effective_batch(cfg: Config, *, processes: int) -> EffectiveBatch | No
     if images is None:
         return None
     total, parts = processes * images, own_parts
-    planned = cfg.train_cfg.get('max_iters')
     if choice == 'accumulation':
         if recipe % total:
             raise ConfigError(

@@ -39,12 +39,16 @@ def test_signal__saves_at_the_end_of_the_iteration_and_goes_on_bit_by_bit(
 def test_signal__has_an_exit_code_and_says_how_to_go_on(
     write_tiny_config, tmp_path, monkeypatch, capfd, number, code
 ):
-    before = signal.getsignal(number)
+    # A suite that runs in the background has SIGINT ignored.
+    inherited = signal.signal(number, signal.SIG_DFL)
     in_iteration(monkeypatch, 1, lambda: _send(number))
     cfg = load_config(write_tiny_config(extra=NO_VALIDATION))
-    found = cli.run(lambda: _train_and_return_nothing(cfg, tmp_path / 'w'))
-    assert found == code
-    assert signal.getsignal(number) == before
+    try:
+        found = cli.run(lambda: _train_and_return_nothing(cfg, tmp_path / 'w'))
+        assert found == code
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, inherited)
     name = signal.Signals(number).name
     assert capfd.readouterr().err.splitlines()[-2:] == [
         f'{name}: saving a checkpoint after this iteration; a second signal ends at once',

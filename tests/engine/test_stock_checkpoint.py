@@ -29,6 +29,8 @@ def stock_run(tmp_path_factory, tiny_dataset):
     stock.default_hooks.checkpoint.type = 'CheckpointHook'
     stock.train_cfg.max_iters = 2
     stock.work_dir, stock.experiment_name = str(folder / 'work'), 'stock_checkpoint'
+    # Of one name mmengine has one writer in a process, and it writes into the folder of its first run.
+    stock.visualizer.name = stock.experiment_name
     stock.randomness = dict(seed=4)
     Runner.from_cfg(stock).train()
     return folder / 'work', ours

@@ -154,6 +154,7 @@ def test_train__bad_input(write_tiny_config, tmp_path, tiny_run, capsys, case, e
             'optim_wrapper.optimizer.lr=1e30',
             'param_scheduler=None',
             'train_cfg.max_iters=9',
+            'custom_hooks.0.limit=0',
         ]
     if options:
         arguments = [*arguments, '--cfg-options', *options]
