@@ -24,6 +24,11 @@ export async function getModel() {
   return (await call('v1/model')).json();
 }
 
+/** Return a file that belongs to the page as a Blob. */
+export async function getFile(address) {
+  return (await call(address)).blob();
+}
+
 /**
  * Segment an image file.
  * Returns {width, height, classes: [{id, name, color, area}], seconds, labels, confidence}; the last two are

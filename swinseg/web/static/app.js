@@ -1,14 +1,12 @@
 // The page: takes images, has them segmented, and shows what was found.
 
-import { getModel, polygons, setToken } from './api.js';
+import { getFile, getModel, polygons, setToken } from './api.js';
 import { ClassTable } from './classes.js';
 import { Job, Jobs } from './jobs.js';
 import { blankPhoto, readPhoto } from './photo.js';
 import { readPng } from './png.js';
 import { Stage } from './stage.js';
 import { percent, stem } from './text.js';
-
-const STATES = { waiting: 'waiting', working: 'working', preview: 'preview', done: 'done', failed: 'failed' };
 
 const get = (id) => document.getElementById(id);
 const stage = new Stage(get('stage'));
@@ -116,12 +114,15 @@ function askForToken() {
 }
 
 async function takeExample(image) {
-  const response = await fetch(image.src);
-  take([new File([await response.blob()], image.src.split('/').pop(), { type: 'image/jpeg' })]);
+  try {
+    const file = await getFile(image.src);
+    take([new File([file], image.src.split('/').pop(), { type: file.type })]);
+  } catch (error) {
+    complain(error.message);
+  }
 }
 
 function take(files) {
-  complain('');
   const added = files.map((file) => new Job(file, file.name || 'pasted image'));
   for (const job of added) addButton(job);
   select(added[0]);
@@ -161,18 +162,19 @@ function addButton(job) {
 function describe(job) {
   const button = buttons.get(job);
   button.dataset.state = job.state;
-  button.querySelector('.state').textContent = job.busy ? 'server is busy' : STATES[job.state];
+  button.querySelector('.state').textContent = job.busy ? 'server is busy' : job.state;
   if (job.thumbnail) button.querySelector('.thumb').replaceChildren(job.thumbnail);
 }
 
 function update(job) {
   describe(job);
-  if (job.state === 'failed') complain(`${job.name}: ${job.problem}`);
+  if (job.state === 'failed') complain(problemOf(job));
   if (job === selected && (job.result || job.state === 'failed')) showResult(job);
 }
 
 async function select(job) {
   selected = job;
+  complain(problemOf(job));
   for (const [other, button] of buttons) {
     if (other === job) button.setAttribute('aria-current', 'true');
     else button.removeAttribute('aria-current');
@@ -222,6 +224,10 @@ function summary({ result, state }) {
   if (state === 'preview') return `Preview of ${width} × ${height} pixels: ${found}. Segmenting the whole image …`;
   if (state === 'failed') return `Preview of ${width} × ${height} pixels only: ${found}.`;
   return `${width} × ${height} pixels: ${found}. Took ${seconds.toFixed(2)} s.`;
+}
+
+function problemOf({ name, problem }) {
+  return problem && `${name}: ${problem}`;
 }
 
 function complain(sentence) {

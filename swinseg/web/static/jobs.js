@@ -99,12 +99,14 @@ export class Jobs {
   }
 
   async #segment(job, file) {
-    const answer = await segment(file, {
-      signal: job.controller.signal,
-      onBusy: () => this.#update(job, { busy: true }),
-    });
-    job.busy = false;
-    return answer;
+    try {
+      return await segment(file, {
+        signal: job.controller.signal,
+        onBusy: () => this.#update(job, { busy: true }),
+      });
+    } finally {
+      job.busy = false;
+    }
   }
 
   #update(job, changes) {
