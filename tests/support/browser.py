@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 _ARGUMENTS = [
     '--no-sandbox',
@@ -38,31 +38,24 @@ def launched_browser() -> Iterator[Browser]:
         browser.close()
 
 
-def watch(page: Page, origin: str) -> list[str]:
-    """Return a list that fills with what a page does wrong from now on.
+def watch(page: Page, origin: str, problems: list[str]) -> None:
+    """Add to ``problems`` what a page does wrong from now on.
 
     That is errors and warnings in its console, uncaught errors, and requests to elsewhere than ``origin``, the
     beginning of the addresses that it may use.
     """
-    problems: list[str] = []
-    page.on('pageerror', lambda error: problems.append(f'uncaught: {error}'))
-    page.on(
-        'console',
-        lambda message: (
+
+    def note_message(message: ConsoleMessage) -> None:
+        if message.type in ('error', 'warning'):
             problems.append(f'console: {message.text}')
-            if message.type in ('error', 'warning')
-            else None
-        ),
-    )
-    page.on(
-        'request',
-        lambda request: (
-            None
-            if request.url.startswith((origin, 'blob:', 'data:'))
-            else problems.append(f'request: {request.url}')
-        ),
-    )
-    return problems
+
+    def note_request(request: Request) -> None:
+        if not request.url.startswith((origin, 'blob:', 'data:')):
+            problems.append(f'request: {request.url}')
+
+    page.on('console', note_message)
+    page.on('pageerror', lambda error: problems.append(f'uncaught: {error}'))
+    page.on('request', note_request)
 
 
 def violations(page: Page) -> list[str]:

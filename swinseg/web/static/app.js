@@ -40,7 +40,7 @@ function bindInputs() {
   document.addEventListener('paste', (event) => {
     const files = [...event.clipboardData.files];
     if (files.length > 0) take(files);
-    else if (!event.target.closest('input')) complain('The clipboard has no image; copy one and paste again.');
+    else if (!event.target.closest?.('input')) complain('The clipboard has no image; copy one and paste again.');
   });
   // Without both, a file dropped beside the box would replace the page.
   document.addEventListener('dragover', (event) => {
