@@ -63,7 +63,8 @@ async function post(file, format, signal = undefined, onBusy = () => {}) {
 }
 
 async function call(address, options = {}) {
-  const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+  const sent = token;
+  const headers = { ...options.headers, ...(sent && { Authorization: `Bearer ${sent}` }) };
   let response;
   try {
     response = await fetch(address, { ...options, headers });
@@ -72,6 +73,8 @@ async function call(address, options = {}) {
     throw new ApiError('The server does not answer; look whether tools/serve.py still runs.', 0);
   }
   if (response.ok) return response;
+  // A better token was given while this call was on its way.
+  if (response.status === 401 && sent !== token) return call(address, options);
   const wait = Number.parseFloat(response.headers.get('Retry-After'));
   throw new ApiError(await sentenceOf(response), response.status, Number.isNaN(wait) ? null : wait);
 }

@@ -179,6 +179,7 @@ async function select(job) {
     if (other === job) button.setAttribute('aria-current', 'true');
     else button.removeAttribute('aria-current');
   }
+  buttons.get(job).scrollIntoView({ block: 'nearest', inline: 'nearest' });
   get('view').hidden = false;
   get('title').textContent = job.name;
   showNothingYet();
