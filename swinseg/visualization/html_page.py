@@ -50,16 +50,24 @@ def html_page(title: str, parts: Sequence[str], *, style: str = '', script: str 
     )
 
 
-def picture(pixels: NDArray[np.uint8], description: str) -> str:
-    """Return an ``<img>`` that carries (H, W, 3) uint8 RGB ``pixels`` as JPEG; ``description`` is plain text."""
-    _, data = cv2.imencode(
-        '.jpg', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    )
+def picture(pixels: NDArray[np.uint8], description: str, *, lossless: bool = False) -> str:
+    """Return an ``<img>`` that carries its pixels.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        description: plain text, for those who cannot see it.
+        lossless: as PNG, which is crisper and smaller for few colors, instead of JPEG.
+    """
+    suffix, settings = '.jpg', [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    if lossless:
+        suffix, settings = '.png', [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    _, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), settings)
     encoded = base64.b64encode(data.tobytes()).decode('ascii')
+    kind = 'png' if lossless else 'jpeg'
     height, width = pixels.shape[:2]
     return (
         f'<img alt="{escape(description)}" width="{width}" height="{height}" '
-        f'src="data:image/jpeg;base64,{encoded}">'
+        f'src="data:image/{kind};base64,{encoded}">'
     )
 
 
