@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,8 +17,12 @@ from PIL import Image
 from swinseg import files
 from swinseg.visualization import colorize as drawing
 from swinseg.visualization import polygon_formats
+from swinseg.visualization.areas import class_shares
+from swinseg.visualization.legend import add_legend, legend_entries
 from swinseg.visualization.palette import Palette, VisualizationError
+from swinseg.visualization.png_files import save_indexed_png, save_rgb_png
 from swinseg.visualization.polygons import Polygon, trace_polygons
+from swinseg.visualization.resize import fit
 
 _NOTEBOOK_SIDE = 1024
 
@@ -66,13 +69,16 @@ class Segmentation:
         """Return the labels in the palette's colours, (H, W, 3) uint8 RGB."""
         return drawing.colorize(self.labels, self.palette, ignore_index=len(self.classes))
 
-    def overlay(self, alpha: float = 0.5, legend: bool = True) -> NDArray[np.uint8]:
+    def overlay(
+        self, alpha: float = 0.5, legend: bool = True, *, borders: bool = True
+    ) -> NDArray[np.uint8]:
         """Return the image with the colours blended in, uint8 RGB.
 
         Args:
             alpha: weight of the colours in [0, 1].
             legend: put the classes present beside or below the image, which makes the picture
                 larger.
+            borders: draw each class's rim in its full colour.
 
         Raises:
             VisualizationError: alpha is outside [0, 1].
@@ -82,6 +88,7 @@ class Segmentation:
             self.labels,
             self.palette,
             alpha=alpha,
+            borders=borders,
             classes=self.classes if legend else None,
             ignore_index=len(self.classes),
         )
@@ -93,7 +100,7 @@ class Segmentation:
             pixel_area: what a pixel covers, say 0.01 (square metres) for pixels of 10 cm, or 1 to count
                 them; None for shares of the picture, in [0, 1].
         """
-        share = drawing.areas(self.labels, len(self.classes), ignore_index=len(self.classes))
+        share = class_shares(self.labels, len(self.classes), ignore_index=len(self.classes))
         area = share if pixel_area is None else np.rint(share * self.labels.size) * pixel_area
         order = np.argsort(-share, kind='stable')
         return {self.classes[i]: float(area[i]) for i in order if share[i] > 0}
@@ -161,6 +168,7 @@ class Segmentation:
         *,
         kinds: Sequence[str] = ('labels', 'color', 'overlay'),
         alpha: float = 0.5,
+        borders: bool = True,
     ) -> dict[str, Path]:
         """Write files that begin with ``stem``.
 
@@ -172,7 +180,7 @@ class Segmentation:
                 (``_confidence.png``, 0 to 255) or ``'confidence16'`` (``_confidence16.png``, 0 to 65535),
                 ``'probabilities'`` (``_probabilities.npy``, (K, H, W) float32), ``'geojson'``
                 (``_polygons.geojson``), ``'coco'`` (``_coco.json``).
-            alpha: weight of the colours in the overlay.
+            alpha, borders: of the overlay, as :meth:`overlay` takes them.
 
         Returns:
             The path of each kind.
@@ -184,11 +192,11 @@ class Segmentation:
         for kind in kinds:
             self._check_kind(kind)
         # Before any file is written: alpha may be wrong.
-        overlay = self.overlay(alpha) if 'overlay' in kinds else self.image
+        overlay = self.overlay(alpha, borders=borders) if 'overlay' in kinds else self.image
         writers: dict[str, Callable[[Path], None]] = {
-            'labels': lambda path: drawing.save_indexed_png(path, self.labels, self.palette),
-            'color': lambda path: drawing.save_rgb_png(path, self.color()),
-            'overlay': lambda path: drawing.save_rgb_png(path, overlay),
+            'labels': lambda path: save_indexed_png(path, self.labels, self.palette),
+            'color': lambda path: save_rgb_png(path, self.color()),
+            'overlay': lambda path: save_rgb_png(path, overlay),
             'confidence': lambda path: self._save_confidence(path, np.uint8),
             'confidence16': lambda path: self._save_confidence(path, np.uint16),
             'probabilities': self._save_probabilities,
@@ -232,16 +240,16 @@ class Segmentation:
 
     def _repr_png_(self) -> bytes:
         """Return the overlay with its legend for a notebook, made smaller where it is large."""
-        picture = self.overlay(legend=False)
-        scale = _NOTEBOOK_SIDE / max(picture.shape[:2])
-        if scale < 1:
-            width, height = (max(1, round(side * scale)) for side in picture.shape[1::-1])
-            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        entries = drawing.legend_entries(
+        side = min(_NOTEBOOK_SIDE, max(self.labels.shape))
+        image, labels = fit(self.image, self.labels, side)
+        picture = drawing.overlay(
+            image, labels, self.palette, borders=True, ignore_index=len(self.classes)
+        )
+        entries = legend_entries(
             self.labels, self.palette, self.classes, ignore_index=len(self.classes)
         )
         buffer = io.BytesIO()
-        Image.fromarray(drawing.add_legend(picture, entries)).save(buffer, format='PNG')
+        Image.fromarray(add_legend(picture, entries)).save(buffer, format='PNG')
         return buffer.getvalue()
 
 

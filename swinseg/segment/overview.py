@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from swinseg.files import write_text
 from swinseg.inference import RasterImage
 from swinseg.visualization import colorize as drawing
+from swinseg.visualization.legend import LegendEntry, add_legend, percentage
 from swinseg.visualization.palette import Palette
+from swinseg.visualization.png_files import save_rgb_png
 
 OVERVIEW_SIDE = 2048
 """Pixels of the longer side of the pictures, at most."""
@@ -65,6 +67,7 @@ def write_pictures(
     naming: Naming,
     *,
     alpha: float,
+    borders: bool,
 ) -> Areas:
     """Write the colour picture and the overlay with a legend.
 
@@ -74,6 +77,7 @@ def write_pictures(
         rows: (R, W) labels from the top.
         naming: of the labels.
         alpha: weight of the colours in the overlay, where pixels without data show the scene.
+        borders: draw each class's rim in its full colour.
 
     Raises:
         OutputError: a file cannot be written.
@@ -81,16 +85,18 @@ def write_pictures(
     pixels, _ = image.overview(OVERVIEW_SIDE)
     counts, labels = _survey(rows, image.shape, pixels.shape[:2], naming.nodata)
     palette, nodata = naming.palette, naming.nodata
-    drawing.save_rgb_png(paths['color'], drawing.colorize(labels, palette, ignore_index=nodata))
+    save_rgb_png(paths['color'], drawing.colorize(labels, palette, ignore_index=nodata))
     with_data = int(counts[: len(naming.names)].sum())
     present = [int(i) for i in np.argsort(-counts, kind='stable') if counts[i] and i != nodata]
     areas = {naming.names[i]: int(counts[i]) / with_data for i in present}
-    picture = drawing.overlay(_as_rgb(pixels), labels, palette, alpha=alpha, ignore_index=nodata)
+    picture = drawing.overlay(
+        _as_rgb(pixels), labels, palette, alpha=alpha, borders=borders, ignore_index=nodata
+    )
     entries = [
-        drawing.LegendEntry(tuple(palette[i].tolist()), name, drawing.percentage(areas[name]))
+        LegendEntry(tuple(palette[i].tolist()), name, percentage(areas[name]))
         for i, name in zip(present, areas, strict=True)
     ]
-    drawing.save_rgb_png(paths['overlay'], drawing.add_legend(picture, entries))
+    save_rgb_png(paths['overlay'], add_legend(picture, entries))
     return Areas(areas, int(counts[nodata]))
 
 
@@ -99,7 +105,6 @@ def write_areas(
     shape: tuple[int, int],
     areas: Areas,
     *,
-    alpha: float,
     job: Mapping[str, Any] | None,
 ) -> None:
     """Write the areas, and what all results depend on; last, for it says that they are complete.
@@ -112,13 +117,13 @@ def write_areas(
         'width': shape[1],
         'pixels_without_data': areas.pixels_without_data,
         'areas': areas.shares,
-        'job': _as_stored(job, alpha),
+        'job': _as_stored(job),
     }
     write_text(path, json.dumps(content, indent=2))
 
 
 def read_shares(
-    paths: Mapping[str, Path], job: Mapping[str, Any] | None, *, alpha: float
+    paths: Mapping[str, Path], job: Mapping[str, Any] | None
 ) -> dict[str, float] | None:
     """Return the areas of a scene whose results are all there from an equal job, else None."""
     if job is None or not all(path.is_file() for path in paths.values()):
@@ -126,14 +131,14 @@ def read_shares(
     try:
         content = json.loads(paths['areas'].read_text(encoding='utf-8'))
         shares: dict[str, float] = content['areas']
-        return shares if content['job'] == _as_stored(job, alpha) else None
+        return shares if content['job'] == _as_stored(job) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # no record that can be trusted
 
 
-def _as_stored(job: Mapping[str, Any] | None, alpha: float) -> Any:
+def _as_stored(job: Mapping[str, Any] | None) -> Any:
     """Return a job as JSON reads it back, where tuples are lists."""
-    return None if job is None else json.loads(json.dumps({**job, 'alpha': alpha}))
+    return None if job is None else json.loads(json.dumps(job))
 
 
 def _survey(

@@ -79,6 +79,7 @@ def segment_scene(
     confidence: bool = False,
     reject_below: float | None = None,
     alpha: float = 0.5,
+    borders: bool = True,
     model_identity: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> SceneResult:
@@ -106,6 +107,7 @@ def segment_scene(
         confidence: also write the probability of the labels.
         reject_below: give pixels whose probability is lower, in [0, 1], the label K, ``'rejected'``.
         alpha: weight of the colours in the overlay.
+        borders: draw each class's rim in its full colour there.
         model_identity: what tells the model from others, say ``source_identity`` of its checkpoint. With it, work
             of an earlier call with the same arguments is continued; None always begins anew.
         progress: called when rows are finished.
@@ -141,7 +143,9 @@ def segment_scene(
                 'score_dtype': str(workload.score_dtype), 'bands': bands, 'tta': tta,
                 'confidence': confidence, 'reject_below': reject_below,
             }  # fmt: skip
-        known = read_shares(paths, job, alpha=alpha)
+        # The labels do not depend on how the overlay looks, and are continued when that changes.
+        complete = None if job is None else {**job, 'alpha': alpha, 'borders': borders}
+        known = read_shares(paths, complete)
         if known is not None:
             return SceneResult(paths, image.shape, known, first_row=image.shape[0])
         naming = _naming(predictor, reject_below)
@@ -165,10 +169,12 @@ def segment_scene(
                 for first, planes in finished:
                     write(first, planes)
                     progress(first + planes.shape[1], image.shape[0])
-            areas = write_pictures(paths, image, writers[0].rows(), naming, alpha=alpha)
+            areas = write_pictures(
+                paths, image, writers[0].rows(), naming, alpha=alpha, borders=borders
+            )
             # Before files of another job are replaced: it must not vouch for those of this one.
             paths['areas'].unlink(missing_ok=True)
-    write_areas(paths['areas'], image.shape, areas, alpha=alpha, job=job)
+    write_areas(paths['areas'], image.shape, areas, job=complete)
     return SceneResult(paths, image.shape, areas.shares, first_row)
 
 

@@ -33,10 +33,11 @@ from swinseg.segment.video_files import (
     writing_video,
 )
 from swinseg.segmentation import Segmentation
-from swinseg.visualization import colorize as drawing
-from swinseg.visualization.colorize import RGBImage
+from swinseg.visualization.areas import class_shares
+from swinseg.visualization.colorize import RGBImage, overlay
 from swinseg.visualization.legend_panel import LegendPanel
 from swinseg.visualization.palette import Palette
+from swinseg.visualization.png_files import save_indexed_png
 
 __all__ = ['VIDEO_SUFFIXES', 'VideoError', 'VideoResult', 'is_video', 'segment_video']
 
@@ -92,6 +93,7 @@ def segment_video(
     tta: bool = False,
     reject_below: float | None = None,
     alpha: float = 0.5,
+    borders: bool = True,
     legend: bool = True,
     labels: bool = False,
     progress: Progress = lambda done, announced: None,
@@ -113,6 +115,7 @@ def segment_video(
         tta: average over the config's scales and flips.
         reject_below: give pixels whose confidence is lower, in [0, 1], a label of their own.
         alpha: weight of the colours in the overlay.
+        borders: draw each class's rim in its full colour.
         legend: put the classes beside the frames, which makes the video wider.
         labels: also write ``<stem>_labels/<frame number>.png``, with the palette inside.
         progress: called after each frame.
@@ -151,7 +154,9 @@ def segment_video(
                 fps=reader.fps / (left_out + 1),
             ) as video,
             WriteBehind(
-                _Results(palette, panel, size, video, lines, label_folder, alpha=alpha).write,
+                _Results(
+                    palette, panel, size, video, lines, label_folder, alpha=alpha, borders=borders
+                ).write,
                 depth=_WAITING_FRAMES,
             ) as write,
             ReadAhead(
@@ -231,6 +236,7 @@ class _Results:
         label_folder: Path | None,
         *,
         alpha: float,
+        borders: bool,
     ) -> None:
         self._palette = palette
         self._panel = panel
@@ -239,6 +245,7 @@ class _Results:
         self._lines = lines
         self._label_folder = label_folder
         self._alpha = alpha
+        self._borders = borders
         self._labels: NDArray[np.integer]
         self._legend: RGBImage | None = None
 
@@ -246,21 +253,19 @@ class _Results:
         """Write a frame; one without a result of its own shows the labels of the last that had."""
         if result is not None:
             self._take(number, seconds, result)
-        picture = drawing.overlay(
+        picture = overlay(
             frame, self._labels, self._palette,
-            alpha=self._alpha, ignore_index=len(self._palette),
+            alpha=self._alpha, borders=self._borders, ignore_index=len(self._palette),
         )  # fmt: skip
         self._video.write(_on_canvas(picture, self._legend, self._size))
 
     def _take(self, number: int, seconds: float, result: Segmentation) -> None:
         self._labels = result.labels
         count = len(self._palette)
-        share = drawing.areas(self._labels, count, ignore_index=count)
+        share = class_shares(self._labels, count, ignore_index=count)
         self._lines.writerow((number, f'{seconds:.3f}', *(f'{each:.6g}' for each in share)))
         if self._label_folder is not None:
-            drawing.save_indexed_png(
-                self._label_folder / f'{number:06d}.png', self._labels, self._palette
-            )
+            save_indexed_png(self._label_folder / f'{number:06d}.png', self._labels, self._palette)
         if self._panel is not None:
             self._legend = self._panel.draw(share)
 

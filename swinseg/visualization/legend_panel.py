@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from swinseg.visualization.colorize import (
+from swinseg.visualization.legend import (
     LegendEntry,
     RGBImage,
     draw_entry,

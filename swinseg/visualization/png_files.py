@@ -1,0 +1,61 @@
+"""Label maps and pictures as PNG files."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from swinseg.files import atomic_path
+from swinseg.visualization.areas import Labels
+from swinseg.visualization.palette import Palette, PaletteLike, VisualizationError, check_palette
+
+
+def save_indexed_png(path: str | os.PathLike[str], labels: Labels, palette: PaletteLike) -> None:
+    """Write a label map as a PNG whose values are the class indices.
+
+    Up to 256 classes the file has 8 bits and the palette inside, so that viewers show colours and
+    readers that keep palette indices (Pillow, mmcv's Pillow backend) get the labels; index values
+    without a colour are black. With more classes it is a 16-bit grey PNG without a palette.
+
+    Args:
+        path: the file; written atomically.
+        labels: (H, W), 0 to 255, or to 65535 with more than 256 colours.
+        palette: K colours.
+
+    Raises:
+        VisualizationError: a value does not fit.
+        OutputError: the file cannot be written.
+    """
+    colors = check_palette(palette)
+    limit = 255 if len(colors) <= 256 else 65535
+    if labels.ndim != 2 or labels.dtype.kind not in 'iu':
+        raise VisualizationError(
+            f'a label map must be (height, width) whole numbers, but is {labels.shape} {labels.dtype}'
+        )
+    if labels.size and not 0 <= labels.min() <= labels.max() <= limit:
+        raise VisualizationError(
+            f'labels of {len(colors)} classes are stored as 0 to {limit}, but {labels.min()} to '
+            f'{labels.max()} were found'
+        )
+    with atomic_path(path) as temporary:
+        _to_image(labels, colors).save(temporary, format='PNG')
+
+
+def _to_image(labels: Labels, colors: Palette) -> Image.Image:
+    if len(colors) > 256:
+        return Image.fromarray(np.ascontiguousarray(labels, np.uint16))
+    image = Image.fromarray(np.ascontiguousarray(labels, np.uint8))
+    # All 256 entries: with 16 colours or fewer Pillow would write 4 bits per pixel.
+    full = np.zeros((256, 3), np.uint8)
+    full[: len(colors)] = colors
+    image.putpalette(full.tobytes())
+    return image
+
+
+def save_rgb_png(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
+    """Write an (H, W, 3) uint8 RGB image as PNG, atomically."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(image)).save(temporary, format='PNG')
