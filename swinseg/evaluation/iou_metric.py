@@ -45,8 +45,8 @@ def add_sparse(entries: Sequence[SparseMatrix], num_classes: int) -> Matrix:
     return total.reshape(num_classes, num_classes)
 
 
-def _label_map(field: dict) -> Tensor:
-    """Return the (H, W) integer labels of a data sample's field."""
+def label_map(field: dict) -> Tensor:
+    """Return the (H, W) integer labels of a data sample's field, such as ``pred_sem_seg``."""
     # mmseg's test-time augmentation gives (H, W) where the plain model gives (1, H, W), and its
     # binary heads give 0 and 1 as floats.
     labels: Tensor = field['data']
@@ -131,13 +131,13 @@ class MeanIoUMetric(BaseMetric):
             else:
                 self.results.append(self._count(sample))
             if self.output_dir is not None:
-                self._save(_label_map(sample['pred_sem_seg']).cpu().numpy(), sample)
+                self._save(label_map(sample['pred_sem_seg']).cpu().numpy(), sample)
 
     def _count(self, sample: dict) -> SparseMatrix:
         try:
             matrix = confusion_matrix(
-                _label_map(sample['pred_sem_seg']),
-                _label_map(sample['gt_sem_seg']),
+                label_map(sample['pred_sem_seg']),
+                label_map(sample['gt_sem_seg']),
                 num_classes=self.num_classes,
                 ignore_index=self.ignore_index,
             )

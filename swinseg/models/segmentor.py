@@ -28,12 +28,21 @@ class SwinSegmentor(EncoderDecoder):
         keep_scores: whether predictions carry the (K, H, W) float scores, ``seg_logits``, beside the labels.
             Test-time augmentation needs them; for evaluation they only fill the memory: 150 classes at
             2,048 x 2,048 are 2.5 GB.
+        keep_confidence: whether predictions carry the (1, H, W) float probability of the chosen class,
+            ``confidence``, beside the labels. With ``keep_scores`` it is left out.
         **kwargs: as ``EncoderDecoder`` takes them.
     """
 
-    def __init__(self, *args: Any, keep_scores: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        keep_scores: bool = False,
+        keep_confidence: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.keep_scores = keep_scores
+        self.keep_confidence = keep_confidence
 
     def _decode_head_forward_train(
         self, inputs: list[Tensor], data_samples: list[SegDataSample]
@@ -142,8 +151,8 @@ class SwinSegmentor(EncoderDecoder):
         for image, sample in zip(inputs, data_samples, strict=True):
             meta = sample.metainfo
             size = meta['ori_shape'][:2] if is_resized else None
-            labels, _ = self.slide_decision(image, meta, size)
-            self._keep_labels(sample, labels)
+            decision = self.slide_decision(image, meta, size, with_confidence=self.keep_confidence)
+            self._keep(sample, *decision)
         return data_samples
 
     def postprocess_result(
@@ -162,19 +171,22 @@ class SwinSegmentor(EncoderDecoder):
             data_samples = [SegDataSample() for _ in seg_logits]
         for scores, sample in zip(seg_logits, data_samples, strict=True):
             meta = sample.metainfo
-            labels, _ = decide(
+            decision = decide(
                 without_padding_and_flip(scores, meta) if is_resized else scores,
                 meta['ori_shape'][:2] if is_resized else None,
                 align_corners=self.align_corners,
                 threshold=self.decode_head.threshold,
+                with_confidence=self.keep_confidence,
             )
-            self._keep_labels(sample, labels)
+            self._keep(sample, *decision)
         return data_samples
 
-    def _keep_labels(self, sample: SegDataSample, labels: Tensor) -> None:
+    def _keep(self, sample: SegDataSample, labels: Tensor, confidence: Tensor | None) -> None:
         if not 0 <= self.decode_head.ignore_index <= 255:
             labels = labels.to(torch.int64)
         sample.pred_sem_seg = PixelData(data=labels[None])
+        if confidence is not None:
+            sample.confidence = PixelData(data=confidence[None])
 
     def _on_windows(self, meta: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
         def predict(pixels: Tensor) -> Tensor:

@@ -13,44 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from swinseg.evaluation.bootstrap import Bootstrap
 from swinseg.evaluation.boundary import BoundaryCounts
 from swinseg.evaluation.calibration import Calibration
-from swinseg.evaluation.confusion import Matrix, Rates
+from swinseg.evaluation.confusion import Matrix
 from swinseg.evaluation.iou_metric import SparseMatrix, add_sparse
 from swinseg.evaluation.object_size import ObjectSizes
 from swinseg.evaluation.report import Report
 from swinseg.visualization.palette import Palette
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An interval that holds a figure of another draw of images with the given probability.
-
-    Attributes:
-        low: lower end, in percent.
-        high: upper end, in percent.
-    """
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """How far the figures depend on which images were drawn.
-
-    Attributes:
-        headline: intervals of ``aAcc``, ``mIoU`` and ``mAcc``, in percent as ``Report.headline``.
-        iou: (K, 2) float64, lower and upper end of the IoU of each class in [0, 1]; nan for a class that
-            does not occur.
-        level: probability that an interval covers, such as 0.95.
-        resamples: how many times as many images were drawn anew.
-    """
-
-    headline: dict[str, Interval]
-    iou: Rates
-    level: float
-    resamples: int
 
 
 @dataclass(frozen=True)
