@@ -127,6 +127,14 @@ def png_chunks(data: bytes) -> tuple[frozenset[bytes], bool]:
     return frozenset(names), False
 
 
+def is_complete(data: bytes) -> bool:
+    """Whether a JPEG or PNG file has the mark at its end; other formats have none, and count as complete."""
+    found = format_of(data)
+    if found == 'JPEG':
+        return jpeg_is_complete(data)
+    return found != 'PNG' or png_chunks(data)[1]
+
+
 def png_palette(data: bytes) -> npt.NDArray[np.uint8] | None:
     """Return the colours of a palette PNG, (up to 256, 3) uint8 RGB, or None where it is no such file."""
     if format_of(data) != 'PNG' or data[12:16] != b'IHDR' or data[25] != _PNG_PALETTE:
@@ -176,14 +184,7 @@ def read_bytes(
             f'{what} {name} is not an image: it is {kind} (it begins with {data[:12]!r}); '
             'replace it or remove it from the set'
         )
-    complete = (
-        jpeg_is_complete(data)
-        if found == 'JPEG'
-        else png_chunks(data)[1]
-        if found == 'PNG'
-        else True
-    )
-    if not complete:
+    if not is_complete(data):
         raise DataError(
             f'{what} {name} is truncated: the {found} file ends after {len(data)} bytes without its '
             'end-of-image mark; copy it again or remove it from the set'

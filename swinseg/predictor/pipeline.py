@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import cv2
 from mmcv.transforms import TestTimeAug
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
@@ -58,9 +59,20 @@ class Pipeline:
         return load_as(self._load_file, image)
 
     def pack(self, loaded: Loaded) -> dict[str, Any]:
-        """Return the packed input, ``inputs`` and ``data_samples``, of a loaded image."""
-        # The transforms write into the dict that they are given.
-        return self._plain(dict(loaded))
+        """Return the packed input, ``inputs`` and ``data_samples``, of a loaded image.
+
+        Raises:
+            PredictorError: it is so narrow that nothing of it is left at the config's size.
+        """
+        try:
+            # The transforms write into the dict that they are given.
+            return self._plain(dict(loaded))
+        except cv2.error as error:
+            height, width = loaded['ori_shape']
+            raise PredictorError(
+                f'an image of {width} x {height} pixels cannot be resized as the config says; '
+                'cut it into parts that are less narrow'
+            ) from error
 
     def pack_augmented(self, loaded: Loaded) -> Iterator[dict[str, Any]]:
         """Make the packed inputs, one for each scale and flip, when they are asked for."""

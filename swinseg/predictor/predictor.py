@@ -38,7 +38,6 @@ from swinseg.predictor.scoring import (
 from swinseg.segmentation import Segmentation
 from swinseg.visualization.palette import check_palette, default_palette
 
-# Images at a time where nothing is said: a CPU gains nothing by more than one.
 _CPU_BATCH, _GPU_BATCH = 1, 8
 
 
@@ -141,6 +140,11 @@ class Predictor:
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+    @property
+    def default_batch_size(self) -> int:
+        """How many images the model gets at once where nothing is said: 1 on a CPU, which gains nothing by more."""
+        return _CPU_BATCH if self.device.type == 'cpu' else _GPU_BATCH
 
     def require_tta(self) -> None:
         """Make sure that there are scales and flips to average.
@@ -268,7 +272,7 @@ class Predictor:
             self.require_tta()
         rejection.check_threshold(reject_below, self.classes)
         if batch_size is None:
-            batch_size = _CPU_BATCH if self.device.type == 'cpu' else _GPU_BATCH
+            batch_size = self.default_batch_size
         if batch_size < 1:
             raise PredictorError(f'batch_size must be at least 1, or None, but is {batch_size}')
         return _Wanted(

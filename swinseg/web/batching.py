@@ -1,0 +1,129 @@
+"""One thread that computes what waits, several at a time where several wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Item = TypeVar('Item')
+Result = TypeVar('Result')
+
+# Weight of the latest batch in the mean duration.
+_NEWEST = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class _Job(Generic[Item, Result]):
+    item: Item
+    future: Future[Result] = field(default_factory=Future)
+
+
+class BatchWorker(Generic[Item, Result]):
+    """A thread that computes items in the order in which they come, those that wait together.
+
+    A batch is what waits when the thread is free: nobody waits for a batch to fill up. Items whose future was
+    cancelled meanwhile are left out. How many may wait is not limited here.
+
+    Args:
+        compute: from items to the result of each, or the exception that its future shall raise.
+        batch_size: items in a batch at most.
+        weight: of an item.
+        most: weight of the items of a batch together; a heavier item is computed alone.
+    """
+
+    def __init__(
+        self,
+        compute: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+        *,
+        batch_size: int,
+        weight: Callable[[Item], int],
+        most: int,
+    ) -> None:
+        self._compute = compute
+        self._batch_size = batch_size
+        self._weight = weight
+        self._most = most
+        self._waiting: deque[_Job[Item, Result]] = deque()
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._work, name='batch worker', daemon=True)
+        self.seconds_per_item = 0.0
+        """What an item took, as a mean that follows the last batches."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Cancel what waits, and return when the batch at work is done."""
+        with self._changed:
+            self._is_closed = True
+            for job in self._waiting:
+                job.future.cancel()
+            self._waiting.clear()
+            self._changed.notify()
+        self._thread.join()
+
+    @property
+    def is_working(self) -> bool:
+        """Whether items that are submitted will be computed."""
+        return self._thread.is_alive() and not self._is_closed
+
+    def waiting(self) -> int:
+        """Return how many items wait."""
+        return len(self._waiting)
+
+    def submit(self, item: Item) -> Future[Result]:
+        """Return the future of an item's result; after ``close`` it is cancelled."""
+        job: _Job[Item, Result] = _Job(item)
+        with self._changed:
+            if self._is_closed:
+                job.future.cancel()
+            else:
+                self._waiting.append(job)
+                self._changed.notify()
+        return job.future
+
+    def _work(self) -> None:
+        while jobs := self._next_batch():
+            started = time.perf_counter()
+            try:
+                results = self._compute([job.item for job in jobs])
+            except Exception as error:
+                results = [error] * len(jobs)
+            self._note((time.perf_counter() - started) / len(jobs))
+            for job, result in zip(jobs, results, strict=True):
+                if isinstance(result, Exception):
+                    job.future.set_exception(result)
+                else:
+                    job.future.set_result(result)
+            # Nothing here may hold results while the thread waits.
+            del jobs, results
+
+    def _next_batch(self) -> list[_Job[Item, Result]]:
+        """Wait for items and take a batch of them; an empty one after ``close``."""
+        jobs: list[_Job[Item, Result]] = []
+        weight = 0
+        with self._changed:
+            while not jobs:
+                self._changed.wait_for(lambda: self._waiting or self._is_closed)
+                if self._is_closed:
+                    break
+                while self._waiting and len(jobs) < self._batch_size:
+                    weight += self._weight(self._waiting[0].item)
+                    if jobs and weight > self._most:
+                        break
+                    job = self._waiting.popleft()
+                    if job.future.set_running_or_notify_cancel():
+                        jobs.append(job)
+        return jobs
+
+    def _note(self, seconds: float) -> None:
+        if self.seconds_per_item:
+            seconds = (1 - _NEWEST) * self.seconds_per_item + _NEWEST * seconds
+        self.seconds_per_item = seconds

@@ -1,0 +1,57 @@
+#!/usr/bin/env python
+"""Serve a web page and an HTTP interface on which images are segmented with a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from swinseg import Predictor
+from swinseg.cli import run
+from swinseg.web.arguments import add_limits, limits_of
+from swinseg.web.extra import require_extra
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('checkpoint', help='as tools/train.py writes it, or weights with --config')
+    parser.add_argument('--config', help='instead of the config inside the checkpoint')
+    parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', 'cuda:1', ...")
+    parser.add_argument(
+        '--dtype', default='float32', choices=['float32', 'bfloat16', 'float16'],
+        help='precision of the model; the half ones are faster and change a few labels',
+    )  # fmt: skip
+    parser.add_argument(
+        '--host', default='127.0.0.1', help='0.0.0.0 for all (default: this machine)'
+    )
+    parser.add_argument('--port', type=int, default=8000, help='0 for a free one (default: 8000)')
+    parser.add_argument(
+        '--token', default=os.environ.get('SWINSEG_TOKEN'),
+        help='that requests must bring (default: the environment variable SWINSEG_TOKEN, or none)',
+    )  # fmt: skip
+    add_limits(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve until a signal comes."""
+    args = parse_args(argv)
+    limits = limits_of(args)
+    require_extra()
+    from swinseg.web.app import create_app
+    from swinseg.web.server import open_socket, serve
+
+    with open_socket(args.host, args.port) as listening:
+        predictor = Predictor.from_checkpoint(
+            args.checkpoint, args.config, args.device, dtype=args.dtype
+        )
+        name = Path(args.checkpoint).name
+        app = create_app(predictor, name=name, limits=limits, token=args.token)
+        serve(app, listening, grace=limits.seconds)
+
+
+if __name__ == '__main__':
+    sys.exit(run(main))
