@@ -1,4 +1,4 @@
-"""Reading mmengine's scalar logs, joining resumed runs, and drawing them."""
+"""Drawing the curves of one training."""
 
 import json
 import math
@@ -6,65 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-from mmengine.visualization import LocalVisBackend
 from PIL import Image
 
+from support.training_log import write_run
 from swinseg.files import OutputError
-from swinseg.visualization.curves import find_scalars, plot_curves, read_scalars
+from swinseg.visualization.curves import plot_curves
 from swinseg.visualization.palette import VisualizationError
-
-
-def write_run(folder, first, last, *, loss=1.0, interval=10, validate=20):
-    """Write a log as mmengine's LoggerHook does through its LocalVisBackend; return its path."""
-    backend = LocalVisBackend(save_dir=str(folder / 'vis_data'))
-    for step in range(first, last + 1, interval):
-        line = {'lr': 1e-4 / step, 'data_time': 0.01, 'loss': loss, 'decode.loss_ce': loss / 2}
-        backend.add_scalars({**line, 'decode.acc_seg': 50.0, 'time': 0.1, 'iter': step}, step=step)
-        if step % validate == 0:
-            backend.add_scalars({'aAcc': 60.0, 'mIoU': 10.0 + step / 10, 'mAcc': 30.0}, step=step)
-    return folder / 'vis_data' / 'scalars.json'
-
-
-def test_read_scalars__of_one_run(tmp_path):
-    series = read_scalars([write_run(tmp_path, 10, 50)])
-    assert series['loss'] == dict.fromkeys((10, 20, 30, 40, 50), 1.0)
-    assert series['mIoU'] == {20: 12.0, 40: 14.0}
-    assert series['lr'][50] == pytest.approx(2e-6)
-
-
-def test_read_scalars__a_resumed_run_replaces_what_it_repeats(tmp_path):
-    first = write_run(tmp_path / 'a', 10, 70, loss=3.0)
-    second = write_run(tmp_path / 'b', 50, 100, loss=2.0)
-    series = read_scalars([first, second])
-    assert list(series['loss']) == list(range(10, 101, 10))
-    assert series['loss'][40] == 3.0
-    assert series['loss'][50] == 2.0
-    assert list(series['mIoU']) == [20, 40, 60, 80, 100]
-
-
-def test_read_scalars__a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path):
-    first = write_run(tmp_path / 'a', 10, 90, loss=3.0)
-    second = write_run(tmp_path / 'b', 50, 60, loss=2.0)
-    assert list(read_scalars([first, second])['loss']) == [10, 20, 30, 40, 50, 60]
-
-
-def test_read_scalars__skips_a_line_that_a_kill_cut_short(tmp_path):
-    path = write_run(tmp_path, 10, 30)
-    path.write_text(path.read_text() + '{"loss": 1.0, "st')
-    assert list(read_scalars([path])['loss']) == [10, 20, 30]
-
-
-def test_read_scalars__skips_a_validation_outside_of_training(tmp_path):
-    path = tmp_path / 'scalars.json'
-    path.write_text('{"mIoU": 40.0, "step": 0}\n')
-    assert read_scalars([path]) == {}
-
-
-def test_find_scalars__oldest_first(tmp_path):
-    for name in ('20240102_000000', '20231231_235959'):
-        write_run(tmp_path / name, 10, 10)
-    found = [path.parent.parent.name for path in find_scalars(tmp_path)]
-    assert found == ['20231231_235959', '20240102_000000']
 
 
 def test_plot_curves__draws_without_touching_pyplot(tmp_path, monkeypatch):

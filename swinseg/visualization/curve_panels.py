@@ -1,0 +1,106 @@
+"""What all plots over the iterations of a training share: panels on one axis, lines, legends, the file."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from swinseg.files import atomic_path
+from swinseg.visualization.scalars import Series
+
+LOW, HIGH = 1.0, 2.2
+"""Heights of a panel, relative to each other."""
+
+
+class Panel(NamedTuple):
+    """One panel of a plot: what draws into its axes, and its height."""
+
+    draw: Callable[[Axes], None]
+    height: float
+
+
+FIGURES_OF_STEPS = {
+    'lr': 'learning rate',
+    'images_per_second': 'images per second',
+    'memory': 'memory, MiB',
+}
+"""What else a log has of the training steps, each with the label of its axis."""
+
+
+def save_panels(
+    panels: Sequence[Panel], path: str | os.PathLike[str], *, title: str | None
+) -> None:
+    """Draw panels above each other, the iterations along the x axis, into a PNG.
+
+    Raises:
+        OutputError: the PNG cannot be written.
+    """
+    heights = [panel.height for panel in panels]
+    figure = Figure(figsize=(8, 1.0 + 1.15 * sum(heights)), dpi=120, layout='constrained')
+    axes = figure.subplots(
+        len(panels), 1, sharex=True, squeeze=False, gridspec_kw={'height_ratios': heights}
+    )[:, 0]
+    for axis, panel in zip(axes, panels, strict=True):
+        panel.draw(axis)
+        axis.grid(color='#e5e5e5', linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.spines[['top', 'right']].set_visible(False)
+    axes[-1].set_xlabel('iteration')
+    axes[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.0f}'))
+    axes[-1].set_xlim(left=0)
+    save_figure(figure, path, title=title)
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, title: str | None) -> None:
+    """Write a figure as PNG, atomically.
+
+    Raises:
+        OutputError: the PNG cannot be written.
+    """
+    FigureCanvasAgg(figure)  # not pyplot's, which would keep the figure
+    if title:
+        figure.suptitle(title, fontsize=11)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format='png')
+
+
+def draw_line(axis: Axes, series: Series, *, label: str, **style: Any) -> None:
+    """Draw one figure over the iterations; where there is one value only, as a dot."""
+    if len(series) == 1:
+        style = {**style, 'marker': 'o'}
+    axis.plot(list(series), list(series.values()), label=label, **style)
+
+
+def legend_above(axis: Axes, *, columns: int = 4) -> None:
+    """Put the legend above the axes: inside it would cover the curves, which can be anywhere."""
+    place = {'loc': 'lower left', 'bbox_to_anchor': (0, 1), 'borderpad': 0.2}
+    axis.legend(frameon=False, fontsize=8, ncols=columns, **place)
+
+
+def scale_losses(axis: Axes, losses: Iterable[Series]) -> None:
+    """Make the axis of losses logarithmic where they fall by more than a factor of 30."""
+    values = [v for series in losses for v in series.values() if math.isfinite(v)]
+    if values and min(values) > 0 and max(values) / min(values) > 30:
+        axis.set_yscale('log')
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axis.set_ylim(bottom=0)
+    axis.set_ylabel('training loss')
+
+
+def label_figure_of_steps(axis: Axes, name: str) -> None:
+    """Scale and label the axis of one of :data:`FIGURES_OF_STEPS`."""
+    axis.set_ylim(bottom=0)
+    if name == 'lr':
+        axis.ticklabel_format(axis='y', style='sci', scilimits=(0, 0))
+    axis.set_ylabel(FIGURES_OF_STEPS[name])
