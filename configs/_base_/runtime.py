@@ -17,6 +17,7 @@ custom_hooks = [
     dict(type='FirstBatchHook'),
     dict(type='ProgressHook', interval=50),
     dict(type='CurvesHook'),
+    dict(type='SamplePredictionsHook', count=4),
 ]
 
 # What `--tta` wraps the model in; the scales and flips are the dataset's `tta_pipeline`.

@@ -18,6 +18,7 @@ from swinseg.engine.runner import (
     evaluate_in_full,
     train,
 )
+from swinseg.engine.sample_predictions import SamplePredictionsHook
 from swinseg.engine.training_hooks import SafeEarlyStoppingHook, SafeEMAHook
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     'SafeCheckpointHook',
     'SafeEMAHook',
     'SafeEarlyStoppingHook',
+    'SamplePredictionsHook',
     'SwinLayerDecayConstructor',
     'SwinsegRunner',
     'Training',

@@ -1,21 +1,22 @@
-"""What a training shows: the progress line and the picture of its curves."""
+"""What a training shows of its figures: the progress line and the pictures of the curves."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import get_world_size, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+from swinseg.engine.step_figures import images_in
 from swinseg.engine.terminal import LiveLine
 from swinseg.errors import UserError
+from swinseg.visualization.class_iou import plot_class_iou
 from swinseg.visualization.curves import plot_curves
+from swinseg.visualization.scalars import class_iou_scalars, class_ious_in, read_scalars
 
 
 def format_duration(seconds: float) -> str:
@@ -23,41 +24,6 @@ def format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f'{hours}:{minutes:02d}:{rest:02d}'
-
-
-class Speed:
-    """Seconds per step and images per second over the last steps; pauses are cut out with :meth:`restart`.
-
-    Args:
-        window: how many steps the mean goes over.
-        clock: gives the time in seconds.
-    """
-
-    def __init__(self, window: int = 50, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._steps: deque[tuple[float, int]] = deque(maxlen=window)
-        self._since = clock()
-
-    def restart(self) -> None:
-        """Take the next step's time from now."""
-        self._since = self._clock()
-
-    def step(self, images: int) -> None:
-        """Count a step that ends now and went over ``images`` images."""
-        now = self._clock()
-        self._steps.append((now - self._since, images))
-        self._since = now
-
-    @property
-    def seconds_per_step(self) -> float:
-        """Mean over the window, 0 before the first step."""
-        return sum(s for s, _ in self._steps) / max(len(self._steps), 1)
-
-    @property
-    def images_per_second(self) -> float:
-        """Mean over the window, 0 before the first step."""
-        seconds = sum(s for s, _ in self._steps)
-        return sum(n for _, n in self._steps) / seconds if seconds > 0 else 0.0
 
 
 @HOOKS.register_module()
@@ -70,12 +36,10 @@ class ProgressHook(Hook):
         interval: iterations between lines where the output is no terminal; validation and test images too.
     """
 
-    priority = 'LOWEST'  # after checkpoints and curves, so that their time is in nobody's images per second
+    priority = 'LOWEST'  # after the hooks that note what is shown
 
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
-        self._speed = Speed()
-        self._paused = True
         self._terminal = LiveLine(interval)
         self._best: float | None = None
 
@@ -88,32 +52,26 @@ class ProgressHook(Hook):
             self._terminal.show(text, step=step, total=total)
 
     def before_train(self, runner: Any) -> None:
-        """Start the clock."""
+        """Say what is trained."""
         self._line(
             f'training from iteration {runner.iter} to {runner.max_iters}; files in {runner.work_dir}'
         )
         self._best = runner.message_hub.runtime_info.get('best_score')
-        self._paused = True
-
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Start the clock after a pause: a validation, or the data that a resumed run skips."""
-        if self._paused:
-            self._paused = False
-            self._speed.restart()
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Show the line of this iteration."""
-        self._speed.step(_images_in(data_batch) * get_world_size())
         step, total = runner.iter + 1, runner.max_iters
         scalars = runner.message_hub.log_scalars
         loss = scalars['train/loss'].mean(self.interval) if 'train/loss' in scalars else math.nan
         rate = scalars['train/lr'].current() if 'train/lr' in scalars else math.nan
-        left = format_duration(self._speed.seconds_per_step * (total - step))
+        figure = scalars.get('train/images_per_second')
+        speed = figure.current() if figure else 0.0
+        left = format_duration(images_in(data_batch) * (total - step) / speed) if speed else '?'
         self._live(
             f'iteration {step}/{total}  loss {loss:.4f}  lr {rate:.2e}  '
-            f'{self._speed.images_per_second:.1f} images/s  left {left}',
+            f'{speed:.1f} images/s  left {left}',
             step=step,
             total=total,
         )
@@ -152,7 +110,6 @@ class ProgressHook(Hook):
         if score > (-math.inf if self._best is None else self._best):
             self._best, mark = score, '  (best so far)'
         self._line(f'validation at iteration {runner.iter}: {figures}{mark}')
-        self._paused = True
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Clear the live line, so that what the caller prints starts in an empty one."""
@@ -160,21 +117,26 @@ class ProgressHook(Hook):
             self._terminal.clear()
 
 
-def _images_in(data_batch: Any) -> int:
-    inputs = data_batch.get('inputs') if isinstance(data_batch, dict) else data_batch
-    return len(inputs) if inputs is not None else 0
-
-
 @HOOKS.register_module()
 class CurvesHook(Hook):
-    """Draw loss, learning rate and validation figures into ``curves.png`` of the work directory."""
+    """Draw what the log has into ``curves.png`` and ``class_iou.png`` of the work directory.
+
+    The IoU of each class, which mmengine logs nowhere but in a table, becomes a figure of its own, ``IoU/<class>``
+    in percent, in ``scalars.json``, TensorBoard and whatever else is among the ``vis_backends``.
+    """
 
     priority = 'LOW'  # after LoggerHook has written the scalars
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        """Draw at each validation of a training."""
-        if runner.is_training_run:
-            self._draw(runner)
+        """Log the IoU of each class and draw, at each validation of a training."""
+        if not runner.is_training_run:
+            return
+        for metric in runner.val_evaluator.metrics:
+            report = getattr(metric, 'last_report', None)
+            if report is not None and 'IoU' in report.per_class:
+                scalars = class_iou_scalars(report.classes, report.per_class['IoU'])
+                runner.visualizer.add_scalars(scalars, step=runner.iter)
+        self._draw(runner)
 
     def after_train(self, runner: Any) -> None:
         """Draw at the end."""
@@ -188,6 +150,9 @@ class CurvesHook(Hook):
             return
         try:
             plot_curves(scalars, Path(runner.work_dir) / 'curves.png')
+            ious = class_ious_in(read_scalars(scalars))
+            if ious:
+                plot_class_iou(ious, Path(runner.work_dir) / 'class_iou.png')
         except UserError as error:
             # A picture is not worth the training.
             runner.logger.warning(f'no curves were drawn: {error}')

@@ -35,6 +35,7 @@ from swinseg.engine.resuming import (
     seeded_loader,
 )
 from swinseg.engine.signals import StopRequest, stop_signals
+from swinseg.engine.step_figures import StepFiguresHook
 from swinseg.engine.terminal import TerminalFormatter, is_heard
 from swinseg.files import atomic_path, full_disk_told
 
@@ -156,6 +157,7 @@ class SwinsegRunner(Runner):
         sampler = (self._resumed or {}).get('sampler') or {}
         self.register_hook(ResumeStateHook(images=sampler.get('size')))
         self.register_hook(MissingFilesHook())
+        self.register_hook(StepFiguresHook())
         with stop_signals() as self.stop, full_disk_told(self.work_dir), self._workers_ended():
             return super().train()
 

@@ -32,6 +32,13 @@ def resident_peak_bytes(call: Callable[[], object]) -> int | None:
     return 1024 * max(0, _kibibytes(status.read_text(), 'VmHWM') - before)
 
 
+def resident_bytes() -> int | None:
+    """Return what this process has in memory now; None where the operating system does not tell."""
+    if not sys.platform.startswith('linux'):
+        return None
+    return 1024 * _kibibytes(Path('/proc/self/status').read_text(), 'VmRSS')
+
+
 def _kibibytes(status: str, name: str) -> int:
     found = re.search(rf'^{name}:\s*(\d+) kB', status, re.M)
     return int(found[1]) if found else 0
