@@ -10,7 +10,7 @@ from PIL import Image
 
 from swinseg.files import atomic_path
 from swinseg.visualization.areas import Labels
-from swinseg.visualization.palette import Palette, PaletteLike, VisualizationError, check_palette
+from swinseg.visualization.palette import PaletteLike, VisualizationError, check_palette
 
 
 def save_indexed_png(path: str | os.PathLike[str], labels: Labels, palette: PaletteLike) -> None:
@@ -29,6 +29,17 @@ def save_indexed_png(path: str | os.PathLike[str], labels: Labels, palette: Pale
         VisualizationError: a value does not fit.
         OutputError: the file cannot be written.
     """
+    image = indexed_image(labels, palette)
+    with atomic_path(path) as temporary:
+        image.save(temporary, format='PNG')
+
+
+def indexed_image(labels: Labels, palette: PaletteLike) -> Image.Image:
+    """Return what :func:`save_indexed_png` writes, with the same arguments.
+
+    Raises:
+        VisualizationError: a value does not fit.
+    """
     colors = check_palette(palette)
     limit = 255 if len(colors) <= 256 else 65535
     if labels.ndim != 2 or labels.dtype.kind not in 'iu':
@@ -40,12 +51,7 @@ def save_indexed_png(path: str | os.PathLike[str], labels: Labels, palette: Pale
             f'labels of {len(colors)} classes are stored as 0 to {limit}, but {labels.min()} to '
             f'{labels.max()} were found'
         )
-    with atomic_path(path) as temporary:
-        _to_image(labels, colors).save(temporary, format='PNG')
-
-
-def _to_image(labels: Labels, colors: Palette) -> Image.Image:
-    if len(colors) > 256:
+    if limit > 255:
         return Image.fromarray(np.ascontiguousarray(labels, np.uint16))
     image = Image.fromarray(np.ascontiguousarray(labels, np.uint8))
     # All 256 entries: with 16 colours or fewer Pillow would write 4 bits per pixel.
