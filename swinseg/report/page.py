@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files as resources
 from pathlib import Path
@@ -111,7 +111,7 @@ def sectioned(sections: Sequence[tuple[str, str, Sequence[str]]]) -> Iterator[st
         yield '</section>'
 
 
-def tiles(figures: Sequence[tuple[str, str, str]]) -> str:
+def tiles(figures: Iterable[tuple[str, str, str]]) -> str:
     """Return headline figures: (name, value, remark) of each, all plain text."""
     items = (
         f'<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(remark)}</small></dd></div>'
@@ -156,11 +156,12 @@ def _most_wrong(
     record: EvaluationRecord, images: Sequence[ImageRecord]
 ) -> list[ImageRecord | None]:
     count = len(record.report.classes)
-    most, where = np.zeros(count, np.int64), [None] * count
+    most = np.zeros(count, np.int64)
+    where: list[ImageRecord | None] = [None] * count
     for image in images:
         matrix = image.matrix(count)
         wrong = matrix.sum(0) + matrix.sum(1) - 2 * matrix.diagonal()
-        for index in np.flatnonzero(wrong > most):
+        for index in np.flatnonzero(wrong > most).tolist():
             most[index], where[index] = wrong[index], image
     return where
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 
 from swinseg.datasets.image_files import decode_image, read_bytes
+from swinseg.evaluation.iou_metric import add_sparse
 from swinseg.report.record import EvaluationRecord, ImageRecord
 from swinseg.report.storage import read_labels
 from swinseg.visualization.colorize import RGBImage, colorize
@@ -78,21 +80,21 @@ def anchor(image: ImageRecord) -> str:
 def example(record: EvaluationRecord, image: ImageRecord, folder: Path) -> str:
     """Return the figure of one image: four pictures, its figures, and the classes in it as a legend."""
     panels = draw_panels(record, image, folder)
-    matrix = image.matrix(len(record.report.classes))
+    name = Path(image.image).name
     return figure(
         image,
         f'mIoU {100 * image.mean_iou:.1f}%, {100 * image.accuracy:.1f}% of the pixels right',
         {
-            'photograph': picture(panels.photo, 'photograph'),
-            'truth': picture(panels.truth, 'true labels', lossless=True),
-            'prediction': picture(panels.prediction, 'predicted labels', lossless=True),
-            'errors (orange)': picture(panels.error, 'wrong pixels'),
+            'photograph': picture(panels.photo, f'{name}: photograph'),
+            'truth': picture(panels.truth, f'{name}: true labels', lossless=True),
+            'prediction': picture(panels.prediction, f'{name}: predicted labels', lossless=True),
+            'errors (orange)': picture(panels.error, f'{name}: wrong pixels'),
         },
-        legend(record, np.flatnonzero(matrix.sum(0) + matrix.sum(1)).tolist()),
+        legend(record, image),
     )
 
 
-def figure(image: ImageRecord, caption: str, pictures: dict[str, str], below: str) -> str:
+def figure(image: ImageRecord, caption: str, pictures: Mapping[str, str], below: str) -> str:
     """Return a figure of several pictures side by side.
 
     Args:
@@ -110,8 +112,10 @@ def figure(image: ImageRecord, caption: str, pictures: dict[str, str], below: st
     )
 
 
-def legend(record: EvaluationRecord, classes: list[int]) -> str:
-    """Return the colors and names of classes as a list."""
+def legend(record: EvaluationRecord, *images: ImageRecord) -> str:
+    """Return the colors and names of the classes in the labels or predictions of some images as a list."""
     names = record.report.classes
-    items = (f'<li>{swatch(record.palette[index])}{escape(names[index])}</li>' for index in classes)
+    matrix = add_sparse([image.counts for image in images], len(names))
+    present = np.flatnonzero(matrix.sum(0) + matrix.sum(1)).tolist()
+    items = (f'<li>{swatch(record.palette[index])}{escape(names[index])}</li>' for index in present)
     return f'<ul class="legend">{"".join(items)}</ul>'

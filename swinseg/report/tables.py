@@ -54,8 +54,8 @@ def name_cell(record: EvaluationRecord, index: int) -> str:
 
 def bar_cell(rate: float) -> str:
     """Return a rate in [0, 1] as a number in percent with a bar."""
-    width = 0 if np.isnan(rate) else 100 * rate
-    bar = f'<div class="track"><div class="bar" style="width:{width:.2f}%"></div></div>'
+    filled = '' if np.isnan(rate) else f'<div class="bar" style="width:{100 * rate:.2f}%"></div>'
+    bar = f'<div class="track">{filled}</div>'
     return f'<td class="rate" data-value="{number(rate)}"><div><span>{percent(rate)}</span>{bar}</div></td>'
 
 
@@ -113,7 +113,7 @@ def confusion_table(record: EvaluationRecord) -> str:
         count = int(matrix[true, predicted])
         rows.append(
             name_cell(record, true)
-            + name_cell(record, predicted).replace('th scope="row"', 'td').replace('</th>', '</td>')
+            + f'<td>{swatch(record.palette[predicted])}{escape(record.report.classes[predicted])}</td>'
             + rate_cell(count / wrong)
             + rate_cell(count / int(labelled[true]))
             + f'<td class="number" data-value="{count}">{count:,}</td>'

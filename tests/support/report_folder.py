@@ -43,7 +43,9 @@ def make_record(
         photo = np.random.default_rng(index).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
         rng = np.random.default_rng([seed, index])
         is_wrong = rng.random(label.shape) < 0.1 * index + 0.05 * seed
-        prediction = np.where(is_wrong | (label == 255), rng.integers(0, count - 1, label.shape), label)
+        prediction = np.where(
+            is_wrong | (label == 255), rng.integers(0, count - 1, label.shape), label
+        )
         confidence = rng.random(label.shape)
         record = ImageRecord(
             index=index,

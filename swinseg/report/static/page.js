@@ -40,7 +40,9 @@ for (const matrix of document.querySelectorAll('[data-matrix]')) {
   zoom.addEventListener('input', () => {
     const middle = [frame.scrollLeft + frame.clientWidth / 2, frame.scrollTop + frame.clientHeight / 2];
     const before = svg.getBoundingClientRect().width;
-    svg.style.width = `${100 * zoom.value}%`;
+    Object.assign(svg.style, { width: '', maxWidth: '' });
+    const fitted = svg.getBoundingClientRect().width;
+    if (zoom.value > 1) Object.assign(svg.style, { width: `${fitted * zoom.value}px`, maxWidth: 'none' });
     const factor = svg.getBoundingClientRect().width / before;
     frame.scrollLeft = middle[0] * factor - frame.clientWidth / 2;
     frame.scrollTop = middle[1] * factor - frame.clientHeight / 2;
