@@ -13,6 +13,7 @@ from swinseg.cli import launched, run
 from swinseg.engine import evaluate_in_full, load_config
 from swinseg.engine.distributed import LAUNCHERS
 from swinseg.evaluation import format_table
+from swinseg.report.page import SHOWN
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -22,6 +23,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', help='path or http(s) address, any known format')
     parser.add_argument('--tta', action='store_true', help="average the config's scales and flips")
     parser.add_argument('--out', metavar='DIR', help='for metrics.json (default: work directory)')
+    parser.add_argument('--report', metavar='DIR', help='for a page of figures and pictures')
+    parser.add_argument(
+        '--worst', type=int, default=SHOWN, metavar='K', help='worst and best images on the page'
+    )
     parser.add_argument('--work-dir', help='for the log (default: work_dirs/NAME)')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='K=V', help='such as data_root=/data/ade'
@@ -42,6 +47,8 @@ def main(argv: list[str] | None = None) -> None:
             args.checkpoint,
             tta=args.tta,
             out=args.out,
+            report=args.report,
+            worst=args.worst,
             work_dir=args.work_dir,
             launcher=args.launcher,
         )
@@ -52,6 +59,8 @@ def main(argv: list[str] | None = None) -> None:
     else:
         print('  '.join(f'{name} {value}' for name, value in result.metrics.items()))
     print(f'{result.images} images in {result.seconds:.1f} s')
+    if result.page is not None:
+        print(f'report: {result.page}')
 
 
 if __name__ == '__main__':

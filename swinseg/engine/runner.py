@@ -24,6 +24,8 @@ from swinseg.engine.refusals import refused_arguments
 from swinseg.engine.safe_runner import SwinsegRunner
 from swinseg.evaluation.report import Protocol, Report, write_json
 from swinseg.files import make_folder
+from swinseg.report.metric import ReportMetric
+from swinseg.report.page import SHOWN, write_report
 
 __all__ = ['Evaluation', 'SwinsegRunner', 'Training', 'evaluate', 'evaluate_in_full', 'train']
 
@@ -59,6 +61,7 @@ class Evaluation:
         protocol: scales, flips, window and stride of the predictions.
         images: number of images.
         seconds: wall time of the predictions, loading of the images included.
+        page: the report's page; None without a report, and on all processes but the first.
     """
 
     metrics: dict[str, float]
@@ -66,6 +69,7 @@ class Evaluation:
     protocol: Protocol
     images: int
     seconds: float
+    page: Path | None = None
 
 
 def train(
@@ -153,6 +157,8 @@ def evaluate_in_full(
     *,
     tta: bool = False,
     out: str | Path | None = None,
+    report: str | Path | None = None,
+    worst: int = SHOWN,
     work_dir: str | Path | None = None,
     launcher: str = 'none',
 ) -> Evaluation:
@@ -163,6 +169,8 @@ def evaluate_in_full(
         checkpoint: path or http(s) address of a segmentor's weights in any known format.
         tta: whether the scales and flips of the config's ``tta_pipeline`` are averaged.
         out: folder for ``metrics.json``; None takes the work directory.
+        report: folder for a report to look at, which all processes can write to; None makes none.
+        worst: how many of the worst and of the best images the report shows.
         work_dir: folder for the log; None takes the config's, or ``work_dirs/<name of the config>``.
         launcher: as for :func:`train`.
 
@@ -175,6 +183,8 @@ def evaluate_in_full(
     folder = _set_work_dir(cfg, work_dir)
     target = folder if out is None else make_folder(out)
     protocol = Protocol.from_config(cfg, tta=tta)
+    if report is not None:
+        _set_report(cfg, report, worst)
     if tta:
         _set_test_time_augmentation(cfg)
     cfg.resume, cfg.load_from = False, None
@@ -191,17 +201,28 @@ def evaluate_in_full(
         with refused_arguments(cfg):
             metrics = runner.test()
         seconds = time.perf_counter() - started
-    reports = [getattr(metric, 'last_report', None) for metric in runner.test_evaluator.metrics]
-    report = next((found for found in reports if found is not None), None)
-    if report is not None and is_main_process():
+    measured = runner.test_evaluator.metrics
+    reports = [getattr(metric, 'last_report', None) for metric in measured]
+    figures = next((found for found in reports if found is not None), None)
+    if figures is not None and is_main_process():
         extra = {
             'config': str(cfg.filename),
             'checkpoint': str(checkpoint),
             'images': len(dataset),
             'seconds': round(seconds, 2),
         }
-        write_json(target / 'metrics.json', report, protocol=protocol, extra=extra)
-    return Evaluation(dict(metrics), report, protocol, len(dataset), seconds)
+        write_json(target / 'metrics.json', figures, protocol=protocol, extra=extra)
+    page = None
+    if report is not None and is_main_process():
+        record = next(m for m in measured if isinstance(m, ReportMetric)).record(
+            config=str(cfg.filename),
+            checkpoint=str(checkpoint),
+            dataset=type(dataset).__name__,
+            protocol=str(protocol),
+            seconds=seconds,
+        )
+        page = write_report(record, report, shown=worst)
+    return Evaluation(dict(metrics), figures, protocol, len(dataset), seconds, page)
 
 
 def _join(cfg: Config, launcher: str) -> None:
@@ -273,6 +294,31 @@ def _set_test_time_augmentation(cfg: Config) -> None:
     if cfg.model.type == 'SwinSegmentor':
         cfg.model.keep_scores = True  # they are what is averaged
     cfg.model = {**cfg.tta_model, 'module': cfg.model}
+
+
+def _set_report(cfg: Config, folder: str | Path, worst: int) -> None:
+    """Have the report's measurements taken beside those of the config's metric, by the same rules."""
+    evaluators = (
+        cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    )
+    rules = {
+        name: metric[name]
+        for metric in evaluators
+        for name in ('ignore_index', 'nan_to_num', 'beta')
+        if name in metric
+    }
+    if worst < 1:
+        raise ConfigError(
+            f'a report shows at least one of the worst images, but worst={worst} was given'
+        )
+    if any(metric.get('format_only') for metric in evaluators):
+        raise ConfigError(
+            'a report compares predictions with labels, but test_evaluator has format_only=True in '
+            f'{cfg.filename or "the config"}; take it out, or leave --report out'
+        )
+    cfg.test_evaluator = [*evaluators, dict(type='ReportMetric', folder=str(folder), **rules)]
+    if cfg.model.type == 'SwinSegmentor':
+        cfg.model.keep_confidence = True
 
 
 def _check_classes(
