@@ -143,7 +143,7 @@ class Predictor:
 
     @property
     def default_batch_size(self) -> int:
-        """How many images the model gets at once where nothing is said: 1 on a CPU, which gains nothing by more."""
+        """Images that the model gets at once where nothing is said: 1 on a CPU, which gains nothing by two."""
         return _CPU_BATCH if self.device.type == 'cpu' else _GPU_BATCH
 
     def require_tta(self) -> None:

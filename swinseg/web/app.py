@@ -29,6 +29,7 @@ from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
 from swinseg.web.openapi import MODEL, SEGMENT
 from swinseg.web.service import Service
+from swinseg.web.uploads import Body
 
 _STATIC = Path(__file__).parent / 'static'
 
@@ -98,10 +99,12 @@ def create_app(
     async def segment(
         request: Request, kind: Annotated[Format, Query(alias='format')] = Format.JSON
     ) -> Response:
+        body = Body(request, limits)
         try:
             _check_token(request, token)
-            answer = await service.segment(request, kind)
+            answer = await service.segment(body, kind)
         except RequestError as error:
+            await body.discard()
             service.metrics.count_request(kind.value, error.status)
             raise
         except ClientDisconnect:
@@ -116,7 +119,7 @@ def create_app(
 
 def _check_token(request: Request, token: str | None) -> None:
     given = request.headers.get('authorization', '')
-    if token is None or hmac.compare_digest(given.encode(), f'Bearer {token}'.encode()):
+    if token is None or hmac.compare_digest(given.encode('latin-1'), f'Bearer {token}'.encode()):
         return
     raise RequestError(
         HTTPStatus.UNAUTHORIZED,

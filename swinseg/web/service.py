@@ -14,9 +14,9 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import numpy as np
-from fastapi import Request
 from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -82,24 +82,19 @@ class Service:
         """Whether requests are answered."""
         return self._worker.is_working
 
-    async def segment(self, request: Request, kind: Format) -> Answer:
+    async def segment(self, body: Body, kind: Format) -> Answer:
         """Answer a request to segment the image that is its body.
 
         Raises:
             RequestError: it is refused.
             ClientDisconnect: the client has gone, and its image is left out.
         """
-        body = Body(request, self._limits)
-        try:
-            with self._admission():
-                data = await self._received(body)
-                upload = await run_in_threadpool(inspect, data, self._limits)
-                del data
-                task = _Task(upload, kind, time.perf_counter())
-                answer = await self._answered(request, self._worker.submit(task))
-        except RequestError:
-            await asyncio.wait_for(body.discard(), self._limits.seconds)
-            raise
+        with self._admission():
+            data = await self._received(body)
+            upload = await run_in_threadpool(inspect, data, self._limits)
+            del data
+            task = _Task(upload, kind, time.perf_counter())
+            answer = await self._answered(body, self._worker.submit(task))
         self.metrics.count_answer(pixels=upload.pixels, seconds=task.seconds())
         return answer
 
@@ -130,13 +125,14 @@ class Service:
                 f'the image did not arrive within {self._limits.seconds:g} seconds; send a smaller one',
             ) from error
 
-    async def _answered(self, request: Request, future: Future[Answer]) -> Answer:
+    async def _answered(self, body: Body, future: Future[Answer]) -> Answer:
         """Wait for an answer as long as the limit allows and the client is there."""
         answer = asyncio.wrap_future(future)
-        gone = asyncio.ensure_future(_disconnected(request))
+        gone = asyncio.ensure_future(body.client_gone())
+        waiting: set[asyncio.Future[Any]] = {answer, gone}
         try:
             done, _ = await asyncio.wait(
-                {answer, gone}, timeout=self._limits.seconds, return_when=asyncio.FIRST_COMPLETED
+                waiting, timeout=self._limits.seconds, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             gone.cancel()
@@ -186,12 +182,6 @@ class Service:
             if len(images) == 1:
                 return [_told(error)]
         return [outcome for image in images for outcome in self._segmented([image])]
-
-
-async def _disconnected(request: Request) -> None:
-    """Return when the client has gone."""
-    while (await request.receive())['type'] != 'http.disconnect':
-        pass
 
 
 def _stopping() -> RequestError:

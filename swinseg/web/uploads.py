@@ -1,13 +1,16 @@
 """Images as they come by HTTP: received, looked at and decoded, without a file anywhere.
 
-Nothing in a request is believed: neither its headers, nor the name of the file, nor the size that the image claims.
+Nothing in a request is believed: neither its headers, nor the name of the file, nor the size that the image
+claims.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
 import warnings
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -25,7 +28,7 @@ from swinseg.datasets.image_files import decode_image, format_of, is_complete
 from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
 
-# Pillow's name of each format that is taken. Not JPEG 2000, whose decoder may find another size than its header says.
+# Pillow's names of the formats that are taken. Not JPEG 2000, whose two headers may tell different sizes.
 _FORMATS = {
     'JPEG': 'JPEG',
     'PNG': 'PNG',
@@ -92,15 +95,21 @@ class Body:
         return data
 
     async def discard(self) -> None:
-        """Read on, up to the limit, and keep nothing: most clients see no answer before all is sent."""
+        """Read on for a while and keep nothing: most clients look for an answer only when all is sent."""
+        with suppress(ClientDisconnect, asyncio.TimeoutError):
+            await asyncio.wait_for(self._discard(), self._limits.seconds)
+
+    async def client_gone(self) -> None:
+        """Return when the client has gone; only after the body was read."""
+        while (await self._request.receive())['type'] != 'http.disconnect':
+            pass
+
+    async def _discard(self) -> None:
         left = self._limits.bytes
-        try:
-            async for chunk in self._chunks:
-                left -= len(chunk)
-                if left < 0:
-                    return
-        except ClientDisconnect:
-            return
+        async for chunk in self._chunks:
+            left -= len(chunk)
+            if left < 0:
+                return
 
     async def _read_field(self) -> bytes:
         chunks = self._bounded(self._limits.bytes + _MULTIPART_BYTES)
