@@ -14,6 +14,7 @@ from swinseg.errors import Interrupted
 from swinseg.files import make_folder
 from swinseg.segment import find_sources, segment_all, summary, table
 from swinseg.segment.arguments import add_options, options_of
+from swinseg.visualization import color_blind_palette
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,6 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     predictor = Predictor.from_checkpoint(
         args.checkpoint, args.config, args.device, dtype=args.dtype
     )
+    if args.palette == 'color-blind':
+        predictor.palette = color_blind_palette(len(predictor.classes))
     outcome = segment_all(predictor, sources, out, options_of(args))
     print(table(outcome))
     print(summary(outcome, out))

@@ -13,6 +13,8 @@ from swinseg.inference.tiling import BLENDS
 from swinseg.segment.batch import Options
 from swinseg.segment.kinds import SCENE_PIXELS
 
+PALETTES = ('checkpoint', 'color-blind')
+
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 
@@ -26,6 +28,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="label pixels whose probability is lower 'rejected'",
     )  # fmt: skip
     add('--alpha', type=float, default=0.5, help='weight of the colours in overlays, 0 to 1')
+    add(
+        '--borders', action=argparse.BooleanOptionalAction, default=True,
+        help="draw each class's rim in its full colour in overlays (default: yes)",
+    )  # fmt: skip
+    add(
+        '--palette', choices=PALETTES, default=PALETTES[0],
+        help="the checkpoint's colours, or ones that colour-blind eyes tell apart as well",
+    )  # fmt: skip
+    add(
+        '--sheet', action='store_true',
+        help='also write sheet.png: small overlays of all images and scenes in one picture',
+    )  # fmt: skip
     add(
         '--frame-stride', type=int, default=1, metavar='N',
         help='segment each N-th frame of a video',
@@ -60,15 +74,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def options_of(args: argparse.Namespace) -> Options:
-    """Return what the arguments ask for; checkpoint, config and dtype among them tell the model from others."""
+    """Return what the arguments ask for; checkpoint, config, dtype and palette tell the model from others."""
     identity = {
         'checkpoint': _identity(args.checkpoint),
         'config': None if args.config is None else _identity(args.config),
         'dtype': args.dtype,
+        'palette': args.palette,
     }
     return Options(
         tta=args.tta,
         alpha=args.alpha,
+        borders=args.borders,
+        sheet=args.sheet,
         confidence=args.confidence,
         reject_below=args.reject_below,
         window=args.window,

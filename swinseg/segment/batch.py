@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from swinseg.datasets.errors import DataError
 from swinseg.inference import RasterError, SlideError
 from swinseg.inference.prefetch import WriteBehind
 from swinseg.predictor import Predictor, PredictorError
-from swinseg.predictor.rejection import check_threshold
+from swinseg.predictor.rejection import check_threshold, with_rejected
 from swinseg.segment.images import segment_image
 from swinseg.segment.kinds import why_scene
 from swinseg.segment.outcome import Done, Outcome, largest
 from swinseg.segment.progress import Progress
 from swinseg.segment.scenes import segment_scene
+from swinseg.segment.sheets import Sheets
 from swinseg.segment.sources import Source
 from swinseg.segment.video import VideoError, is_video, segment_video
 from swinseg.segment.windows import Size, choose_windows
@@ -35,6 +37,8 @@ class Options:
     Attributes:
         tta: average over the config's scales and flips.
         alpha: weight of the colours in overlays.
+        borders: draw each class's rim in its full colour in overlays.
+        sheet: also put small overlays of images and scenes into one picture, ``sheet.png``.
         confidence: also write the probability of the labels of images and scenes.
         reject_below: give pixels with a lower probability a label of their own.
         window, stride, blend, max_memory, bands: as ``segment_scene`` takes them. With a window every image is a
@@ -45,6 +49,8 @@ class Options:
 
     tta: bool = False
     alpha: float = 0.5
+    borders: bool = True
+    sheet: bool = False
     confidence: bool = False
     reject_below: float | None = None
     window: Size | None = None
@@ -101,6 +107,7 @@ def segment_all(
             else:
                 outcome.done.append(done)
                 progress.end(f'{done.kind}, {done.size}, {done.seconds:.1f} s: {done.found}')
+        work.finish()
     progress.clear()
     return outcome
 
@@ -109,6 +116,13 @@ def _how_to_go_on(source: Source, at: str) -> str:
     if at.startswith(_ROW):
         return f'interrupted at {source.path}, {at}; the same command goes on there'
     return f'interrupted at {source.path}; the same command begins it again'
+
+
+def _sheets(predictor: Predictor, out: Path, options: Options) -> Sheets:
+    classes, palette = predictor.classes, predictor.palette
+    if options.reject_below is not None:
+        classes, palette = with_rejected(classes, palette)
+    return Sheets(out, classes, palette, alpha=options.alpha, borders=options.borders)
 
 
 class _Work:
@@ -127,6 +141,7 @@ class _Work:
         self._options = options
         self._progress = progress
         self._write = write
+        self._sheets = _sheets(predictor, out, options) if options.sheet else None
 
     def __call__(self, source: Source) -> Done:
         if is_video(source.path):
@@ -134,6 +149,11 @@ class _Work:
         has_window = self._options.window is not None
         reason = why_scene(source.path, has_window=has_window)
         return self._image(source) if reason is None else self._scene(source, reason)
+
+    def finish(self) -> None:
+        """Write the last sheet."""
+        if self._sheets is not None:
+            self._write(self._sheets.finish)
 
     def _image(self, source: Source) -> Done:
         began = time.perf_counter()
@@ -145,8 +165,13 @@ class _Work:
         kinds = ['labels', 'color', 'overlay', *(['confidence'] if options.confidence else [])]
         target = self._out / source.name
         self._write(
-            lambda: result.save(target.parent, target.name, kinds=kinds, alpha=options.alpha)
-        )
+            lambda: result.save(
+                target.parent, target.name,
+                kinds=kinds, alpha=options.alpha, borders=options.borders,
+            )
+        )  # fmt: skip
+        if self._sheets is not None:
+            self._write(partial(self._sheets.add_image, source.name, result))
         height, width = result.labels.shape
         seconds = time.perf_counter() - began
         return Done(source.path, 'image', f'{height} x {width}', seconds, largest(result.areas()))
@@ -160,9 +185,11 @@ class _Work:
             window=options.window, stride=options.stride, blend=options.blend,
             max_memory=options.max_memory, bands=options.bands, tta=options.tta,
             confidence=options.confidence, reject_below=options.reject_below,
-            alpha=options.alpha, model_identity=options.model_identity,
+            alpha=options.alpha, borders=options.borders, model_identity=options.model_identity,
             progress=lambda done, total: self._progress.step(_ROW, done, total),
         )  # fmt: skip
+        if self._sheets is not None:
+            self._write(partial(self._sheets.add_scene, source.name, result))
         found = largest(result.areas)
         if result.first_row == result.shape[0]:
             found += ' (done before)'
@@ -181,7 +208,7 @@ class _Work:
         result = segment_video(
             self._predictor, source.path, target.parent, stem=target.name,
             stride=options.frame_stride, tta=options.tta, reject_below=options.reject_below,
-            alpha=options.alpha,
+            alpha=options.alpha, borders=options.borders,
             progress=lambda done, announced: self._progress.step('frame', done, announced),
         )  # fmt: skip
         found = f'{result.frames_segmented / result.seconds:.1f} frames/s'

@@ -22,11 +22,15 @@ def fit(
     Returns:
         The image, its pixels averaged where it gets smaller, and the labels nearest to each of its pixels.
     """
-    scale = longer_side / max(labels.shape)
-    height, width = (max(1, round(side * scale)) for side in labels.shape)
-    averaged = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    picture = fit_image(image, longer_side)
     values = labels if labels.dtype == np.uint8 else labels.astype(np.uint16)
-    return (
-        cv2.resize(image, (width, height), interpolation=averaged),
-        cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST_EXACT),
-    )
+    size = picture.shape[1::-1]
+    return picture, cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def fit_image(image: NDArray[np.uint8], longer_side: int) -> NDArray[np.uint8]:
+    """Scale an (H, W, 3) image, which keeps its shape, to a longer side in pixels."""
+    scale = longer_side / max(image.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=interpolation)

@@ -17,6 +17,7 @@ from support import tiny_checkpoint
 from swinseg.cli import run
 from swinseg.predictor import Predictor
 from swinseg.segment.progress import Progress
+from swinseg.visualization import color_blind_palette
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'segment.py'
 
@@ -146,6 +147,42 @@ def test_main__images_scenes_and_videos_of_one_folder(segment, photos, tmp_path,
     assert 'street_confidence.png' in files(out)
     assert segment(photos / 'street.png', '--confidence', '--out', out, *options) == 0
     assert '(done before)' in capsys.readouterr().out
+
+
+def test_main__a_sheet_of_images_and_scenes(segment, photos, tmp_path, monkeypatch):
+    write_scene(photos / 'map.tif')
+    write_video(photos / 'walk.avi')
+    (photos / 'a.jpg').write_text('no image')
+    out = tmp_path / 'out'
+    assert segment(photos, '--sheet', '--reject-below', '0.5', '--out', out) == 2
+    assert 'sheet.png' in files(out)
+    sheet = np.array(Image.open(out / 'sheet.png'))
+    # Three tiles: the longer side of each is 320 pixels.
+    assert np.prod(sheet.shape[:2]) > 3 * 320 * 200
+    monkeypatch.setattr('swinseg.segment.sheets.TILES', 2)
+    assert segment(photos, '--sheet', '--out', out) == 2
+    first, second = (np.array(Image.open(out / name)) for name in ('sheet.png', 'sheet_2.png'))
+    assert second.size < first.size < sheet.size
+
+
+def test_main__colours_for_every_eye_and_no_borders(segment, photos, tmp_path):
+    given = (photos / 'street.png', '--alpha', '0', '--out')
+    assert segment(*given, tmp_path / 'plain', '--no-borders') == 0
+    assert segment(*given, tmp_path / 'safe', '--palette', 'color-blind') == 0
+    photo = np.array(Image.open(photos / 'street.png'))
+    height, width = photo.shape[:2]
+    shown = [
+        np.array(Image.open(tmp_path / name / 'street_overlay.png'))[:height, :width]
+        for name in ('plain', 'safe')
+    ]
+    np.testing.assert_array_equal(shown[0], photo)
+    lines = shown[1][(shown[1] != photo).any(2)]
+    assert {tuple(color) for color in lines.tolist()} <= set(
+        map(tuple, color_blind_palette(4).tolist())
+    )
+    plain, safe = (Image.open(tmp_path / name / 'street_labels.png') for name in ('plain', 'safe'))
+    np.testing.assert_array_equal(np.array(plain), np.array(safe))
+    assert safe.getpalette()[:12] == color_blind_palette(4).ravel().tolist()
 
 
 def test_main__confidence_is_for_images_and_scenes(segment, photos, tmp_path, capsys):
