@@ -10,7 +10,7 @@ from pathlib import Path
 from swinseg.cli import run
 from swinseg.files import make_folder, write_text
 from swinseg.report.compare import compare, comparison_page, comparison_text
-from swinseg.report.page import SHOWN
+from swinseg.report.page import SHOWN, check_shown
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -29,6 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Compare, print and write the page."""
     args = parse_args(argv)
+    check_shown(args.shown)
     comparison = compare(args.first, args.second)
     print(comparison_text(comparison))
     page = Path(args.second) / 'compare.html' if args.out is None else Path(args.out)

@@ -25,7 +25,7 @@ from swinseg.engine.safe_runner import SwinsegRunner
 from swinseg.evaluation.report import Protocol, Report, write_json
 from swinseg.files import make_folder
 from swinseg.report.metric import ReportMetric
-from swinseg.report.page import SHOWN, write_report
+from swinseg.report.page import SHOWN, check_shown, write_report
 
 __all__ = ['Evaluation', 'SwinsegRunner', 'Training', 'evaluate', 'evaluate_in_full', 'train']
 
@@ -307,10 +307,7 @@ def _set_report(cfg: Config, folder: str | Path, worst: int) -> None:
         for name in ('ignore_index', 'nan_to_num', 'beta')
         if name in metric
     }
-    if worst < 1:
-        raise ConfigError(
-            f'a report shows at least one of the worst images, but worst={worst} was given'
-        )
+    check_shown(worst)
     if any(metric.get('format_only') for metric in evaluators):
         raise ConfigError(
             'a report compares predictions with labels, but test_evaluator has format_only=True in '

@@ -92,8 +92,7 @@ def comparison_text(comparison: Comparison) -> str:
     for name, (a, b) in _headline(comparison).items():
         lines.append(f'{name:14}{a:8.2f}{b:8.2f}{b - a:+9.2f}')
     change, classes = comparison.class_change, comparison.first.report.classes
-    order = [index for index in np.argsort(change).tolist() if change[index]  # nan sorts last
-             and not np.isnan(change[index])]  # fmt: skip
+    order = np.argsort(change).tolist()
     for title, chosen in (
         ('lost most', [index for index in order if change[index] < 0][:5]),
         ('gained most', [index for index in reversed(order) if change[index] > 0][:5]),

@@ -18,7 +18,7 @@ from swinseg.files import write_text
 from swinseg.report.figures import confusion_figure, object_size_figure, reliability_figure
 from swinseg.report.panels import example
 from swinseg.report.record import EvaluationRecord, ImageRecord
-from swinseg.report.storage import RECORD_FILE, TABLE_FILE, save_record
+from swinseg.report.storage import RECORD_FILE, TABLE_FILE, ReportError, save_record
 from swinseg.report.tables import class_table, confusion_table, percent, row_shares
 from swinseg.visualization.html_page import html_page
 
@@ -47,6 +47,18 @@ def write_report(
     path = Path(folder) / PAGE_FILE
     write_text(path, evaluation_page(record, Path(folder), shown=shown))
     return path
+
+
+def check_shown(shown: int) -> None:
+    """Refuse a number of images that is none, before work that would end in one.
+
+    Raises:
+        ReportError: it is less than one.
+    """
+    if shown < 1:
+        raise ReportError(
+            f'a page shows at least one of the worst images, but {shown} was asked for; give a larger number'
+        )
 
 
 def evaluation_page(record: EvaluationRecord, folder: Path, *, shown: int = SHOWN) -> str:
@@ -125,7 +137,7 @@ def worst_and_best(
 ) -> tuple[list[ImageRecord], list[ImageRecord]]:
     """Return up to ``most`` of the worst, worst first, and of the others the best, best first."""
     worst = list(worst_first[:most])
-    return worst, list(reversed(worst_first[most:][-most:] if most else []))
+    return worst, list(reversed(worst_first[most:][-most:]))
 
 
 def _headline(record: EvaluationRecord) -> Iterator[tuple[str, str, str]]:
