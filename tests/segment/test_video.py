@@ -71,7 +71,7 @@ def test_segment_video__shows_the_labels_of_each_frame(
     seen = []
     result = segment_video(
         predictor, clip, tmp_path / 'out', stride=stride, hold=hold, batch_size=batch_size,
-        legend=False, labels=True, progress=lambda *each: seen.append(each),
+        legend=False, borders=False, labels=True, progress=lambda *each: seen.append(each),
     )  # fmt: skip
     given, _ = frames_of(clip)
     keys = range(0, COUNT, stride)
@@ -112,6 +112,13 @@ def test_segment_video__shows_the_labels_of_each_frame(
 def video_overlay(frame, segmentation):
     """Blend by hand: half the frame, half the colours."""
     return frame / 2 + segmentation.palette[segmentation.labels] / 2
+
+
+def test_segment_video__draws_borders(predictor, clip, tmp_path):
+    written, _ = frames_of(segment_video(predictor, clip, tmp_path, legend=False).video)
+    segmentation = predictor(frames_of(clip)[0][5])
+    lined, plain = (segmentation.overlay(legend=False, borders=each) for each in (True, False))
+    assert difference(written[5], lined) < difference(written[5], plain)
 
 
 @given(count=st.integers(0, 30), stride=st.integers(1, 7), batch_size=st.integers(1, 5))
@@ -165,7 +172,8 @@ def test_segment_video__applies_rotation(predictor, tmp_path):
     one = 1 << 16
     struct.pack_into('>9i', data, matrix, 0, one, 0, -one, 0, 0, HEIGHT * one, 0, 1 << 30)
     given.write_bytes(data)
-    result = segment_video(predictor, given, tmp_path / 'out', legend=False, alpha=0.0)
+    options = dict(legend=False, borders=False, alpha=0.0)
+    result = segment_video(predictor, given, tmp_path / 'out', **options)
     turned, _ = frames_of(result.video)
     assert turned[0].shape == (WIDTH, HEIGHT, 3)
     assert difference(turned[3], np.rot90(upright[3], -1)) < 6
