@@ -11,8 +11,6 @@ from mmseg.registry import DATASETS
 
 from swinseg.datasets.checked import CheckedDataset
 
-DOWNLOAD_PAGE = 'http://sceneparsing.csail.mit.edu'
-
 
 @DATASETS.register_module()
 class ADE20K(CheckedDataset):
@@ -55,6 +53,6 @@ class ADE20K(CheckedDataset):
         if tuple(self._metainfo['classes']) == MINI_CLASSES:
             return f'draw the mini set with: python -m swinseg.datasets.synthetic --out {root or "DIR"}'
         return (
-            f'get ADEChallengeData2016.zip from {DOWNLOAD_PAGE} and unpack it so that {root or "data_root"} '
-            'contains the folders images and annotations, or set data_root'
+            f'get it with: python tools/prepare_dataset.py ade20k --out {root or "DIR"}, or set data_root to '
+            'where its folders images and annotations are'
         )

@@ -120,11 +120,8 @@ def test_ade20k__missing_data_says_how_to_get_it(tmp_path):
     with pytest.raises(DataError) as caught:
         ADE20K(data_root=str(tmp_path / 'ade'), data_prefix=PREFIX)
     message = str(caught.value)
-    assert (
-        'does not exist; get ADEChallengeData2016.zip from http://sceneparsing.csail.mit.edu'
-        in message
-    )
-    assert f'so that {tmp_path / "ade"} contains the folders images and annotations' in message
+    assert 'does not exist; get it with: python tools/prepare_dataset.py ade20k' in message
+    assert f'--out {tmp_path / "ade"}, or set data_root to where its folders images' in message
     assert '\n' not in message
 
 
