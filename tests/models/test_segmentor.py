@@ -48,6 +48,22 @@ def test_predict__keeps_no_scores_unless_asked():
     assert result.pred_sem_seg.data.shape == (1, 64, 64)
 
 
+@pytest.mark.parametrize('test_cfg', [dict(mode='whole'), SLIDE], ids=['whole', 'slide'])
+def test_predict__confidence_is_the_probability_of_the_chosen_class(test_cfg):
+    _, ours = build_pair(TINY, channels=32, num_classes=7, test_cfg=test_cfg)
+    image = torch.randn(1, 3, 96, 130)
+    results = []
+    for names in ({'keep_scores': True}, {'keep_scores': False, 'keep_confidence': True}):
+        for name, value in names.items():
+            setattr(ours, name, value)
+        with torch.inference_mode():
+            results.append(ours.eval().predict(image, samples((96, 130), (75, 101)))[0])
+    scored, found = results
+    assert 'confidence' not in scored
+    expected = scored.seg_logits.data.softmax(0).amax(0)[None]
+    torch.testing.assert_close(found.confidence.data, expected, atol=1e-5, rtol=0)
+
+
 METAS = {
     'plain': {},
     'padded': dict(padding_size=(1, 2, 0, 3)),
