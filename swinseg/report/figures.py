@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 # matplotlib knows no CSS variables: each color that is drawn stands for one of the page's.
 _INK, _SOFT, _LINE, _BAR, _STRONG = '#010101', '#010102', '#010103', '#010104', '#010105'
 _VARIABLES = {_INK: 'ink', _SOFT: 'soft', _LINE: 'line', _BAR: 'bar', _STRONG: 'warning'}
+_METADATA = 'Creator', 'Date', 'Format', 'Type'  # what matplotlib adds by itself; left out
 _MOST_NUMBERS = 24  # classes; the numbers in the cells of a larger matrix could not be read
 _LONGEST_NAME = 28  # characters beside the matrix
 _CELL = 0.42, 0.17  # inches per class with numbers, and without
@@ -167,7 +168,7 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # The reader's browser has the glyphs that matplotlib's own font lacks.
         warnings.filterwarnings('ignore', message='Glyph')
-        figure.savefig(text, format='svg', metadata={'Date': None})
+        figure.savefig(text, format='svg', metadata=dict.fromkeys(_METADATA))
     whole = text.getvalue()
     svg = whole[whole.index('<svg') :]
     for color, variable in _VARIABLES.items():

@@ -101,6 +101,7 @@ def test_page__sorts_classes_by_any_column(page, folder):
 def test_page__tells_the_cell_under_the_pointer(page, folder):
     matrix = load_record(folder).report.matrix
     svg = page.locator('[data-matrix] svg')
+    svg.scroll_into_view_if_needed()
     box = svg.bounding_box()
     left, top, width, height = map(float, svg.get_attribute('data-cells').split())
     row, column = 1, 2
