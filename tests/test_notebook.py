@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import nbclient
 import nbformat
 import numpy as np
 import pytest
@@ -26,7 +27,6 @@ def text_of(notebook):
 
 @pytest.mark.slow
 def test_notebook__goes_from_an_image_to_a_report(notebook, tiny_run, tiny_dataset, tmp_path):
-    nbclient = pytest.importorskip('nbclient', reason='the extra [notebook] is not installed')
     for folder in ('docs', 'configs', 'work_dirs/mini'):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copytree(tiny_dataset, tmp_path / 'data' / 'mini')

@@ -10,14 +10,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from swinseg.visualization.areas import Labels, count_pixels
 from swinseg.visualization.borders import border_mask
-from swinseg.visualization.legend import add_legend, legend_entries
+from swinseg.visualization.legend import RGBImage, add_legend, legend_entries
 from swinseg.visualization.palette import PaletteLike, VisualizationError, check_palette
-
-RGBImage = NDArray[np.uint8]
 
 
 def colorize(labels: Labels, palette: PaletteLike, *, ignore_index: int = 255) -> RGBImage:
