@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from swinseg.datasets.prepare.ade20k import URL, prepare_ade20k
 from swinseg.datasets.prepare.coco import from_coco
+from swinseg.datasets.prepare.cvat import from_cvat
 from swinseg.datasets.prepare.known import from_cityscapes, from_color_masks, from_voc
 from swinseg.datasets.prepare.labelme import from_labelme
 from swinseg.datasets.prepare.layout import summary, write_dataset
 from swinseg.datasets.prepare.source import TRAIN, VAL, Source
+from swinseg.datasets.prepare.supervisely import from_supervisely
 
 
 class Layout(NamedTuple):
@@ -118,6 +120,16 @@ LAYOUTS: dict[str, Layout] = {
         'JSON files of Labelme',
         _with_root('with the JSON files'),
         _written(lambda args: from_labelme(args.root, val_share=args.val_share)),
+    ),
+    'cvat': Layout(
+        'shapes and masks of CVAT for images 1.1',
+        _with_root('with annotations.xml and images'),
+        _written(lambda args: from_cvat(args.root, val_share=args.val_share)),
+    ),
+    'supervisely': Layout(
+        'polygons, rectangles and bitmaps of Supervisely',
+        _with_root('of the project, with meta.json'),
+        _written(lambda args: from_supervisely(args.root, val_share=args.val_share)),
     ),
     'ade20k': Layout('ADE20K, downloaded and kept in its own layout', _add_ade20k, _ade20k),
 }

@@ -25,7 +25,7 @@ from swinseg.datasets.prepare.annotations import (
     points,
     read_json,
 )
-from swinseg.datasets.prepare.shapes import circle_mask, polygon_mask
+from swinseg.datasets.prepare.shapes import ellipse_mask, pasted, polygon_mask, turned_box
 from swinseg.datasets.prepare.source import (
     Label,
     PrepareError,
@@ -113,19 +113,15 @@ def _mask(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
     corners = points(shape.get('points'), where, fewest=2)
     (left, top), (right, bottom) = corners.min(0), corners.max(0)
     if kind == 'rectangle':
-        return polygon_mask(
-            np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), size
-        )
+        return polygon_mask(turned_box(left, top, right, bottom), size)
     if kind == 'circle':
         (x, y), edge = corners[0], corners[1]
-        return circle_mask((x, y), math.dist((x, y), edge), size)
-    whole = np.zeros(size, bool)
-    y, x = round(top), round(left)
+        radius = math.dist((x, y), edge)
+        return ellipse_mask((x, y), (radius, radius), size)
     try:
         mask = decode_label(base64.b64decode(field(shape, 'mask', str, where)), where) > 0
-        whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
+        return pasted(mask, round(top), round(left), size)
     except (binascii.Error, ValueError) as error:
         raise PrepareError(
             f'the mask of {where} is damaged or leads out of the image: {error}'
         ) from error
-    return whole

@@ -1,4 +1,4 @@
-"""COCO's run-length encoding of masks (Lin et al., 2014): runs of 0 and 1 in turn, down the columns."""
+"""Run-length encodings of masks: runs of 0 and 1 in turn, with COCO's (Lin et al., 2014) down the columns."""
 
 from __future__ import annotations
 
@@ -54,10 +54,17 @@ def mask_of(counts: Sequence[int] | str, size: tuple[int, int]) -> NDArray[np.bo
     """
     runs = decode_counts(counts) if isinstance(counts, str) else list(counts)
     height, width = size
-    if any(run < 0 for run in runs) or sum(runs) != height * width:
+    return runs_of(runs, height * width).reshape(width, height).T
+
+
+def runs_of(runs: Sequence[int], pixels: int) -> NDArray[np.bool_]:
+    """Return (pixels,) bool of runs of 0 and 1 in turn.
+
+    Raises:
+        PrepareError: the runs do not add up to ``pixels``.
+    """
+    if any(run < 0 for run in runs) or sum(runs) != pixels:
         raise PrepareError(
-            f'the runs of a mask of {height} x {width} pixels must add up to {height * width}, '
-            f'but add up to {sum(runs)}'
+            f'the runs of a mask of {pixels} pixels must add up to as many, but add up to {sum(runs)}'
         )
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape(width, height).T
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs)

@@ -36,9 +36,51 @@ def polygon_mask(polygon: NDArray[np.float64], size: tuple[int, int]) -> NDArray
     return np.logical_xor.accumulate(crossed, axis=1)[:, :width]
 
 
-def circle_mask(
-    center: tuple[float, float], radius: float, size: tuple[int, int]
+def ellipse_mask(
+    center: tuple[float, float],
+    radii: tuple[float, float],
+    size: tuple[int, int],
+    *,
+    degrees: float = 0.0,
 ) -> NDArray[np.bool_]:
-    """Return the inside of a circle, (height, width) bool."""
+    """Return the inside of an ellipse, (height, width) bool.
+
+    Args:
+        center: (x, y).
+        radii: along x and y, before it is turned.
+        size: (height, width) of the image.
+        degrees: by which it is turned about its centre, clockwise as one sees it.
+    """
     rows, columns = np.ogrid[: size[0], : size[1]]
-    return (columns + 0.5 - center[0]) ** 2 + (rows + 0.5 - center[1]) ** 2 <= radius**2
+    x, y = columns + 0.5 - center[0], rows + 0.5 - center[1]
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    across, down = x * cosine + y * sine, y * cosine - x * sine
+    return (across * radii[1]) ** 2 + (down * radii[0]) ** 2 <= (radii[0] * radii[1]) ** 2
+
+
+def turned_box(
+    left: float, top: float, right: float, bottom: float, *, degrees: float = 0.0
+) -> NDArray[np.float64]:
+    """Return the (4, 2) corners of a box that is turned about its centre, clockwise as one sees it."""
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float64)
+    center = np.array([(left + right) / 2, (top + bottom) / 2])
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return (corners - center) @ np.array([[cosine, sine], [-sine, cosine]]) + center
+
+
+def pasted(
+    mask: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return a mask of a part of an image as one of the whole, (height, width) bool.
+
+    Raises:
+        ValueError: the part leads out of the image.
+    """
+    bottom, right = top + mask.shape[0], left + mask.shape[1]
+    if top < 0 or left < 0 or bottom > size[0] or right > size[1]:
+        raise ValueError(
+            f'rows {top} to {bottom} and columns {left} to {right} lead out of {size[0]} x {size[1]} pixels'
+        )
+    whole = np.zeros(size, bool)
+    whole[top:bottom, left:right] = mask
+    return whole

@@ -1,4 +1,4 @@
-"""Polygons and circles by the centres of the pixels, and run lengths there and back."""
+"""Polygons and ellipses by the centres of the pixels, and run lengths there and back."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from matplotlib.path import Path as Outline
 
 from swinseg.datasets.prepare import PrepareError
 from swinseg.datasets.prepare.rle import decode_counts, mask_of
-from swinseg.datasets.prepare.shapes import circle_mask, polygon_mask
+from swinseg.datasets.prepare.shapes import ellipse_mask, pasted, polygon_mask, turned_box
 
 SIZE = (11, 14)
 
@@ -53,10 +53,38 @@ def test_polygon_mask__neighbours_share_no_pixel_and_leave_none():
     assert (left ^ right).all()
 
 
-def test_circle_mask():
-    mask = circle_mask((5.0, 5.0), 3.0, SIZE)
+def test_ellipse_mask__a_circle():
+    mask = ellipse_mask((5.0, 5.0), (3.0, 3.0), SIZE, degrees=77)
     distances = np.hypot(*(centers() - 5).T).reshape(SIZE)
     np.testing.assert_array_equal(mask, distances <= 3)
+
+
+def test_ellipse_mask__a_quarter_turn_swaps_the_radii():
+    lying = ellipse_mask((6.0, 5.0), (5.2, 2.2), SIZE)
+    standing = ellipse_mask((6.0, 5.0), (2.2, 5.2), SIZE)
+    assert (lying.sum(0) > 0).sum() == 10
+    np.testing.assert_array_equal(ellipse_mask((6.0, 5.0), (5.2, 2.2), SIZE, degrees=90), standing)
+    assert not ellipse_mask((6.0, 5.0), (0.0, 2.0), SIZE).any()
+
+
+def test_ellipse_mask__turns_clockwise():
+    mask = ellipse_mask((7.0, 5.0), (6.0, 1.0), SIZE, degrees=30)
+    rows, columns = np.nonzero(mask)
+    assert np.corrcoef(columns, rows)[0, 1] > 0.9  # rows go down
+
+
+def test_turned_box():
+    np.testing.assert_allclose(
+        turned_box(2, 4, 6, 6, degrees=90), [[5, 3], [5, 7], [3, 7], [3, 3]], atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(('top', 'left'), [(-1, 0), (0, -1), (10, 0), (0, 12)])
+def test_pasted__leads_out(top, left):
+    part = np.ones((2, 3), bool)
+    assert pasted(part, 9, 11, SIZE).sum() == 6
+    with pytest.raises(ValueError, match='lead out of 11 x 14 pixels'):
+        pasted(part, top, left, SIZE)
 
 
 def runs_of(mask):
@@ -102,8 +130,8 @@ def test_decode_counts__large_numbers_and_differences():
 @pytest.mark.parametrize(
     ('counts', 'message'),
     [
-        ([3, 4], 'must add up to 6, but add up to 7'),
-        ([7, -1], 'must add up to 6'),
+        ([3, 4], 'of 6 pixels must add up to as many, but add up to 7'),
+        ([7, -1], 'of 6 pixels must add up to as many'),
         ('a b', "holds characters from 0 to o, but ' ' was found"),
         ('0P', 'ends in the middle of a number'),
     ],

@@ -1,0 +1,149 @@
+"""Supervisely's format for images (supervisely.com): a project of datasets, each with ``img`` and ``ann``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+import zlib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from swinseg.datasets.class_colors import distinct_colors
+from swinseg.datasets.prepare.annotations import (
+    BACKGROUND,
+    blank_label,
+    check_number_of_classes,
+    field,
+    points,
+    read_json,
+)
+from swinseg.datasets.prepare.shapes import pasted
+from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
+
+META_FILE = 'meta.json'
+
+
+def from_supervisely(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Source:
+    """Read a project of Supervisely as labels: background, then the classes in the order of the project.
+
+    Later objects are on top of earlier ones. A class that is called background marks background. As in
+    Supervisely, a corner at (x, y) is in the middle of that pixel, and the pixels under an outline belong to the
+    shape.
+
+    Args:
+        folder: with ``meta.json`` and a folder for each dataset, such as train and val.
+        val_share: of the images, held out where no datasets say the split.
+
+    Raises:
+        PrepareError: a file is not as it should be, an image is missing, or there are none; an object that covers
+            no area when the label is made.
+        DataError: an image cannot be read, when its label is made.
+    """
+    root = Path(folder)
+    meta = root / META_FILE
+    found = [
+        field(entry, 'title', str, f'a class of {meta}')
+        for entry in field(read_json(meta), 'classes', list, str(meta))
+    ]
+    names = [BACKGROUND, *(name for name in dict.fromkeys(found) if name != BACKGROUND)]
+    check_number_of_classes(names, str(meta))
+    values = {name: index for index, name in enumerate(names)}
+    paths = sorted(path for path in root.rglob('*.json') if path.parent.name == 'ann')
+    if not paths:
+        raise PrepareError(f'there is no annotation (*/ann/*.json) in {root}; check the folder')
+    relative = {_name(path, root): path for path in paths}
+    placed = split_by_name(list(relative), val_share=val_share)
+    samples = []
+    for name, path in relative.items():
+        image = path.parent.parent / 'img' / path.stem
+        if not image.is_file():
+            raise PrepareError(
+                f'{path} is about the image {image}, which is not there; export it too'
+            )
+        split, short = placed[name]
+        samples.append(Sample(short, split, image, partial(_label, image, path, values)))
+    return Source(names, distinct_colors(len(names)), samples)
+
+
+def _name(path: Path, root: Path) -> str:
+    """Return ``DATASET/NAME`` of ``DATASET/ann/NAME.jpg.json``."""
+    dataset = path.parent.parent.relative_to(root)
+    return (dataset / Path(path.stem).stem).as_posix()
+
+
+def _label(image: Path, path: Path, values: Mapping[str, int]) -> Label:
+    content = read_json(path)
+    side = field(content, 'size', dict, str(path))
+    size = (field(side, 'height', int, str(path)), field(side, 'width', int, str(path)))
+    label = blank_label(image, size, str(path))
+    for number, entry in enumerate(field(content, 'objects', list, str(path)), 1):
+        where = f'object {number} of {path}'
+        name = field(entry, 'classTitle', str, where)
+        if name not in values:
+            raise PrepareError(f'{where} has the class {name!r}, which is not in {META_FILE}')
+        label[_mask(entry, size, where)] = values[name]
+    return label
+
+
+def _mask(entry: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
+    """Return the (height, width) bool mask of an object."""
+    kind = field(entry, 'geometryType', str, where)
+    if kind == 'bitmap':
+        return _bitmap(field(entry, 'bitmap', dict, where), size, where)
+    if kind not in ('polygon', 'rectangle'):
+        raise PrepareError(
+            f'{where} is a {kind}, which covers no area; draw a polygon, rectangle or bitmap instead'
+        )
+    given = field(entry, 'points', dict, where)
+    filled = np.zeros(size, np.uint8)
+    if kind == 'rectangle':
+        corners = _pixels(given.get('exterior'), where, fewest=2)
+        cv2.rectangle(filled, corners.min(0).tolist(), corners.max(0).tolist(), 1, cv2.FILLED)
+    else:
+        cv2.fillPoly(filled, [_pixels(given.get('exterior'), where, fewest=3)], 1)
+        for hole in given.get('interior') or []:
+            cv2.fillPoly(filled, [_pixels(hole, where, fewest=3)], 0)
+    return filled.astype(bool)
+
+
+def _pixels(values: Any, where: str, *, fewest: int) -> NDArray[np.int32]:
+    """Return corners as (N, 2) whole pixels; the bounds keep OpenCV's fixed-point numbers from overflowing."""
+    corners = points(values, where, fewest=fewest)
+    return np.rint(np.clip(corners, -(2**14), 2**14)).astype(np.int32)
+
+
+def _bitmap(bitmap: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
+    """Return a mask that is given as a compressed PNG file in base64 with its place."""
+    origin = field(bitmap, 'origin', list, where)
+    try:
+        packed = base64.b64decode(field(bitmap, 'data', str, where), validate=True)
+        # A mask of the whole image fits, a bomb does not.
+        png = zlib.decompressobj().decompress(packed, 8 * size[0] * size[1] + 2**16)
+        with Image.open(io.BytesIO(png), formats=('PNG',)) as picture:
+            if picture.height > size[0] or picture.width > size[1]:
+                raise ValueError(f'it has {picture.height} x {picture.width} pixels')
+            # The last channel is the transparency, where there are several.
+            pixels = np.atleast_3d(np.array(picture))[..., -1] > 0
+        left, top = (int(value) for value in origin)
+        return pasted(pixels, top, left, size)
+    except (
+        binascii.Error,
+        zlib.error,
+        Image.DecompressionBombError,
+        OSError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise PrepareError(
+            f'the bitmap of {where} is damaged or leads out of the image: {error}'
+        ) from error
