@@ -231,6 +231,18 @@ def test_hover__tells_class_and_confidence(visit, photo, segmented):
     page.locator('.tip').wait_for(state='hidden')
 
 
+def test_tap__tells_class_until_another_place_is_tapped(visit, photo):
+    page = visit(has_touch=True, viewport={'width': 390, 'height': 800})
+    upload(page, photo)
+    wait_for(page, '61 × 97 pixels')
+
+    page.locator('.frame').tap(position={'x': 50, 'y': 50})
+    tip = page.locator('.tip')
+    assert '% sure' in tip.inner_text()
+    page.get_by_label('Mask').tap()
+    tip.wait_for(state='hidden')
+
+
 def test_toggle__hides_classes(visit, photo, segmented):
     page = visit()
     upload(page, photo)

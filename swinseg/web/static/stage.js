@@ -20,7 +20,13 @@ export class Stage {
     for (const kind of ['pointermove', 'pointerdown']) {
       this.frame.addEventListener(kind, (event) => this.#point(event));
     }
-    this.frame.addEventListener('pointerleave', () => this.#leave());
+    this.frame.addEventListener('pointerleave', (event) => {
+      // A finger leaves as soon as it is lifted, and what it pointed at is to be read then.
+      if (event.pointerType !== 'touch') this.#leave();
+    });
+    document.addEventListener('pointerdown', (event) => {
+      if (!this.frame.contains(event.target)) this.#leave();
+    });
     this.frame.addEventListener('blur', () => this.#leave());
     this.frame.addEventListener('keydown', (event) => this.#step(event));
   }
