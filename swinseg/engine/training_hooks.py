@@ -22,9 +22,6 @@ class SafeEMAHook(EMAHook):
         **options: as ``EMAHook`` takes them; ``momentum`` is the share of the current weights in each step.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-
     def before_run(self, runner: Any) -> None:
         """Copy the model, in a training."""
         if runner.is_training_run:
