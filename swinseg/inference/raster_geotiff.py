@@ -66,6 +66,11 @@ class TiffImage:
             raise RasterError(f'image {self._name} cannot be read: {error}') from error
         self._colors: NDArray[np.uint8] | None = None
         self._bands = self._chosen(bands)
+        if any(self._file.dtypes[band - 1].startswith('complex') for band in self._bands):
+            raise RasterError(
+                f'image {self._name} holds complex numbers, as radar scenes do, but a model is shown real ones; '
+                'write their amplitude into a file'
+            )
         self.shape: tuple[int, int] = (self._file.height, self._file.width)
         placed = self._file.crs is not None or not self._file.transform.is_identity
         self.georeference = Georeference(self._file.transform, self._file.crs) if placed else None
