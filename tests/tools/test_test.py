@@ -8,11 +8,9 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from support import bad_data
 from support.scripts import TOOLS, assert_one_clear_line, load, run
-from swinseg.checkpoints import read_checkpoint
 from swinseg.datasets.synthetic import CLASSES
 
 
@@ -76,63 +74,3 @@ def test_test__bad_data(write_tiny_config, tmp_path, tiny_dataset, tiny_run, cap
     code = run('test', config, tiny_run / 'iter_4.pth', '--work-dir', tmp_path / 'work')
     assert_one_clear_line(code, capsys, expected)
     assert not (tmp_path / 'work' / 'metrics.json').exists()
-
-
-@pytest.mark.parametrize(
-    ('case', 'expected'),
-    [
-        ('missing config', r'no config file .*gone\.py'),
-        ('missing checkpoint', r'gone\.pth'),
-        ('truncated checkpoint', r'half\.pth is truncated or damaged'),
-        ('empty checkpoint', r'empty\.pth is empty'),
-        ('half of the backbone', r'lacking\.pth fills .*% of the backbone'),
-        ('backbone alone', r'alone\.pth .*decode_head'),
-        ('another architecture', r'iter_4\.pth.*embed_dims=16'),
-        ('another number of classes', r'classes'),
-        ('output folder under a file', r'cannot write to the output folder'),
-        ('no tta pipeline', r'needs a tta_pipeline'),
-    ],
-)
-def test_test__bad_input(write_tiny_config, tmp_path, tiny_run, capsys, case, expected):
-    config, checkpoint, arguments = write_tiny_config(), tiny_run / 'iter_4.pth', []
-    content = checkpoint.read_bytes()
-    state = read_checkpoint(checkpoint)['state_dict']
-    if case == 'missing config':
-        config = tmp_path / 'gone.py'
-    elif case == 'missing checkpoint':
-        checkpoint = tmp_path / 'gone.pth'
-    elif case == 'truncated checkpoint':
-        checkpoint = tmp_path / 'half.pth'
-        checkpoint.write_bytes(content[: len(content) // 2])
-    elif case == 'empty checkpoint':
-        checkpoint = tmp_path / 'empty.pth'
-        checkpoint.write_bytes(b'')
-    elif case == 'half of the backbone':
-        checkpoint = tmp_path / 'lacking.pth'
-        kept = {
-            k: v for i, (k, v) in enumerate(state.items()) if i % 2 or not k.startswith('backbone.')
-        }
-        torch.save(kept, checkpoint)
-    elif case == 'backbone alone':
-        checkpoint = tmp_path / 'alone.pth'
-        torch.save({k: v for k, v in state.items() if k.startswith('backbone.')}, checkpoint)
-    elif case == 'another architecture':
-        arguments = ['--cfg-options', 'model.backbone.embed_dims=32',
-                     'model.decode_head.in_channels=[32,64,128,256]',
-                     'model.auxiliary_head.in_channels=128']  # fmt: skip
-    elif case == 'another number of classes':
-        extra = """
-classes = dict(metainfo=dict(classes=('wall', 'sky')))
-test_dataloader = dict(dataset=classes)
-train_dataloader = dict(dataset=classes)
-val_dataloader = dict(dataset=classes)
-model = dict(decode_head=dict(num_classes=2), auxiliary_head=dict(num_classes=2))
-"""
-        config = write_tiny_config(extra=extra)
-    elif case == 'output folder under a file':
-        (tmp_path / 'file').write_text('')
-        arguments = ['--out', tmp_path / 'file' / 'out']
-    else:
-        config, arguments = write_tiny_config(extra='tta_pipeline = []'), ['--tta']
-    code = run('test', config, checkpoint, '--work-dir', tmp_path / 'work', *arguments)
-    assert_one_clear_line(code, capsys, expected)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from support import bad_data
 from support.scripts import TOOLS, assert_one_clear_line, load, run
@@ -82,96 +81,3 @@ def test_train__bad_file_that_a_worker_meets_first(
     cfg = load_config(write_tiny_config(root=root), {'train_dataloader.num_workers': 1})
     code = cli.run(lambda: train_function(cfg, work_dir=tmp_path / 'work', check=False))
     assert_one_clear_line(code, capsys, r'images/training/.*\.jpg')
-
-
-def _half_a_backbone(path):
-    state = read_checkpoint(path)['state_dict']
-    return {
-        k: v for i, (k, v) in enumerate(state.items()) if i % 2 or not k.startswith('backbone.')
-    }
-
-
-@pytest.mark.parametrize(
-    ('case', 'expected'),
-    [
-        ('missing config', r'no config file .*tinny\.py; did you mean .*tiny\.py'),
-        ('misspelled key', r'model\.backbone\.windw_size .*did you mean window_size\?'),
-        ('misspelled option', r'no windw_size; did you mean model\.backbone\.window_size\?'),
-        ('option without value', r'takes pairs'),
-        ('work dir under a file', r'cannot write to the output folder .*work'),
-        ('nothing to resume', r'no checkpoint to resume from'),
-        ('resume from a missing file', r'gone\.pth'),
-        ('resume from a truncated checkpoint', r'half\.pth is truncated or damaged'),
-        ('resume from weights', r'weights\.pth has no optimizer'),
-        ('resume from another architecture', r'iter_4\.pth.*embed_dims=16'),
-        ('initial weights of another architecture', r'weights\.pth.*embed_dims=16'),
-        ('initial weights without half of the backbone', r'lacking\.pth fills .*% of the backbone'),
-        ('initial weights that are no weights', r'text\.pth'),
-        ('loss that is not finite', r'the loss became (nan|inf) at iteration'),
-    ],
-)
-def test_train__bad_input(write_tiny_config, tmp_path, tiny_run, capsys, case, expected):
-    config, arguments, options = write_tiny_config(), [], []
-    work_dir = tmp_path / 'work'
-    wider = ['model.backbone.embed_dims=32', 'model.decode_head.in_channels=[32,64,128,256]',
-             'model.auxiliary_head.in_channels=128']  # fmt: skip
-    checkpoint = read_checkpoint(tiny_run / 'iter_4.pth')
-    if case == 'missing config':
-        config = config.with_name('tinny.py')
-    elif case == 'misspelled key':
-        config = write_tiny_config(extra='model = dict(backbone=dict(windw_size=7))')
-    elif case == 'misspelled option':
-        options = ['model.backbone.windw_size=7']
-    elif case == 'option without value':
-        options = ['model.backbone.window_size']
-    elif case == 'work dir under a file':
-        (tmp_path / 'file').write_text('')
-        work_dir = tmp_path / 'file' / 'work'
-    elif case == 'nothing to resume':
-        arguments = ['--resume']
-    elif case == 'resume from a missing file':
-        arguments = ['--resume', tmp_path / 'gone.pth']
-    elif case == 'resume from a truncated checkpoint':
-        content = (tiny_run / 'iter_4.pth').read_bytes()
-        (tmp_path / 'half.pth').write_bytes(content[: len(content) // 2])
-        arguments = ['--resume', tmp_path / 'half.pth']
-    elif case == 'resume from weights':
-        torch.save({'state_dict': checkpoint['state_dict']}, tmp_path / 'weights.pth')
-        arguments = ['--resume', tmp_path / 'weights.pth']
-    elif case == 'resume from another architecture':
-        arguments, options = ['--resume', tiny_run / 'iter_4.pth'], wider
-    elif case == 'initial weights of another architecture':
-        torch.save(checkpoint['state_dict'], tmp_path / 'weights.pth')
-        options = [*wider, f'load_from={tmp_path}/weights.pth']
-    elif case == 'initial weights without half of the backbone':
-        torch.save(_half_a_backbone(tiny_run / 'iter_4.pth'), tmp_path / 'lacking.pth')
-        options = [f'load_from={tmp_path}/lacking.pth']
-    elif case == 'initial weights that are no weights':
-        (tmp_path / 'text.pth').write_text('text')
-        options = [f'load_from={tmp_path}/text.pth']
-    else:
-        options = [
-            'optim_wrapper.optimizer.lr=1e30',
-            'param_scheduler=None',
-            'train_cfg.max_iters=9',
-            'custom_hooks.0.limit=0',
-        ]
-    if options:
-        arguments = [*arguments, '--cfg-options', *options]
-    code = run('train', config, '--work-dir', work_dir, *arguments)
-    assert_one_clear_line(code, capsys, expected)
-
-
-@pytest.mark.parametrize(
-    ('option', 'sentence'),
-    [
-        ('train_dataloader.dataset.pipeline.3.crop_size=48,48', 'RandomCrop refuses .* list'),
-        ('model.decode_head.in_channels=16', 'UPerNetHead refuses .*isinstance'),
-        ('param_scheduler.1.end=20', 'PolyLR refuses param_scheduler.1 .*begin=50, end=20'),
-    ],
-)
-def test_train__what_a_class_refuses_is_bad_input(
-    write_tiny_config, tmp_path, capsys, option, sentence
-):
-    code = run('train', write_tiny_config(), '--work-dir', tmp_path, '--cfg-options', option)
-    assert_one_clear_line(code, capsys, sentence)

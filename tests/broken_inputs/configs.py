@@ -1,0 +1,86 @@
+"""Configs and command lines of trainings and evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from broken_inputs.place import CommandLine, Place
+
+
+def _config(name: str, content: str) -> Callable[[Place], CommandLine]:
+    return lambda place: ['train', place.file(name, content), *place.options()]
+
+
+def _extra(extra: str) -> Callable[[Place], CommandLine]:
+    return lambda place: place.train(extra=extra)
+
+
+def _options(*options: str) -> Callable[[Place], CommandLine]:
+    return lambda place: place.train(options=options)
+
+
+def _misnamed(place: Place) -> CommandLine:
+    return ['train', place.write_config().with_name('tinny.py'), *place.options()]
+
+
+def _below_a_file(tool: str, option: str) -> Callable[[Place], CommandLine]:
+    def make(place: Place) -> CommandLine:
+        below = place.file('file') / 'below'
+        checkpoint = [place.checkpoint] if tool == 'test' else []
+        return [tool, place.write_config(), *checkpoint, option, below]
+
+    return make
+
+
+def _circle(place: Place) -> CommandLine:
+    place.file('one.py', "_base_ = './two.py'")
+    return ['train', place.file('two.py', "_base_ = './one.py'"), *place.options()]
+
+
+KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
+    'not there': (_misnamed, r'no config file .*tinny\.py; did you mean .*tiny\.py'),
+    'a folder': (lambda place: ['train', place.folder, *place.options()], r'there is no config file'),
+    'a file of another kind': (_config('notes.txt', 'hello'), r'a config is a \.py file, got .*notes\.txt'),
+    'empty': (_config('empty.py', ''), r'training needs model, .* in .*empty\.py'),
+    'not Python': (_config('cut.py', 'model = dict('), r'cut\.py, line 1: .*not valid Python'),
+    'a module that is not installed': (
+        _extra("custom_imports = dict(imports=['no_such_module'])"),
+        r'tiny\.py: the config cannot be read: .*no_such_module',
+    ),
+    'a base that is not there': (
+        _config('leaf.py', "_base_ = './gone.py'"), r'leaf\.py: the config cannot be read: .*gone\.py'),
+    'bases in a circle': (_circle, r'two\.py: the config cannot be read: RecursionError'),
+    'an unknown type': (_extra("model = dict(backbone=dict(type='SwinBakbone'))"),
+                        r'SwinBakbone.*is not registered; did you mean SwinBackbone'),
+    'a misspelled key': (_extra('model = dict(backbone=dict(windw_size=7))'),
+                         r'model\.backbone\.windw_size .*did you mean window_size\?'),
+    'a number of classes that is not that of the data': (
+        _extra('model = dict(decode_head=dict(num_classes=7))'), r'num_classes=7 .*has 10 classes; set it to 10'),
+    'an unknown effective_batch': (
+        _extra("effective_batch = 'twice'"), r"effective_batch must be one of .*'twice'"),
+    'a misspelled option': (_options('model.backbone.windw_size=7'),
+                            r'no windw_size; did you mean model\.backbone\.window_size\?'),
+    'an option without value': (_options('model.backbone.window_size'), r'takes pairs'),
+    'an option for a list': (_options('custom_hooks.9.limit=1'), r'custom_hooks is a list of 3'),
+    'a list for a tuple': (_options('train_dataloader.dataset.pipeline.3.crop_size=48,48'),
+                           r'RandomCrop refuses .* list'),
+    'a number for a list': (_options('model.decode_head.in_channels=16'), r'UPerNetHead refuses .*isinstance'),
+    'a schedule that ends before it begins': (
+        _options('param_scheduler.1.end=20'), r'PolyLR refuses param_scheduler.1 .*begin=50, end=20'),
+    'a batch of no images': (
+        _options('train_dataloader.batch_size=0'), r'refuses train_dataloader .*batch_size=0'),
+    'a negative number of workers': (
+        _options('train_dataloader.num_workers=-1'), r'refuses train_dataloader .*num_workers'),
+    'a negative learning rate': (_options('optim_wrapper.optimizer.lr=-1.0'), r'AdamW refuses .*learning rate'),
+    'no steps': (_options('train_cfg.max_iters=0'), r'max_iters=0 leaves nothing to train'),
+    'a learning rate that ends in infinity': (
+        lambda place: place.train(options=('optim_wrapper.optimizer.lr=1e30', 'param_scheduler=None',
+                                           'train_cfg.max_iters=9', 'custom_hooks.0.limit=0')),
+        r'the loss became (nan|inf) at iteration'),
+    'a work directory below a file': (_below_a_file('train', '--work-dir'),
+                                      r'cannot write to the output folder .*below'),
+    'an output folder below a file': (_below_a_file('test', '--out'), r'cannot write to the output folder'),
+    'no pipeline for --tta': (lambda place: place.test('--tta', extra='tta_pipeline = []'),
+                              r'needs a tta_pipeline'),
+}  # fmt: skip
+"""As in ``data.KINDS``."""
