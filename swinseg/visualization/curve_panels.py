@@ -28,7 +28,7 @@ class Panel(NamedTuple):
 
 FIGURES_OF_STEPS = {
     'lr': 'learning rate',
-    'images_per_second': 'images per second',
+    'images_per_second': 'images/s',
     'memory': 'memory, MiB',
 }
 """What else a log has of the training steps, each with the label of its axis."""
@@ -56,6 +56,7 @@ def save_panels(
     axes[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.0f}'))
     axes[-1].set_xlim(left=0)
+    figure.align_ylabels(axes)
     save_figure(figure, path, title=title)
 
 
@@ -100,7 +101,8 @@ def scale_losses(axis: Axes, losses: Iterable[Series]) -> None:
 
 def label_figure_of_steps(axis: Axes, name: str) -> None:
     """Scale and label the axis of one of :data:`FIGURES_OF_STEPS`."""
-    axis.set_ylim(bottom=0)
+    highest = max((max(line.get_ydata()) for line in axis.lines), default=0)
+    axis.set_ylim(0, 1.1 * highest if highest > 0 else 1)  # a level line would lie on the upper edge
     if name == 'lr':
         axis.ticklabel_format(axis='y', style='sci', scilimits=(0, 0))
     axis.set_ylabel(FIGURES_OF_STEPS[name])

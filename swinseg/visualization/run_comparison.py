@@ -72,7 +72,9 @@ def plot_runs(runs: Runs, path: str | os.PathLike[str], *, title: str | None = N
 def _draw_runs(axis: Axes, *, figure: str, of_runs: Mapping[str, Series]) -> None:
     for index, (name, series) in enumerate(of_runs.items()):
         best = best_of(series) if figure == 'mIoU' else None
-        label = name if best is None else f'{name}: best {best[1]:.2f}% at {best[0]:,}'
+        label = _shortened(name)
+        if best is not None:
+            label += f': best {best[1]:.2f}% at {best[0]:,}'
         if series:
             marker = {'marker': 'o', 'markersize': 3} if figure == 'mIoU' else {}
             draw_line(axis, series, label=label, **_style(index), linewidth=1.4, **marker)
@@ -85,6 +87,11 @@ def _draw_runs(axis: Axes, *, figure: str, of_runs: Mapping[str, Series]) -> Non
         label_figure_of_steps(axis, figure)
         return
     legend_above(axis, columns=2)
+
+
+def _shortened(name: str) -> str:
+    # Longer ones, such as paths, would leave no room for the curves.
+    return name if len(name) <= 30 else f'…{name[-29:]}'
 
 
 def _style(index: int) -> dict[str, str]:
@@ -126,7 +133,7 @@ def plot_class_iou_of_runs(
         axis.plot(
             [of_run[classes[row]] for row in rows],
             rows,
-            label=run,
+            label=_shortened(run),
             color=_COLORS[index % len(_COLORS)],
             marker=_MARKERS[index // len(_COLORS) % len(_MARKERS)],
             linestyle='none',

@@ -61,9 +61,11 @@ def _names(runs: Sequence[str | os.PathLike[str]], names: Sequence[str] | None) 
             )
         found = list(names)
     else:
-        found = [Path(run).resolve().name for run in runs]
-        if len(set(found)) < len(found):  # the same folder name, or scalars.json
-            found = [os.fspath(run) for run in runs]
+        folders = [Path(run).resolve() for run in runs]
+        folders = [run.parent.parent if run.name == 'scalars.json' else run for run in folders]
+        found = [folder.name for folder in folders]
+        if len(set(found)) < len(found):
+            found = [str(folder) for folder in folders]
     twice = next((name for name in found if found.count(name) > 1), None)
     if twice is not None:
         raise VisualizationError(

@@ -19,9 +19,12 @@ def test_draw_logs__of_one_run_and_of_two(tmp_path, count, classes):
     assert sorted((tmp_path / 'out').iterdir()) == sorted(written)
 
 
+@pytest.mark.filterwarnings('error')  # matplotlib warns where names leave no room for curves
 def test_draw_logs__runs_of_one_name_are_told_apart(tmp_path):
-    files = [write_run(tmp_path / name, 10, 40) for name in ('a', 'b')]
+    folders = [tmp_path / name / 'a folder with a long name' for name in ('a', 'b')]
+    files = [write_run(folder, 10, 40) for folder in folders]
     assert draw_logs(files, tmp_path / 'out') == [tmp_path / 'out' / 'curves.png']
+    assert draw_logs(folders, tmp_path / 'again') == [tmp_path / 'again' / 'curves.png']
 
 
 @pytest.mark.parametrize(
