@@ -270,7 +270,9 @@ def test_keyboard__from_example_to_class(visit):
     )
     page.keyboard.press('Enter')
     wait_for(page, '384 × 288 pixels')
-    while page.evaluate('document.activeElement.className') != 'frame':
+    for _ in range(20):
+        if page.evaluate('document.activeElement.className') == 'frame':
+            break
         page.keyboard.press('Tab')
     page.keyboard.press('ArrowRight')
     page.keyboard.press('Shift+ArrowUp')
