@@ -25,7 +25,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', metavar='DIR', help='for metrics.json (default: work directory)')
     parser.add_argument('--report', metavar='DIR', help='for a page of figures and pictures')
     parser.add_argument(
-        '--worst', type=int, default=SHOWN, metavar='K', help='worst and best images on the page'
+        '--worst', type=int, default=SHOWN, metavar='K', help='worst and best images on that page'
     )
     parser.add_argument('--work-dir', help='for the log (default: work_dirs/NAME)')
     parser.add_argument(

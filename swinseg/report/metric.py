@@ -54,7 +54,7 @@ class _Sums:
 class ReportMetric(BaseMetric):
     """Measures each image for a report and writes its labels into the report's folder.
 
-    It adds no figure to those of the other metrics. Of an image a few hundred bytes stay in memory. All
+    It adds no figure to those of the other metrics. Of an image about a kilobyte stays in memory. All
     processes write into the same folder.
 
     Args:
