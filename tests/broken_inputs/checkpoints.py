@@ -143,10 +143,11 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         _load_from(_saved('weights.pth', dict), *WIDER), r'weights\.pth.*embed_dims=16'),
     'of another size, to go on from': (
         lambda place: place.train('--resume', place.checkpoint, options=WIDER), r'iter_4\.pth.*embed_dims=16'),
-    'of another number of classes': (lambda place: place.test(extra=TWO_CLASSES), r'classes'),
+    'of another number of classes': (
+        lambda place: place.test(extra=TWO_CLASSES), r'has 10 classes in the file and 2'),
     'of classes in another order': (lambda place: place.test(extra=OTHER_ORDER), r'classes that differ'),
     'nothing to go on from': (lambda place: place.train('--resume'), r'no checkpoint to resume from'),
-    'not there, to go on from': (_resume(_named('gone.pth')), r'gone\.pth'),
+    'not there, to go on from': (_resume(_named('gone.pth')), r'no weight file .*gone\.pth'),
     'cut short, to go on from': (_resume(_half), r'half\.pth is truncated or damaged'),
     'weights alone, to go on from': (_resume(_WEIGHTS), r'weights\.pth has no optimizer'),
 }  # fmt: skip

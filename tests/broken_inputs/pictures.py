@@ -73,7 +73,8 @@ def _flat_array(place: Place) -> CommandLine:
 
 
 KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
-    'not there': (lambda place: place.segment(place.folder / 'gone.jpg'), r'gone\.jpg'),
+    'not there': (
+        lambda place: place.segment(place.folder / 'gone.jpg'), r'no image or video was found in .*gone\.jpg'),
     'a folder without pictures': (
         lambda place: place.segment(place.file('folder/notes.txt').parent), r'no image or video was found in'),
     'an image of no bytes': (_file('none.png', ''), r'none\.png is empty \(0 bytes\)'),
@@ -81,13 +82,13 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'an image cut short': (_cut('cut.jpg', _photo, 0.5), r'cut\.jpg is truncated'),
     'an image that claims 60,000 x 60,000 pixels': (
         _file('bomb.png', png_header(60_000, 60_000)), r'bomb\.png .*(too large|decode only whole)'),
-    'a scene cut short': (_cut('cut.tif', _scene, 0.6), r'cut\.tif'),
-    'a scene of text': (_file('text.tif', 'hello'), r'text\.tif'),
+    'a scene cut short': (_cut('cut.tif', _scene, 0.6), r'cut\.tif cannot be read in rows 0 to 96'),
+    'a scene of text': (_file('text.tif', 'hello'), r'text\.tif is not an image: it is a text file'),
     'a scene of complex numbers': (_complex_scene, r'complex\.tif holds complex numbers'),
     'a scene of two bands': (_two_bands, r'two\.tif .*bands'),
-    'an array of no image': (_flat_array, r'flat\.npy'),
-    'an array that holds a pickle': (_array_of_objects, r'objects\.npy'),
-    'an array of text': (_file('text.npy', 'hello'), r'text\.npy'),
+    'an array of no image': (_flat_array, r'flat\.npy is \(12,\) uint8'),
+    'an array that holds a pickle': (_array_of_objects, r'objects\.npy cannot be read as an \.npy file'),
+    'an array of text': (_file('text.npy', 'hello'), r'text\.npy cannot be read as an \.npy file'),
     'a video of text': (_file('text.avi', 'hello'), r'no frame of .*text\.avi can be decoded'),
     'a video cut short': (_cut('cut.mp4', _video, 0.5), r'no frame of .*cut\.mp4 can be decoded'),
     'an unknown device': (_option('--device', 'gpu7'), r"device 'gpu7' cannot be used"),
