@@ -101,8 +101,10 @@ def scale_losses(axis: Axes, losses: Iterable[Series]) -> None:
 
 def label_figure_of_steps(axis: Axes, name: str) -> None:
     """Scale and label the axis of one of :data:`FIGURES_OF_STEPS`."""
-    highest = max((max(line.get_ydata()) for line in axis.lines), default=0)
-    axis.set_ylim(0, 1.1 * highest if highest > 0 else 1)  # a level line would lie on the upper edge
+    highest = axis.dataLim.ymax
+    axis.set_ylim(
+        0, 1.1 * highest if highest > 0 else 1
+    )  # a level line would lie on the upper edge
     if name == 'lr':
         axis.ticklabel_format(axis='y', style='sci', scilimits=(0, 0))
     axis.set_ylabel(FIGURES_OF_STEPS[name])

@@ -128,7 +128,10 @@ def plot_class_iou_of_runs(
     classes = sorted(dict.fromkeys(name for of_run in ious.values() for name in of_run), key=spread)
     figure = Figure(figsize=(8, 1.4 + 0.24 * len(classes)), dpi=120, layout='constrained')
     axis = figure.subplots()
-    for index, (run, of_run) in enumerate(ious.items()):
+    for index, run in enumerate(runs):  # the colors of plot_runs
+        of_run = ious.get(run)
+        if of_run is None:
+            continue
         rows = [row for row, name in enumerate(classes) if name in of_run]
         axis.plot(
             [of_run[classes[row]] for row in rows],
@@ -137,6 +140,7 @@ def plot_class_iou_of_runs(
             color=_COLORS[index % len(_COLORS)],
             marker=_MARKERS[index // len(_COLORS) % len(_MARKERS)],
             linestyle='none',
+            clip_on=False,
         )
     axis.set_yticks(range(len(classes)), classes, fontsize=8)
     axis.set_ylim(-0.7, len(classes) - 0.3)

@@ -59,6 +59,12 @@ def test_plot_class_iou_of_runs__a_dot_for_each(runs, tmp_path):
     assert fewer[1] < 0.85 * dots[1]
 
 
+def test_plot_class_iou_of_runs__has_the_colors_of_the_curves(runs, tmp_path):
+    plot_class_iou_of_runs({'without': {'mIoU': {5: 1.0}}, **runs}, tmp_path / 'classes.png')
+    assert count_pixels(tmp_path / 'classes.png', BLUE) == 0
+    assert count_pixels(tmp_path / 'classes.png', RED) > 100
+
+
 def test_plot_class_iou_of_runs__takes_the_best_validation(tmp_path):
     found = {'mIoU': {10: 50.0, 20: 40.0}, 'IoU/wall': {10: 50.0, 20: 0.0}}
     best_only = {'mIoU': {10: 50.0}, 'IoU/wall': {10: 50.0}}
