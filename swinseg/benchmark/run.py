@@ -42,7 +42,7 @@ ALL: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """What ``all`` measures: name of the file, suite, and its options where they are not the defaults.
 
-The seconds are chosen so that everything takes about twelve minutes on two cores.
+The seconds are chosen so that everything takes about a quarter of an hour on two cores.
 """
 
 Say = Callable[[str], None]
