@@ -21,6 +21,7 @@ from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from swinseg.archives import damage_told
 from swinseg.checkpoints.errors import CheckpointError
 from swinseg.files import atomic_path, make_folder
 
@@ -180,9 +181,9 @@ def _read_pickle(path: Path, start: bytes, map_location: str | torch.device) -> 
 def _check_sums(path: Path) -> None:
     """Compare the parts of a zip file with the CRC-32 beside each, which torch.load does not look at."""
     try:
-        with zipfile.ZipFile(path) as file:
+        with damage_told(lambda error: _truncated(path)), zipfile.ZipFile(path) as file:
             damaged = file.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except OSError as error:
         raise _truncated(path) from error
     if damaged is not None:
         raise CheckpointError(

@@ -82,6 +82,21 @@ def test_read_checkpoint__truncated(zipped, share, tmp_path):
     assert 'delete it and fetch or save it again' in message
 
 
+@pytest.mark.parametrize('method', [8, 12], ids=['deflate', 'bzip2'])
+def test_read_checkpoint__entries_that_claim_a_compression(method, tmp_path):
+    path = tmp_path / 'flipped.pth'
+    torch.save({'weight': torch.randn(1000)}, path)
+    data = bytearray(path.read_bytes())
+    # The method stands at byte 8 of an entry's header and at byte 10 of its line in the directory.
+    for signature, offset in ((b'PK\x03\x04', 8), (b'PK\x01\x02', 10)):
+        start = data.find(signature)
+        while start >= 0:
+            data[start + offset] = method
+            start = data.find(signature, start + 1)
+    path.write_bytes(data)
+    assert 'flipped.pth is truncated or damaged' in sentence_of(path)
+
+
 def test_read_checkpoint__truncated_safetensors(tmp_path):
     whole, path = tmp_path / 'whole.safetensors', tmp_path / 'cut.safetensors'
     save_file(WEIGHTS, whole)

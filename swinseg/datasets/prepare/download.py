@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from swinseg.archives import damage_told
 from swinseg.datasets.prepare.source import PrepareError
 
 Progress = Callable[[int, int | None], None]
@@ -144,27 +145,26 @@ def unpack_zip(
         PrepareError: the archive is damaged, an entry leads out of the folder or is a link, or there is more
             than expected; nothing of an archive with such entries is unpacked.
     """
-    try:
-        with zipfile.ZipFile(archive) as content:
-            entries = content.infolist()
-            total = sum(entry.file_size for entry in entries)
-            if len(entries) > most_files or total > most_bytes:
-                raise PrepareError(
-                    f'{archive} has {len(entries)} entries of {total} bytes, expected {most_files} and '
-                    f'{most_bytes} at most; it is not the archive that is meant'
-                )
-            for entry in entries:
-                _check_entry(entry, archive)
-            done = 0
-            for entry in entries:
-                # It reads no more than the size that was counted, and compares the CRC.
-                content.extract(entry, folder)
-                done += entry.file_size
-                progress(done, total)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise PrepareError(
-            f'{archive} is damaged or no zip archive: {error}; get it again'
-        ) from error
+
+    def told(error: Exception) -> PrepareError:
+        return PrepareError(f'{archive} is damaged or no zip archive: {error}; get it again')
+
+    with damage_told(told), zipfile.ZipFile(archive) as content:
+        entries = content.infolist()
+        total = sum(entry.file_size for entry in entries)
+        if len(entries) > most_files or total > most_bytes:
+            raise PrepareError(
+                f'{archive} has {len(entries)} entries of {total} bytes, expected {most_files} and '
+                f'{most_bytes} at most; it is not the archive that is meant'
+            )
+        for entry in entries:
+            _check_entry(entry, archive)
+        done = 0
+        for entry in entries:
+            # It reads no more than the size that was counted, and compares the CRC.
+            content.extract(entry, folder)
+            done += entry.file_size
+            progress(done, total)
 
 
 def _check_entry(entry: zipfile.ZipInfo, archive: Path) -> None:

@@ -182,6 +182,18 @@ def test_unpack_zip__damage(tmp_path):
         unpack(tmp_path / 'a.zip', tmp_path / 'c')
 
 
+def test_unpack_zip__damage_of_a_compressed_entry(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('x', bytes(range(256)) * 3)
+    data = bytearray((tmp_path / 'a.zip').read_bytes())
+    data[31] = (
+        0xFF  # The first byte of the stream, behind a header of 30 and a name of 1: no such kind of block.
+    )
+    (tmp_path / 'a.zip').write_bytes(data)
+    with pytest.raises(PrepareError, match=r'is damaged or no zip archive: .*decompressing'):
+        unpack(tmp_path / 'a.zip', tmp_path / 'b')
+
+
 def ade20k_archive(counts):
     """Return the bytes of an archive in ADE20K's layout."""
     buffer = io.BytesIO()
