@@ -103,8 +103,6 @@ def _install_pure_ops() -> None:
     ops = types.ModuleType(
         'mmcv.ops', 'The ops that mmseg imports, in pure PyTorch (swinseg.compat).'
     )
-    ops.sigmoid_focal_loss = sigmoid_focal_loss  # type: ignore[attr-defined]
-    ops.point_sample = point_sample  # type: ignore[attr-defined]
 
     def absent(name: str) -> Any:
         if name.startswith('__'):
@@ -114,9 +112,10 @@ def _install_pure_ops() -> None:
             f'mmcv.ops.{name} needs the full mmcv with compiled ops; mmcv-lite is installed'
         )
 
-    ops.__getattr__ = absent  # type: ignore[method-assign]
-    sys.modules['mmcv.ops'] = ops
-    importlib.import_module('mmcv').ops = ops  # type: ignore[attr-defined]
+    vars(ops).update(
+        sigmoid_focal_loss=sigmoid_focal_loss, point_sample=point_sample, __getattr__=absent
+    )
+    sys.modules['mmcv.ops'] = vars(importlib.import_module('mmcv'))['ops'] = ops
     with warnings.catch_warnings():
         # mmcv warns, once and at import, that deformable attention is absent; this model has none.
         warnings.filterwarnings(

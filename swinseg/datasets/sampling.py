@@ -32,8 +32,8 @@ class SampleKey(int):
         key.seed = seed
         return key
 
-    def __getnewargs__(self) -> tuple[int, int]:  # type: ignore[override]  # int's takes one
-        return int(self), self.seed
+    def __reduce__(self) -> tuple[type[SampleKey], tuple[int, int]]:
+        return type(self), (int(self), self.seed)
 
 
 @DATA_SAMPLERS.register_module()

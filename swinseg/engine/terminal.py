@@ -7,6 +7,7 @@ import math
 import shutil
 import sys
 import time
+from types import FrameType
 from typing import TextIO
 
 CLEAR_LINE = '\r\x1b[K'
@@ -23,12 +24,12 @@ _NOISE = (
 def is_heard(record: logging.LogRecord) -> bool:
     if record.levelno >= logging.WARNING:
         return not record.getMessage().startswith(_NOISE)
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get('__name__', '')
         if module != 'logging' and not module.startswith('mmengine.logging'):
             return module.startswith(_HEARD)
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False
 
 
