@@ -8,10 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
-from swinseg import Predictor
 from swinseg.cli import EXIT_BAD_INPUT, run
 from swinseg.errors import Interrupted
 from swinseg.files import make_folder
+from swinseg.predictor.arguments import add_model, predictor_of
 from swinseg.segment import find_sources, segment_all, summary, table
 from swinseg.segment.arguments import add_options, options_of
 from swinseg.visualization import color_blind_palette
@@ -20,15 +20,9 @@ from swinseg.visualization import color_blind_palette
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('checkpoint', help='as tools/train.py writes it, or weights with --config')
+    add_model(parser)
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, quoted globs')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='for the results')
-    parser.add_argument('--config', help='instead of the config inside the checkpoint')
-    parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', 'cuda:1', ...")
-    parser.add_argument(
-        '--dtype', default='float32', choices=['float32', 'bfloat16', 'float16'],
-        help='precision of the model; the half ones are faster and change a few labels',
-    )  # fmt: skip
     add_options(parser)
     return parser.parse_args(argv)
 
@@ -38,9 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     sources = find_sources(args.inputs, out=args.out)
     out = make_folder(args.out)
-    predictor = Predictor.from_checkpoint(
-        args.checkpoint, args.config, args.device, dtype=args.dtype
-    )
+    predictor = predictor_of(args)
     if args.palette == 'color-blind':
         predictor.palette = color_blind_palette(len(predictor.classes))
     outcome = segment_all(predictor, sources, out, options_of(args))

@@ -8,8 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from swinseg import Predictor
 from swinseg.cli import run
+from swinseg.predictor.arguments import add_model, predictor_of
 from swinseg.web.arguments import add_limits, limits_of
 from swinseg.web.extra import require_extra
 
@@ -17,13 +17,7 @@ from swinseg.web.extra import require_extra
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('checkpoint', help='as tools/train.py writes it, or weights with --config')
-    parser.add_argument('--config', help='instead of the config inside the checkpoint')
-    parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', 'cuda:1', ...")
-    parser.add_argument(
-        '--dtype', default='float32', choices=['float32', 'bfloat16', 'float16'],
-        help='precision of the model; the half ones are faster and change a few labels',
-    )  # fmt: skip
+    add_model(parser)
     parser.add_argument(
         '--host', default='127.0.0.1', help='0.0.0.0 for all (default: this machine)'
     )
@@ -45,9 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     from swinseg.web.server import open_socket, serve
 
     with open_socket(args.host, args.port) as listening:
-        predictor = Predictor.from_checkpoint(
-            args.checkpoint, args.config, args.device, dtype=args.dtype
-        )
+        predictor = predictor_of(args)
         name = Path(args.checkpoint).name
         app = create_app(predictor, name=name, limits=limits, token=args.token)
         serve(app, listening, grace=limits.seconds)
