@@ -16,6 +16,7 @@ from torch import Tensor
 
 from swinseg.engine.errors import ConfigError
 from swinseg.errors import UserError
+from swinseg.evaluation.iou_metric import label_map
 from swinseg.visualization.palette import default_palette
 from swinseg.visualization.sample_sheet import Sample, draw_samples, make_sample
 
@@ -66,8 +67,8 @@ class SamplePredictionsHook(Hook):
             make_sample(
                 Path(sample.get('img_path', f'image {batch_idx}')).name,
                 _rgb(data_batch['inputs'][0]),
-                _label_map(sample.gt_sem_seg.data),
-                _label_map(sample.pred_sem_seg.data),
+                label_map(sample.gt_sem_seg.data).cpu().numpy(),
+                label_map(sample.pred_sem_seg.data).cpu().numpy(),
                 ignore_index=_ignore_index(runner),
             )
         )
@@ -104,8 +105,3 @@ def _rgb(inputs: Tensor) -> NDArray[np.uint8]:
     image = inputs.cpu().numpy().clip(0, 255).astype(np.uint8)
     bgr = image.repeat(3, axis=0) if len(image) == 1 else image[:3]
     return np.ascontiguousarray(bgr[::-1].transpose(1, 2, 0))
-
-
-def _label_map(data: Tensor) -> NDArray[np.integer]:
-    """Return (H, W) integer labels of (1, H, W) ones; mmseg's binary heads give theirs as floats."""
-    return data.reshape(data.shape[-2:]).cpu().numpy().astype(np.int64)

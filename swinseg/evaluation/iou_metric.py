@@ -45,11 +45,10 @@ def add_sparse(entries: Sequence[SparseMatrix], num_classes: int) -> Matrix:
     return total.reshape(num_classes, num_classes)
 
 
-def label_map(field: dict) -> Tensor:
-    """Return the (H, W) integer labels of a data sample's field, such as ``pred_sem_seg``."""
+def label_map(labels: Tensor) -> Tensor:
+    """Return (H, W) integer labels of the data of a sample's field, such as ``pred_sem_seg``."""
     # mmseg's test-time augmentation gives (H, W) where the plain model gives (1, H, W), and its
     # binary heads give 0 and 1 as floats.
-    labels: Tensor = field['data']
     labels = labels.reshape(labels.shape[-2:])
     return labels.to(torch.uint8) if labels.is_floating_point() else labels
 
@@ -131,13 +130,13 @@ class MeanIoUMetric(BaseMetric):
             else:
                 self.results.append(self._count(sample))
             if self.output_dir is not None:
-                self._save(label_map(sample['pred_sem_seg']).cpu().numpy(), sample)
+                self._save(label_map(sample['pred_sem_seg']['data']).cpu().numpy(), sample)
 
     def _count(self, sample: dict) -> SparseMatrix:
         try:
             matrix = confusion_matrix(
-                label_map(sample['pred_sem_seg']),
-                label_map(sample['gt_sem_seg']),
+                label_map(sample['pred_sem_seg']['data']),
+                label_map(sample['gt_sem_seg']['data']),
                 num_classes=self.num_classes,
                 ignore_index=self.ignore_index,
             )

@@ -99,8 +99,8 @@ class ReportMetric(BaseMetric):
                 gives it.
         """
         for sample in data_samples:
-            prediction = label_map(sample['pred_sem_seg']).cpu().numpy()
-            label = label_map(sample['gt_sem_seg']).cpu().numpy()
+            prediction = label_map(sample['pred_sem_seg']['data']).cpu().numpy()
+            label = label_map(sample['gt_sem_seg']['data']).cpu().numpy()
             found = sample.get('confidence')
             confidence = None if found is None else found['data'][0].cpu().numpy()
             if self._last is not None:
