@@ -21,6 +21,7 @@ from swinseg.datasets.label_colors import decode_by_rule
 from swinseg.datasets.label_map import IGNORE_INDEX, rule_tables
 from swinseg.visualization.colorize import overlay
 from swinseg.visualization.html_page import html_page, picture, swatch
+from swinseg.visualization.resize import fitting_size, resize_image, resize_labels
 
 _LONGEST_SIDE = 420
 _FILES = 200
@@ -125,13 +126,11 @@ def _picture(job: Job, report: SplitReport) -> str:
     assert job.label is not None
     image = image_files.decode_image(image_files.read_bytes(job.image), job.image)
     raw = decode_by_rule(image_files.read_bytes(job.label, what='label'), job.label, job.rule)
-    scale = min(1.0, _LONGEST_SIDE / max(raw.shape))
-    size = max(1, round(raw.shape[1] * scale)), max(1, round(raw.shape[0] * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    size = fitting_size(raw.shape, min(_LONGEST_SIDE, max(raw.shape)))
     table, allowed = rule_tables(job.rule, 65536)
     indices = np.where(allowed & (table < len(report.split.classes)), table, IGNORE_INDEX)
-    labels = indices[cv2.resize(raw, size, interpolation=cv2.INTER_NEAREST)]
-    photo = cv2.cvtColor(small, cv2.COLOR_BGR2RGB)
+    labels = indices[resize_labels(raw, size)]
+    photo = cv2.cvtColor(resize_image(image, size), cv2.COLOR_BGR2RGB)
     painted = overlay(photo, labels, report.split.palette, alpha=0.6)
     name = Path(job.image).name
     return (

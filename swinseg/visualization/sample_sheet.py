@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -14,6 +13,7 @@ from swinseg.visualization.areas import Labels
 from swinseg.visualization.colorize import RGBImage, colorize
 from swinseg.visualization.legend import LegendEntry, add_legend, legend_entries, legend_font
 from swinseg.visualization.palette import PaletteLike
+from swinseg.visualization.resize import resize_image, resize_labels
 
 _COLUMNS = ('image', 'label', 'prediction')
 _GAP = 8
@@ -63,24 +63,13 @@ def make_sample(
     counted = label != ignore_index
     right = (prediction == label)[counted]
     size = max(1, round(width * label.shape[0] / label.shape[1])), width
-    shrinks = image.shape[1] >= width
     return Sample(
         name,
-        cv2.resize(
-            image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        ),
-        _nearest(label, size),
-        _nearest(prediction, size),
+        resize_image(image, size),
+        resize_labels(label, size),
+        resize_labels(prediction, size),
         float(right.mean()) if right.size else float('nan'),
     )
-
-
-def _nearest(labels: Labels, size: tuple[int, int]) -> Labels:
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip(size, labels.shape, strict=True)
-    )
-    return labels[rows[:, None], columns]
 
 
 def draw_samples(
