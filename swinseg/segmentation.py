@@ -161,6 +161,11 @@ class Segmentation:
             outline=outline,
         )
 
+    def confidence_levels(self, dtype: type[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
+        """Return the (H, W) confidence, which must be there, from 0 to the largest value of ``dtype``."""
+        assert self.confidence is not None
+        return np.rint(self.confidence.astype(np.float64) * np.iinfo(dtype).max).astype(dtype)
+
     def save(
         self,
         folder: str | os.PathLike[str],
@@ -223,10 +228,8 @@ class Segmentation:
 
     def _save_confidence(self, path: Path, dtype: type[np.unsignedinteger]) -> None:
         """Write a grey PNG that uses the whole range of ``dtype``."""
-        assert self.confidence is not None
-        levels = self.confidence.astype(np.float64) * np.iinfo(dtype).max
         with files.atomic_path(path) as temporary:
-            Image.fromarray(np.rint(levels).astype(dtype)).save(temporary, format='PNG')
+            Image.fromarray(self.confidence_levels(dtype)).save(temporary, format='PNG')
 
     def _save_probabilities(self, path: Path) -> None:
         assert self.probabilities is not None

@@ -61,15 +61,13 @@ def make_answer(
         return Answer(_png(Image.fromarray(segmentation.overlay())), 'image/png')
     if kind is Format.GEOJSON:
         return Answer(_json(segmentation.to_geojson()), 'application/geo+json')
-    assert segmentation.confidence is not None
-    levels = np.rint(segmentation.confidence.astype(np.float64) * 255).astype(np.uint8)
     height, width = segmentation.labels.shape
     content = {
         'width': width,
         'height': height,
         'classes': _classes_present(segmentation),
         'labels': _base64(_labels_png(segmentation)),
-        'confidence': _base64(_png(Image.fromarray(levels))),
+        'confidence': _base64(_png(Image.fromarray(segmentation.confidence_levels(np.uint8)))),
         'seconds': round(seconds(), 4),
     }
     return Answer(_json(content), 'application/json')
