@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import uvicorn
 from numpy.typing import NDArray
 from PIL import Image
 
 import swinseg
 from support import tiny_checkpoint
 from support.browser import launched_browser, violations, watch
+from support.server import served
 from swinseg.segmentation import Segmentation
 from swinseg.web.app import create_app
 from swinseg.web.limits import Limits
@@ -73,14 +71,8 @@ def serving(folder: Path, **options: object) -> Iterator[str]:
     predictor = swinseg.Predictor.from_checkpoint(folder / 'tiny.pth', device='cpu')
     limits = Limits(bytes=1_000_000, pixels=3_000_000)
     app = create_app(predictor, name='tiny.pth', limits=limits, **options)
-    server = uvicorn.Server(uvicorn.Config(app, log_level='warning'))
-    with socket.create_server(('127.0.0.1', 0)) as listening:
-        thread = threading.Thread(target=server.run, kwargs={'sockets': [listening]})
-        thread.start()
-        # The socket listens already: what comes before the server is ready waits.
-        yield f'http://127.0.0.1:{listening.getsockname()[1]}/'
-        server.should_exit = True
-        thread.join()
+    with served(app) as address:
+        yield address
 
 
 @pytest.fixture(scope='module')
