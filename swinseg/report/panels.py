@@ -16,7 +16,7 @@ from swinseg.report.record import EvaluationRecord, ImageRecord
 from swinseg.report.storage import read_labels
 from swinseg.visualization.colorize import RGBImage, colorize
 from swinseg.visualization.html_page import picture, swatch
-from swinseg.visualization.resize import fit
+from swinseg.visualization.resize import fit, resize_labels
 
 ERROR_COLOR = 255, 92, 0
 """Wrong pixels, (R, G, B): told from dark gray by readers of any color vision."""
@@ -59,7 +59,7 @@ def draw_panels(record: EvaluationRecord, image: ImageRecord, folder: Path) -> P
     photo = cv2.cvtColor(decode_image(read_bytes(image.image), image.image), cv2.COLOR_BGR2RGB)
     side = min(_LONGER_SIDE, max(label.shape))
     small, truth = fit(photo, label, side)
-    _, predicted = fit(photo, prediction, side)
+    predicted = resize_labels(prediction, small.shape[:2])
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     error = cv2.cvtColor((gray * _DIMMED).astype(np.uint8), cv2.COLOR_GRAY2RGB)
     error[truth != predicted] = ERROR_COLOR
