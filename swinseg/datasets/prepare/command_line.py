@@ -75,12 +75,16 @@ def _written(source_of: Callable[[Namespace], Source]) -> Callable[[Namespace], 
     return lambda args: summary(write_dataset(source_of(args), args.out))
 
 
-def _with_root(explanation: str) -> Callable[[ArgumentParser], None]:
+def _of_one_folder(explanation: str, root: str, read: Callable[..., Source]) -> Layout:
+    """Return a layout that is a folder; ``root`` says what is in it."""
+
     def add(parser: ArgumentParser) -> None:
-        parser.add_argument('root', help=f'folder {explanation}')
+        parser.add_argument('root', help=f'folder {root}')
         _add_val_share(parser)
 
-    return add
+    return Layout(
+        explanation, add, _written(lambda args: read(args.root, val_share=args.val_share))
+    )
 
 
 def _add_ade20k(parser: ArgumentParser) -> None:
@@ -105,31 +109,19 @@ def _ade20k(args: Namespace) -> str:
 
 LAYOUTS: dict[str, Layout] = {
     'masks': Layout('masks whose colors say the class', _add_masks, _written(_masks)),
-    'cityscapes': Layout(
-        'label ids of Cityscapes to its 19 classes',
-        _with_root('with leftImg8bit and gtFine'),
-        _written(lambda args: from_cityscapes(args.root, val_share=args.val_share)),
+    'cityscapes': _of_one_folder(
+        'label ids of Cityscapes to its 19 classes', 'with leftImg8bit and gtFine', from_cityscapes
     ),
-    'voc': Layout(
-        'Pascal VOC with its split lists',
-        _with_root('such as VOCdevkit/VOC2012'),
-        _written(lambda args: from_voc(args.root, val_share=args.val_share)),
-    ),
+    'voc': _of_one_folder('Pascal VOC with its split lists', 'such as VOCdevkit/VOC2012', from_voc),
     'coco': Layout('polygons and masks of COCO', _add_coco, _written(_coco)),
-    'labelme': Layout(
-        'JSON files of Labelme',
-        _with_root('with the JSON files'),
-        _written(lambda args: from_labelme(args.root, val_share=args.val_share)),
+    'labelme': _of_one_folder('JSON files of Labelme', 'with the JSON files', from_labelme),
+    'cvat': _of_one_folder(
+        'shapes and masks of CVAT for images 1.1', 'with annotations.xml and images', from_cvat
     ),
-    'cvat': Layout(
-        'shapes and masks of CVAT for images 1.1',
-        _with_root('with annotations.xml and images'),
-        _written(lambda args: from_cvat(args.root, val_share=args.val_share)),
-    ),
-    'supervisely': Layout(
+    'supervisely': _of_one_folder(
         'polygons, rectangles and bitmaps of Supervisely',
-        _with_root('of the project, with meta.json'),
-        _written(lambda args: from_supervisely(args.root, val_share=args.val_share)),
+        'of the project, with meta.json',
+        from_supervisely,
     ),
     'ade20k': Layout('ADE20K, downloaded and kept in its own layout', _add_ade20k, _ade20k),
 }
