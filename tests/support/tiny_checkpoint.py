@@ -113,3 +113,10 @@ def make_images(root: Path, sizes=((50, 70), (97, 61), (64, 64))) -> list[Path]:
         Image.fromarray(labels).save(root / 'labels' / f'{number}.png')
         paths.append(path)
     return paths
+
+
+def make_folder(root: Path) -> Path:
+    """Write those images and ``tiny.pth``, a checkpoint for them, and return the folder."""
+    make_images(root)
+    save(root / 'tiny.pth', config(root))
+    return root

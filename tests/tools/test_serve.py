@@ -42,10 +42,7 @@ class Server:
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp('serve')
-    tiny_checkpoint.make_images(root)
-    tiny_checkpoint.save(root / 'tiny.pth', tiny_checkpoint.config(root))
-    return root
+    return tiny_checkpoint.make_folder(tmp_path_factory.mktemp('serve'))
 
 
 @pytest.fixture(scope='module')

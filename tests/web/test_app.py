@@ -34,10 +34,7 @@ LIMITS = Limits(bytes=1_000_000, pixels=200_000, requests=3)
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp('app')
-    tiny_checkpoint.make_images(root)
-    tiny_checkpoint.save(root / 'tiny.pth', tiny_checkpoint.config(root))
-    return root
+    return tiny_checkpoint.make_folder(tmp_path_factory.mktemp('app'))
 
 
 @pytest.fixture(scope='module')

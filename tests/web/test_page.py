@@ -46,10 +46,7 @@ GIVE = """([kind, bytes]) => {
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp('page')
-    tiny_checkpoint.make_images(root)
-    tiny_checkpoint.save(root / 'tiny.pth', tiny_checkpoint.config(root))
-    return root
+    return tiny_checkpoint.make_folder(tmp_path_factory.mktemp('page'))
 
 
 @pytest.fixture(scope='module')
