@@ -109,6 +109,9 @@ def _alone(options: SlideOptions, variant: str) -> Table:
             labels[top : top + len(rows)] = rows
         results.append((time.perf_counter() - began, image, labels))
 
+    with torch.no_grad():
+        # What the first call sets up, once for all, belongs to the model.
+        predict(torch.zeros(1, 3, options.window, options.window))
     peak = whole_peak_bytes(call, device=options.device)
     seconds, image, labels = results[0]
     window = image[None, :, : options.window, : options.window].float()
