@@ -130,6 +130,8 @@ def _check_options(cfg: Config, options: Mapping[str, Any]) -> None:
                 raise ConfigError(
                     f'--cfg-options {option}: {dotted(place)} is {node!r} and contains no {part}'
                 )
+            if not place and part not in node and part in KNOWN_TOP_LEVEL:
+                break  # it begins here; the check of the whole config comes later
             if part not in node and not (is_last and _may_add(place, node, part)):
                 near = near_miss(part, _choices(place, node))
                 hint = f'; did you mean {dotted((*place, near))}?' if near else ''
@@ -147,7 +149,7 @@ def _choices(place: tuple[str | int, ...], node: Mapping[str, Any]) -> set[str]:
 
 def _may_add(place: tuple[str | int, ...], node: Mapping[str, Any], key: str) -> bool:
     if not place:
-        return key in KNOWN_TOP_LEVEL
+        return False
     known = accepted(place, node, 'the config')
     # The check of the whole config comes later and knows near misses in an open constructor.
     return known is not None and (key in known.keys or known.is_open)

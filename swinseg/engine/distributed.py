@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,10 +22,14 @@ from mmengine.model import MMDistributedDataParallel
 from torch import Tensor, distributed, nn
 
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.sharding import ShardedModel, mean_over_processes
 from swinseg.errors import UserError
 from swinseg.models.sync_batch_norm import synchronise
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+DATA_PARALLEL, SHARDED = 'MMDistributedDataParallel', 'MMFullyShardedDataParallel'
+WRAPPERS = (DATA_PARALLEL, SHARDED)
+"""Values of ``model_wrapper_cfg.type``, by mmengine's names."""
 
 # Rank, number of processes, and rank on this machine, as each launcher tells them.
 _VARIABLES = {
@@ -155,11 +160,7 @@ class _DataParallel(MMDistributedDataParallel):
     """mmengine's wrapper, which logs the losses of all processes and not those of the first one's images."""
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
-        logs = super().train_step(data, optim_wrapper)
-        means = torch.stack([value.detach().float() for value in logs.values()])
-        distributed.all_reduce(means)
-        means /= distributed.get_world_size()
-        return dict(zip(logs, means, strict=True))
+        return mean_over_processes(super().train_step(data, optim_wrapper))
 
 
 def wrap(model: nn.Module, cfg: Any) -> nn.Module:
@@ -169,27 +170,50 @@ def wrap(model: nn.Module, cfg: Any) -> nn.Module:
 
     Args:
         model: on the device that it trains on; it becomes part of the result.
-        cfg: the config: ``sync_bn``, ``find_unused_parameters``, and ``model_wrapper_cfg`` for more options of
-            ``torch.nn.parallel.DistributedDataParallel``.
+        cfg: the config: ``sync_bn``, ``find_unused_parameters``, and ``model_wrapper_cfg``: a ``type``, one of
+            ``WRAPPERS``, and for the first more options of ``torch.nn.parallel.DistributedDataParallel``.
+
+    Returns:
+        With the first type a model that each process holds whole; with the second one that is to be divided with
+        :meth:`swinseg.engine.sharding.ShardedModel.shard` when its weights are loaded.
 
     Raises:
-        ConfigError: ``model_wrapper_cfg`` names another wrapper.
+        ConfigError: ``model_wrapper_cfg`` names another wrapper or an option that it does not have.
     """
     options = dict(cfg.get('model_wrapper_cfg') or {})
-    kind = options.pop('type', 'MMDistributedDataParallel')
-    if kind not in ('MMDistributedDataParallel', MMDistributedDataParallel):
+    kind = options.pop('type', DATA_PARALLEL)
+    kind = getattr(kind, '__name__', kind)
+    if kind not in WRAPPERS:
         raise ConfigError(
-            f'model_wrapper_cfg.type={kind!r} is not supported: each process holds the whole model in '
-            'MMDistributedDataParallel; leave the type out'
+            f'model_wrapper_cfg.type={kind!r} is not supported: take {DATA_PARALLEL!r}, in which each process '
+            f'holds the whole model, or {SHARDED!r}, in which it holds a share'
         )
+    if kind == SHARDED:
+        _check_sharded(options, cfg.get('optim_wrapper') or {})
     device = next(model.parameters()).device
     if cfg.get('sync_bn', 'torch') is not None:
         model = synchronise(model, device)
+    if kind == SHARDED:
+        return ShardedModel(model)
     options.setdefault('broadcast_buffers', False)
     options.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
     return _DataParallel(
         model, device_ids=[device.index] if device.type == 'cuda' else None, **options
     )
+
+
+def _check_sharded(options: Mapping[str, Any], optim_wrapper: Mapping[str, Any]) -> None:
+    if options:
+        raise ConfigError(
+            f'model_wrapper_cfg.{next(iter(options))} is no option of {SHARDED!r} here: it takes none, and shards '
+            "with PyTorch's fully_shard"
+        )
+    # Its loss scaler would look for overflows in the share of each process alone.
+    if optim_wrapper.get('type') == 'AmpOptimWrapper' and optim_wrapper.get('dtype') != 'bfloat16':
+        raise ConfigError(
+            f'{SHARDED!r} trains in float32 or bfloat16, and --amp takes float16 on a GPU: set '
+            "optim_wrapper.type='AmpOptimWrapper' and optim_wrapper.dtype='bfloat16' instead of --amp"
+        )
 
 
 class CommonBuffersHook(Hook):

@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from swinseg.engine.errors import TrainingError
+from swinseg.engine.sharding import local_part
 
 # CPU allocation has no exception class of its own.
 _NO_MEMORY = ("can't allocate memory", 'not enough memory')
@@ -29,7 +30,7 @@ class ActivationMeter:
 
     def __init__(self, model: nn.Module) -> None:
         tensors = chain(model.parameters(), model.buffers())
-        self._known = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        self._known = {local_part(tensor).untyped_storage().data_ptr() for tensor in tensors}
         self._users: Counter[int] = Counter()
         self._kept = 0
         self.peak = 0
@@ -40,7 +41,8 @@ class ActivationMeter:
         """Count during the block."""
         # A detached tensor, for an output that its own node keeps would never be freed.
         with torch.autograd.graph.saved_tensors_hooks(
-            lambda tensor: _Kept(self, tensor.detach()), lambda kept: kept.tensor
+            lambda tensor: _Kept(self, tensor.detach(), counts=not _is_weight(tensor)),
+            lambda kept: kept.tensor,
         ):
             yield
 
@@ -61,13 +63,20 @@ class ActivationMeter:
 class _Kept:
     """A tensor that autograd keeps; it goes when autograd lets go of it."""
 
-    def __init__(self, meter: ActivationMeter, tensor: Tensor) -> None:
+    def __init__(self, meter: ActivationMeter, tensor: Tensor, *, counts: bool) -> None:
         self.tensor = tensor
-        self._meter = meter
-        meter.add(tensor.untyped_storage())
+        self._meter = meter if counts else None
+        if self._meter is not None:
+            self._meter.add(tensor.untyped_storage())
 
     def __del__(self) -> None:
-        self._meter.remove(self.tensor.untyped_storage())
+        if self._meter is not None:
+            self._meter.remove(self.tensor.untyped_storage())
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    """Whether a tensor is a weight or a view of one; a sharded model gathers them where none was before."""
+    return isinstance(tensor._base if tensor._is_view() else tensor, nn.Parameter)
 
 
 def describe_memory(runner: Any, *, activations: int) -> str:
@@ -112,7 +121,7 @@ def describe_memory(runner: Any, *, activations: int) -> str:
 
 
 def _size(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return sum(tensor.numel() * tensor.element_size() for tensor in map(local_part, tensors))
 
 
 def _mebibytes(size: int) -> str:

@@ -34,6 +34,11 @@ from swinseg.engine.resuming import (
     restore_generators,
     seeded_loader,
 )
+from swinseg.engine.sharding import (
+    GatherForValidationHook,
+    ShardAfterValidationHook,
+    ShardedModel,
+)
 from swinseg.engine.signals import StopRequest, stop_signals
 from swinseg.engine.step_figures import StepFiguresHook
 from swinseg.engine.terminal import TerminalFormatter, is_heard
@@ -154,6 +159,9 @@ class SwinsegRunner(Runner):
             self._take_seed(self._resumed)
         if self.distributed:
             self.register_hook(CommonBuffersHook())
+        if isinstance(self.model, ShardedModel):
+            self.register_hook(GatherForValidationHook())
+            self.register_hook(ShardAfterValidationHook())
         sampler = (self._resumed or {}).get('sampler') or {}
         self.register_hook(ResumeStateHook(images=sampler.get('size')))
         self.register_hook(MissingFilesHook())
@@ -266,6 +274,13 @@ class SwinsegRunner(Runner):
         self._has_loaded = True
         return checkpoint
 
+    def load_or_resume(self) -> None:
+        """Load the weights that the config names, or the state of an earlier run; then divide them if wanted."""
+        super().load_or_resume()
+        if isinstance(self.model, ShardedModel):
+            averages = [hook.ema_model for hook in self.hooks if hasattr(hook, 'ema_model')]
+            self.model.shard(self.optim_wrapper, averages)
+
     @property
     def bare_model(self) -> nn.Module:
         """The segmentor, without the wrappers for several processes and for test-time augmentation."""
@@ -310,18 +325,26 @@ class SwinsegRunner(Runner):
         """
         if save_optimizer:
             self.generator_states = all_gather_object(self._kept_generators or generator_states())
-        if is_main_process():
-            write = functools.partial(super().save_checkpoint, save_optimizer=save_optimizer)
-            if '://' in out_dir:  # a storage service, whose uploads appear when they are complete
-                write(out_dir, filename, *args, **kwargs)
-            else:
-                with (
-                    saying_how_to_go_on(out_dir),
-                    atomic_path(Path(out_dir) / filename) as temporary,
-                ):
-                    write(out_dir, temporary.name, *args, **kwargs)
+        with self._whole_states(save_optimizer):
+            if is_main_process():
+                write = functools.partial(super().save_checkpoint, save_optimizer=save_optimizer)
+                if (
+                    '://' in out_dir
+                ):  # a storage service, whose uploads appear when they are complete
+                    write(out_dir, filename, *args, **kwargs)
+                else:
+                    with (
+                        saying_how_to_go_on(out_dir),
+                        atomic_path(Path(out_dir) / filename) as temporary,
+                    ):
+                        write(out_dir, temporary.name, *args, **kwargs)
         if save_optimizer:
             self.saved_at = (kwargs.get('meta') or {}).get('iter')
+
+    def _whole_states(self, save_optimizer: bool) -> contextlib.AbstractContextManager[None]:
+        if not isinstance(self.model, ShardedModel):
+            return contextlib.nullcontext()
+        return self.model.whole_states(self.optim_wrapper if save_optimizer else None)
 
 
 def _optimizers_of(wrapper: OptimWrapper | OptimWrapperDict) -> list[torch.optim.Optimizer]:

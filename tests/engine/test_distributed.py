@@ -12,63 +12,30 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmengine.structures import PixelData
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from torch import distributed
 
+from support.data_parallel import (
+    DETERMINISTIC,
+    build_model,
+    draw_batch,
+    gradients_of,
+    logged,
+)
 from support.mmseg_pairs import randomise
 from support.processes import run, values
 from swinseg.checkpoints import read_checkpoint
 from swinseg.engine import ConfigError, SwinsegRunner, evaluate_in_full, load_config, train
 from swinseg.engine.distributed import join, wrap
 
-# Nothing in the network is random, and the size of a step is not that of a rounding error, as AdamW makes it.
-DETERMINISTIC = """
-model = dict(
-    backbone=dict(drop_path_rate=0.0),
-    decode_head=dict(dropout_ratio=0.0),
-    auxiliary_head=dict(dropout_ratio=0.0),
-)
-optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.02, weight_decay=0.01))
-param_scheduler = None
-auto_scale_lr = dict(base_batch_size=4)
-"""
-
-
-def _model(cfg: Config, seed: int) -> torch.nn.Module:
-    torch.manual_seed(seed)
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        return MODELS.build(cfg.model).double().train()
-
-
-def _batch(count: int = 6) -> dict:
-    generator = torch.Generator().manual_seed(0)
-    samples = []
-    for _ in range(count):
-        labels = torch.randint(0, 10, (1, 48, 48), generator=generator)
-        labels[:, :5] = 255
-        samples.append(SegDataSample(gt_sem_seg=PixelData(data=labels)))
-    inputs = torch.randn(count, 3, 48, 48, generator=generator, dtype=torch.float64)
-    return {'inputs': inputs, 'data_samples': samples}
-
-
-def _gradients(model: torch.nn.Module, batch: dict) -> dict[str, torch.Tensor]:
-    losses = model(**batch, mode='loss')
-    sum(value for name, value in losses.items() if 'loss' in name).backward()
-    bare = getattr(model, 'module', model)
-    return {name: p.grad for name, p in bare.named_parameters() if p.grad is not None} | {
-        name: buffer for name, buffer in bare.named_buffers() if 'running' in name
-    }
-
 
 def _gradients_of_a_share(cfg: Config) -> dict[str, torch.Tensor]:
     join('pytorch')
     rank, number = distributed.get_rank(), distributed.get_world_size()
     # Weights drawn in another way in each process: those of rank 0 count.
-    model = wrap(_model(cfg, seed=7 + rank), cfg)
-    share = {name: part[rank::number] for name, part in _batch().items()}
-    return _gradients(model, share)
+    model = wrap(build_model(cfg, seed=7 + rank), cfg)
+    share = {name: part[rank::number] for name, part in draw_batch().items()}
+    return gradients_of(model, share)
 
 
 @pytest.mark.parametrize(('number', 'with_cp'), [(2, True), (3, False)])
@@ -76,7 +43,7 @@ def test_wrap__gradients_are_those_of_one_process(write_tiny_config, tmp_path, n
     """Batch norms and activation checkpoints among the layers; to rounding in float64."""
     config = write_tiny_config(extra=DETERMINISTIC)
     cfg = load_config(config, {'model.backbone.with_cp': with_cp})
-    alone = _gradients(_model(cfg, seed=7), _batch())
+    alone = gradients_of(build_model(cfg, seed=7), draw_batch())
     assert len(alone) > 100
     parts = values(run(_gradients_of_a_share, cfg, count=number, folder=tmp_path))
     worst = 0.0
@@ -96,12 +63,6 @@ def _train_and_resume(cfg: Config, folder: Path) -> list[tuple]:
     return [(result.iterations, result.best_score) for result in (whole, resumed)]
 
 
-def _losses(work_dir: Path) -> list[float]:
-    (scalars,) = work_dir.glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in scalars.read_text().splitlines()]
-    return [line['loss'] for line in lines if 'loss' in line]
-
-
 def test_train__two_processes_learn_what_one_does(write_tiny_config, tmp_path):
     """The order of the images, their augmentation, losses, weights and figures; resumed, bit by bit."""
     config = write_tiny_config(extra=DETERMINISTIC)
@@ -117,9 +78,9 @@ def test_train__two_processes_learn_what_one_does(write_tiny_config, tmp_path):
     for name, weight in expected.items():
         torch.testing.assert_close(whole[name], weight, rtol=1e-4, atol=1e-5, msg=name)
         assert torch.equal(whole[name], resumed[name]), name
-    losses = _losses(tmp_path / 'whole')
-    np.testing.assert_allclose(losses, _losses(tmp_path / 'alone'), rtol=1e-5)
-    assert losses[2:] == _losses(tmp_path / 'resumed')
+    losses = logged(tmp_path / 'whole')
+    np.testing.assert_allclose(losses, logged(tmp_path / 'alone'), rtol=1e-5)
+    assert losses[2:] == logged(tmp_path / 'resumed')
     # One process writes and speaks.
     assert 'iteration 4/4' in outcomes[0].out
     assert [outcomes[1].out, outcomes[1].err, outcomes[0].err] == ['', '', '']
@@ -142,8 +103,8 @@ def test_train__validates_what_the_checkpoint_holds(write_tiny_config, tmp_path)
 
 def test_wrap__refuses_other_wrappers(write_tiny_config):
     cfg = load_config(write_tiny_config())
-    cfg.model_wrapper_cfg = dict(type='MMFullyShardedDataParallel')
-    with pytest.raises(ConfigError, match="'MMFullyShardedDataParallel' is not supported"):
+    cfg.model_wrapper_cfg = dict(type='MMSeparateDistributedDataParallel')
+    with pytest.raises(ConfigError, match="'MMSeparateDistributedDataParallel' is not supported"):
         wrap(torch.nn.Linear(1, 1), cfg)
 
 

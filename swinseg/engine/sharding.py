@@ -1,0 +1,205 @@
+"""A network in shares: each process keeps a part of every weight, gradient and moment of the optimiser.
+
+This is stage 3 of ZeRO (Rajbhandari et al. 2020, section 5) by PyTorch's ``fully_shard``: the weights of a block
+are gathered just before it is computed, and let go of after; gradients are averaged and divided in one go.
+
+Weights are drawn, loaded and resumed while the network is whole, and checkpoints hold whole tensors. So they
+are those of any other training, and a run can go on with another number of processes, with shares or without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import BaseAveragedModel, BaseModel
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmseg.registry import MODEL_WRAPPERS
+from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from swinseg.models.swin_blocks import PatchMerging, SwinBlock
+
+# Modules that are called as a whole and touched in no other way; what lies in none is gathered for the whole step.
+_UNITS = (SwinBlock, PatchMerging)
+
+
+def mean_over_processes(logs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Average what each process would log of its own images; all must call this with the same names."""
+    means = torch.stack([value.detach().float() for value in logs.values()])
+    distributed.all_reduce(means)
+    means /= distributed.get_world_size()
+    return dict(zip(logs, means, strict=True))
+
+
+@MODEL_WRAPPERS.register_module()
+class ShardedModel(nn.Module):
+    """A segmentor whose weights are divided among the processes by :meth:`shard`.
+
+    Args:
+        module: the segmentor, on the device that it trains on.
+    """
+
+    def __init__(self, module: BaseModel) -> None:
+        super().__init__()
+        self.module = module
+        self._averages: Sequence[BaseAveragedModel] = ()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the segmentor."""
+        return self.module(*args, **kwargs)
+
+    def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """Do the segmentor's step, and return what it logs as means over the processes."""
+        return mean_over_processes(self.module.train_step(data, optim_wrapper))
+
+    def val_step(self, data: Any) -> Any:
+        """Predict; see :class:`GatherForValidationHook`."""
+        return self.module.val_step(data)
+
+    def shard(
+        self,
+        optim_wrapper: OptimWrapper | OptimWrapperDict,
+        averages: Sequence[BaseAveragedModel] = (),
+    ) -> None:
+        """Keep this process' share of all that belongs to the weights, and let go of the rest.
+
+        Args:
+            optim_wrapper: of the whole weights; its parameters and moments become those of the shares.
+            averages: averaged weights, such as those of an ``EMAHook``.
+        """
+        device = next(self.module.parameters()).device
+        mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
+        shares = _shard(self.module, mesh)
+        wrappers = (
+            optim_wrapper.values()
+            if isinstance(optim_wrapper, OptimWrapperDict)
+            else [optim_wrapper]
+        )
+        for wrapper in wrappers:
+            _hand_over(wrapper.optimizer, shares)
+        for average in averages:
+            _shard(average.module, mesh)
+            average.avg_parameters = (
+                average.module.state_dict()
+                if average.update_buffers
+                else dict(average.module.named_parameters())
+            )
+        self._averages = tuple(averages)
+
+    @contextlib.contextmanager
+    def whole_states(self, optim_wrapper: Any | None) -> Iterator[None]:
+        """Have ``state_dict()`` return whole tensors in this block, in the main process.
+
+        All processes must enter it, and none may train in it.
+
+        Args:
+            optim_wrapper: whose state is wanted too, or None.
+        """
+        owners = [self.module, *self._averages]
+        if optim_wrapper is not None:
+            owners.append(optim_wrapper)
+        wholes = [_whole(owner.state_dict()) for owner in owners]
+        for owner, state in zip(owners, wholes, strict=True):
+            vars(owner)['state_dict'] = lambda *_, state=state, **__: state
+        try:
+            yield
+        finally:
+            for owner in owners:
+                del vars(owner)['state_dict']
+
+    def gather(self) -> None:
+        """Hold the whole weights, until :meth:`let_go`: predictions then need no other process."""
+        for unit in self._units():
+            unit.set_reshard_after_forward(False, recurse=False)
+            unit.unshard()
+
+    def let_go(self) -> None:
+        """Hold shares again."""
+        for unit in self._units():
+            unit.reshard()
+            unit.set_reshard_after_forward(True, recurse=False)
+
+    def _units(self) -> list[FSDPModule]:
+        return [module for module in self.module.modules() if isinstance(module, FSDPModule)]
+
+
+class GatherForValidationHook(Hook):
+    """Validate with whole weights: processes have other numbers of windows, and would wait for each other."""
+
+    priority = 'VERY_LOW'  # after averaged weights have been put in the places of the trained ones
+
+    def before_val_epoch(self, runner: Any) -> None:
+        """Gather the weights."""
+        runner.model.gather()
+
+
+class ShardAfterValidationHook(Hook):
+    """Go back to shares before anything else looks at the weights."""
+
+    priority = 'HIGHEST'
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Let go of the weights."""
+        runner.model.let_go()
+
+
+def local_part(tensor: Tensor) -> Tensor:
+    """Return what this process holds of a tensor that may be in shares."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _shard(module: nn.Module, mesh: DeviceMesh) -> dict[Tensor, nn.Parameter]:
+    """Divide a module's parameters, and return the share that took the place of each."""
+    before = dict(module.named_parameters())
+    # Always let go after a forward pass: what stays whole would hide the shares from whoever looks at the weights.
+    for unit in module.modules():
+        if isinstance(unit, _UNITS):
+            fully_shard(unit, mesh=mesh, reshard_after_forward=True)
+    fully_shard(module, mesh=mesh, reshard_after_forward=True)
+    after = dict(module.named_parameters())
+    return {before[name]: after[name] for name in before}
+
+
+def _hand_over(optimizer: torch.optim.Optimizer, shares: Mapping[Tensor, nn.Parameter]) -> None:
+    """Let an optimiser go on with the shares of its parameters and of its moments."""
+    for group in optimizer.param_groups:
+        group['params'] = [shares[parameter] for parameter in group['params']]
+    for parameter in list(optimizer.state):
+        share = shares[parameter]
+        optimizer.state[share] = {
+            name: _like(value, share) if _has_shape_of(value, parameter) else value
+            for name, value in optimizer.state.pop(parameter).items()
+        }
+
+
+def _has_shape_of(value: Any, parameter: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.shape == parameter.shape
+
+
+def _like(value: Tensor, share: Any) -> Tensor:
+    # Every process has the whole value, so that none has to send it.
+    return distribute_tensor(value, share.device_mesh, share.placements, src_data_rank=None)
+
+
+def _whole(state: Any) -> Any:
+    """Gather the tensors of nested dicts and lists; in other processes than the main one they are dropped."""
+    if isinstance(state, DTensor):
+        tensor = state.full_tensor()
+        return tensor.cpu() if is_main_process() else None
+    if isinstance(state, dict):
+        wholes = copy.copy(
+            state
+        )  # of the same kind, for a module's have their versions beside the entries
+        wholes.update({key: _whole(value) for key, value in state.items()})
+        return wholes
+    if isinstance(state, (list, tuple)):
+        return type(state)(_whole(value) for value in state)
+    return state
