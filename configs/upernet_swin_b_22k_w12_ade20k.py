@@ -13,3 +13,4 @@ model = dict(
         ),
     ),
 )
+custom_hooks = [*_base_.custom_hooks[:-1], dict(type='ExpectedCurveHook', final=50.76)]

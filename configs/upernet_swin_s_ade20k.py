@@ -12,3 +12,4 @@ model = dict(
         ),
     ),
 )
+custom_hooks = [*_base_.custom_hooks[:-1], dict(type='ExpectedCurveHook', final=47.64)]

@@ -10,43 +10,69 @@ from mmseg.registry import HOOKS
 
 from swinseg.engine.errors import ConfigError
 
+_ADVICE = (
+    'look at the receipt of the weights, at the line about the batch, and with tools/check_dataset.py at '
+    'the labels'
+)
+
 
 @HOOKS.register_module()
 class ExpectedCurveHook(Hook):
-    """Warn at a validation whose mIoU is far below a curve that was measured before.
+    """Warn at a validation whose mIoU is far below a curve that was measured before, or below its known end.
 
     Args:
         points: (iteration, mIoU in percent) of validations of an earlier run, iterations rising. A validation is
             compared with the last point that is not after it, and with none before the first.
-        share: how much of it must be reached.
+        final: mIoU in percent at the end of an earlier run of which no more is known. Validations are compared
+            with it from a tenth of the iterations on, by when a network whose backbone was trained before
+            has passed half of it, and one whose backbone was not is far from it.
+        share: how much of either must be reached.
 
     Raises:
-        ConfigError: the points are no such pairs.
+        ConfigError: the points are no such pairs, the figure is none, or not one of the two is given.
     """
 
-    def __init__(self, points: Sequence[Sequence[float]], share: float = 0.5) -> None:
-        pairs = [tuple(point) for point in points]
+    def __init__(
+        self,
+        points: Sequence[Sequence[float]] | None = None,
+        final: float | None = None,
+        share: float = 0.5,
+    ) -> None:
+        if (points is None) == (final is None):
+            raise ConfigError('ExpectedCurveHook takes points or final, one of the two')
+        pairs = [tuple(point) for point in points or ()]
         iterations = [pair[0] for pair in pairs]
-        if not pairs or any(len(pair) != 2 for pair in pairs) or iterations != sorted(iterations):
+        if points is not None and (
+            not pairs or any(len(pair) != 2 for pair in pairs) or iterations != sorted(iterations)
+        ):
             raise ConfigError(
                 'points of ExpectedCurveHook must be pairs of iteration and mIoU in percent, with rising '
                 f'iterations, such as [(200, 43.0), (600, 69.0)], found {points!r}'
             )
+        if final is not None and not 0 < final <= 100:
+            raise ConfigError(
+                f'final of ExpectedCurveHook must be an mIoU in percent, found {final!r}'
+            )
         self.points = pairs
+        self.final = final
         self.share = share
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Compare the mIoU of a validation during training."""
-        known = [miou for iteration, miou in self.points if iteration <= runner.iter]
         found = (metrics or {}).get('mIoU')
-        if (
-            runner.is_training_run
-            and known
-            and found is not None
-            and found < self.share * known[-1]
-        ):
-            runner.logger.warning(
-                f'mIoU {found:.2f} at iteration {runner.iter} is far below the {known[-1]:g} that this config '
-                'has reached by then: look at the receipt of the weights, at the line about the batch, and with '
-                'tools/check_dataset.py at the labels'
-            )
+        if not runner.is_training_run or found is None:
+            return
+        for expected, what in self._known(runner):
+            if found < self.share * expected:
+                runner.logger.warning(
+                    f'mIoU {found:.2f} at iteration {runner.iter} is far below the {expected:g} that {what}: '
+                    f'{_ADVICE}'
+                )
+
+    def _known(self, runner: Any) -> list[tuple[float, str]]:
+        """Return what is known of this iteration: a figure and what it is, or nothing."""
+        if self.final is not None:
+            is_due = runner.iter >= runner.max_iters / 10
+            return [(self.final, 'is published for the end of this config')] if is_due else []
+        reached = [miou for iteration, miou in self.points if iteration <= runner.iter]
+        return [(miou, 'this config has reached by then') for miou in reached[-1:]]

@@ -190,7 +190,7 @@ def _stretch_schedule(cfg: Config, factor: float) -> None:
         change(checkpoint, ('interval', 'save_begin'))
     for hook in cfg.get('custom_hooks') or ():
         change(hook, ('begin_iter',))
-        if hook.get('type') == 'ExpectedCurveHook':
+        if hook.get('type') == 'ExpectedCurveHook' and 'points' in hook:
             hook.points = [(stretched(iteration), miou) for iteration, miou in hook.points]
 
 
