@@ -14,6 +14,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
 from swinseg.engine.errors import TrainingError
+from swinseg.engine.sharding import local_part
 
 
 @HOOKS.register_module()
@@ -111,13 +112,19 @@ class NonFiniteGuardHook(Hook):
 
     def _stop_if_spoilt(self, runner: Any) -> None:
         """Stop when it is the weights that are not finite: every later batch would be passed over."""
-        for name, weight in runner.model.named_parameters():
-            if not torch.isfinite(weight).all():
-                raise TrainingError(
-                    f'the weights {name} are no longer finite at iteration {runner.iter + 1}: an earlier step '
-                    'had a finite loss and a gradient that was not; set optim_wrapper.clip_grad.max_norm, and go '
-                    'on from an earlier checkpoint with --resume PATH'
-                )
+        spoilt = (
+            name
+            for name, weight in runner.model.named_parameters()
+            if not torch.isfinite(local_part(weight)).all()
+        )
+        # A process may hold a share of the weights only.
+        name = next((each for each in all_gather_object(next(spoilt, None)) if each), None)
+        if name is not None:
+            raise TrainingError(
+                f'the weights {name} are no longer finite at iteration {runner.iter + 1}: an earlier step '
+                'had a finite loss and a gradient that was not; set optim_wrapper.clip_grad.max_norm, and go '
+                'on from an earlier checkpoint with --resume PATH'
+            )
 
     def _paths(self) -> list[str]:
         samples = self._batch.get('data_samples', ()) if isinstance(self._batch, dict) else ()

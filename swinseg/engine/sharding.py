@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -75,6 +76,8 @@ class ShardedModel(nn.Module):
             optim_wrapper: of the whole weights; its parameters and moments become those of the shares.
             averages: averaged weights, such as those of an ``EMAHook``.
         """
+        # Losses are views of what they are cut from; nothing is changed in place on the way to the backward pass.
+        warnings.filterwarnings('ignore', message='FSDP2-wrapped module .* returned a view tensor')
         device = next(self.module.parameters()).device
         mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
         shares = _shard(self.module, mesh)

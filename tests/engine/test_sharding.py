@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from support.data_parallel import (
 )
 from support.processes import run, values
 from swinseg.checkpoints import read_checkpoint
-from swinseg.engine import ConfigError, load_config, train
+from swinseg.engine import ConfigError, NonFiniteGuardHook, TrainingError, load_config, train
 from swinseg.engine.distributed import join, wrap
 from swinseg.engine.sharding import ShardedModel, local_part
 
@@ -193,6 +194,30 @@ env_cfg = dict(dist_cfg=dict(timeout=60))
     outcomes = run(_train_in_windows, cfg, tmp_path / 'work', count=2, folder=tmp_path)
     first, second = values(outcomes)
     assert first == second is not None
+
+
+def _spoilt(cfg: Config) -> list[str]:
+    """Return what the guard says of whole weights, and of weights with a nan in the share of the last process."""
+    join('pytorch')
+    model, _ = _sharded(cfg)
+    said = []
+    for value in (0.0, float('nan')):
+        weight = local_part(model.module.decode_head.conv_seg.weight)
+        if distributed.get_rank() == distributed.get_world_size() - 1:
+            weight.data[0] = value
+        try:
+            NonFiniteGuardHook()._stop_if_spoilt(SimpleNamespace(model=model, iter=0))
+            said.append('')
+        except TrainingError as error:
+            said.append(str(error))
+    return said
+
+
+def test_guard__all_processes_see_a_nan_in_the_share_of_one(write_tiny_config, tmp_path):
+    cfg = load_config(write_tiny_config(extra=SHARDED))
+    for said in values(run(_spoilt, cfg, count=2, folder=tmp_path)):
+        assert said[0] == ''
+        assert 'decode_head.conv_seg.weight are no longer finite' in said[1]
 
 
 @pytest.mark.parametrize(
