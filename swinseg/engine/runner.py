@@ -291,9 +291,10 @@ def _set_test_time_augmentation(cfg: Config) -> None:
             f"--tta needs tta_model=dict(type='SegTTAModel') in {cfg.filename or 'the config'}"
         )
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    if cfg.model.type == 'SwinSegmentor':
-        cfg.model.keep_scores = True  # they are what is averaged
-    cfg.model = {**cfg.tta_model, 'module': cfg.model}
+    wrapper = dict(cfg.tta_model)
+    if cfg.model.type == 'SwinSegmentor' and wrapper.get('type') == 'SegTTAModel':
+        wrapper['type'] = 'SwinTTAModel'  # mmseg's keeps the scores of all views
+    cfg.model = {**wrapper, 'module': cfg.model}
 
 
 def _set_report(cfg: Config, folder: str | Path, worst: int) -> None:

@@ -3,6 +3,7 @@
 from swinseg.models.losses import LovaszSoftmaxLoss, SoftDiceLoss, SoftmaxFocalLoss
 from swinseg.models.segmentor import SwinSegmentor
 from swinseg.models.swin import SwinBackbone
+from swinseg.models.test_time_augmentation import SwinTTAModel
 from swinseg.models.upernet import UPerNetHead
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     'SoftmaxFocalLoss',
     'SwinBackbone',
     'SwinSegmentor',
+    'SwinTTAModel',
     'UPerNetHead',
 ]

@@ -26,7 +26,7 @@ class SwinSegmentor(EncoderDecoder):
     Args:
         *args: as ``EncoderDecoder`` takes them.
         keep_scores: whether predictions carry the (K, H, W) float scores, ``seg_logits``, beside the labels.
-            Test-time augmentation needs them; for evaluation they only fill the memory: 150 classes at
+            mmseg's ``SegTTAModel`` needs them; for evaluation they only fill the memory: 150 classes at
             2,048 x 2,048 are 2.5 GB.
         keep_confidence: whether predictions carry the (1, H, W) float probability of the chosen class,
             ``confidence``, beside the labels. With ``keep_scores`` it is left out.
@@ -152,7 +152,7 @@ class SwinSegmentor(EncoderDecoder):
             meta = sample.metainfo
             size = meta['ori_shape'][:2] if is_resized else None
             decision = self.slide_decision(image, meta, size, with_confidence=self.keep_confidence)
-            self._keep(sample, *decision)
+            self.keep(sample, *decision)
         return data_samples
 
     def postprocess_result(
@@ -178,10 +178,11 @@ class SwinSegmentor(EncoderDecoder):
                 threshold=self.decode_head.threshold,
                 with_confidence=self.keep_confidence,
             )
-            self._keep(sample, *decision)
+            self.keep(sample, *decision)
         return data_samples
 
-    def _keep(self, sample: SegDataSample, labels: Tensor, confidence: Tensor | None) -> None:
+    def keep(self, sample: SegDataSample, labels: Tensor, confidence: Tensor | None) -> None:
+        """Put the (H, W) labels and confidence of :func:`decide` into a sample."""
         if not 0 <= self.decode_head.ignore_index <= 255:
             labels = labels.to(torch.int64)
         sample.pred_sem_seg = PixelData(data=labels[None])

@@ -24,17 +24,17 @@ from swinseg.checkpoints.loading import checkpoint_meta, load_weights, read_chec
 from swinseg.evaluation.report import pipeline_of
 from swinseg.models.label_decision import decide
 from swinseg.models.prepare import prepare_for_inference
-from swinseg.predictor import building, rejection
-from swinseg.predictor.errors import PredictorError
-from swinseg.predictor.pipeline import Loaded, Pipeline, Step
-from swinseg.predictor.pixels import ImageLike, to_rgb
-from swinseg.predictor.scoring import (
+from swinseg.models.scoring import (
     View,
     logits_of,
     mean_probabilities,
     normalised,
     works_by_windows,
 )
+from swinseg.predictor import building, rejection
+from swinseg.predictor.errors import PredictorError
+from swinseg.predictor.pipeline import Loaded, Pipeline, Step
+from swinseg.predictor.pixels import ImageLike, to_rgb
 from swinseg.segmentation import Segmentation
 from swinseg.visualization.palette import check_palette, default_palette
 

@@ -182,14 +182,16 @@ def test_evaluate_in_full__report(write_tiny_config, tmp_path, tiny_run):
     assert record.protocol == str(plain.protocol)
 
 
-def test_evaluate_in_full__report_of_averaged_scores_has_no_confidences(
-    write_tiny_config, tmp_path, tiny_run
+@pytest.mark.parametrize(('kind', 'has'), [('SwinSegmentor', True), ('EncoderDecoder', False)])
+def test_evaluate_in_full__report_of_averaged_scores(
+    write_tiny_config, tmp_path, tiny_run, kind, has
 ):
+    """mmseg's own segmentor tells no confidences."""
     evaluate_in_full(
-        load_config(write_tiny_config()), tiny_run / 'iter_4.pth', tta=True,
+        load_config(write_tiny_config(), {'model.type': kind}), tiny_run / 'iter_4.pth', tta=True,
         report=tmp_path / 'report', work_dir=tmp_path / 'work',
     )  # fmt: skip
-    assert load_record(tmp_path / 'report').calibration is None
+    assert (load_record(tmp_path / 'report').calibration is not None) == has
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import torch
 from mmseg.models import EncoderDecoder
 from torch import Tensor
 
+from swinseg.inference.batching import in_batches
 from swinseg.models.label_decision import ScoreRows, resized_rows, without_padding_and_flip
 from swinseg.models.segmentor import SwinSegmentor
-from swinseg.predictor.batching import in_batches
 
 
 @dataclass(frozen=True, eq=False)

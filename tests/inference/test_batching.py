@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swinseg.predictor.batching import in_batches
+from swinseg.inference.batching import in_batches
 
 
 @given(
