@@ -17,19 +17,23 @@ _SQUARE = re.compile(r'(\d+) x (\d+)')
 _OURS, _OTHERS = '#1f77b4', '#b0b0b0'
 
 
-def plot_result(result: Result, path: str | os.PathLike[str]) -> None:
+def plot_result(result: Result, path: str | os.PathLike[str]) -> bool:
     """Draw the tables of a result that have a baseline, one below the other, as a PNG.
+
+    Returns:
+        Whether there are any; else no file is written.
 
     Raises:
         OutputError: the file cannot be written.
     """
     tables = [table for table in result.tables if table.baseline is not None]
+    if not tables:
+        return False
     heights = [3.6 if is_growth(table) else 0.9 + 0.28 * len(table.rows) for table in tables]
     figure = Figure(figsize=(9, 0.6 + sum(heights)), layout='constrained', dpi=110)
     FigureCanvasAgg(figure)
-    ratios = heights or [1.0]
-    grid = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)
-    for axes, table in zip(grid[:, 0], tables, strict=False):
+    grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+    for axes, table in zip(grid[:, 0], tables, strict=True):
         draw = _draw_growth if is_growth(table) else _draw_bars
         draw(axes, table)
         axes.set_title(table.title, loc='left', fontsize=10)
@@ -37,6 +41,7 @@ def plot_result(result: Result, path: str | os.PathLike[str]) -> None:
     figure.suptitle(environment_line(result).split(';')[0], fontsize=8, x=0.01, ha='left')
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format='png')
+    return True
 
 
 def is_growth(table: Table) -> bool:

@@ -76,8 +76,8 @@ def run(
         _check_file(Path(out))
     result = measure(suite, options, say=say)
     if out is not None:
-        _write(result, Path(out))
-        say(f'results: {out}, plot: {Path(out).with_suffix(".png")}')
+        plot = _write(result, Path(out))
+        say(f'results: {out}' + (f', plot: {plot}' if plot else ''))
 
 
 def measure(suite: str, options: Options, *, say: Say = print) -> Result:
@@ -113,9 +113,11 @@ def _check_file(path: Path) -> None:
     make_folder(path.parent)
 
 
-def _write(result: Result, path: Path) -> None:
+def _write(result: Result, path: Path) -> Path | None:
+    """Write a result, and return the picture of it if there is one to draw."""
     save(result, path)
-    plot_result(result, path.with_suffix('.png'))
+    plot = path.with_suffix('.png')
+    return plot if plot_result(result, plot) else None
 
 
 def _run_all(given: Mapping[str, Any], out: str | os.PathLike[str] | None, say: Say) -> None:

@@ -141,11 +141,17 @@ def test_the_page_of_the_repository__is_rendered_from_its_files():
         assert f'<!-- begin: {name} -->' in page
 
 
-@pytest.mark.parametrize('tables', [(table(),), (growth(),), (table(), growth()), ()])
+@pytest.mark.parametrize('tables', [(table(),), (growth(),), (table(), growth())])
 def test_plot_result__draws(tables, tmp_path):
-    plot.plot_result(result(*tables), tmp_path / 'plot.png')
+    assert plot.plot_result(result(*tables), tmp_path / 'plot.png')
     picture = cv2.imread(str(tmp_path / 'plot.png'))
     assert picture.std() > 1
+
+
+@pytest.mark.parametrize('tables', [(), (Table('T', (Row('a', (1.0,)),)),)])
+def test_plot_result__draws_nothing_without_a_baseline(tables, tmp_path):
+    assert not plot.plot_result(result(*tables), tmp_path / 'plot.png')
+    assert not (tmp_path / 'plot.png').exists()
 
 
 def test_is_growth__needs_several_sizes():

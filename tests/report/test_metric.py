@@ -186,7 +186,7 @@ def test_evaluate_in_full__report(write_tiny_config, tmp_path, tiny_run):
 def test_evaluate_in_full__report_of_averaged_scores(
     write_tiny_config, tmp_path, tiny_run, kind, has
 ):
-    """mmseg's own segmentor tells no confidences."""
+    """A segmentor of mmseg's own tells no confidences."""
     evaluate_in_full(
         load_config(write_tiny_config(), {'model.type': kind}), tiny_run / 'iter_4.pth', tta=True,
         report=tmp_path / 'report', work_dir=tmp_path / 'work',
