@@ -21,6 +21,7 @@ from support.data_parallel import (
     draw_batch,
     gradients_of,
     logged,
+    train_and_resume,
 )
 from support.mmseg_pairs import randomise
 from support.processes import run, values
@@ -55,20 +56,12 @@ def test_wrap__gradients_are_those_of_one_process(write_tiny_config, tmp_path, n
     assert worst < 1e-6, worst
 
 
-def _train_and_resume(cfg: Config, folder: Path) -> list[tuple]:
-    options = dict(seed=5, launcher='pytorch', check=False)
-    whole = train(cfg, work_dir=folder / 'whole', **options)
-    half = folder / 'whole' / 'iter_2.pth'
-    resumed = train(cfg, work_dir=folder / 'resumed', resume=half, **options)
-    return [(result.iterations, result.best_score) for result in (whole, resumed)]
-
-
 def test_train__two_processes_learn_what_one_does(write_tiny_config, tmp_path):
     """The order of the images, their augmentation, losses, weights and figures; resumed, bit by bit."""
     config = write_tiny_config(extra=DETERMINISTIC)
     of_four = load_config(config, {'train_dataloader.batch_size': 4})
     alone = train(of_four, work_dir=tmp_path / 'alone', seed=5, check=False)
-    outcomes = run(_train_and_resume, load_config(config), tmp_path, count=2, folder=tmp_path)
+    outcomes = run(train_and_resume, load_config(config), tmp_path, count=2, folder=tmp_path)
     assert values(outcomes) == [[(4, alone.best_score)] * 2] * 2
     expected, whole, resumed = (
         read_checkpoint(tmp_path / name / 'iter_4.pth')['state_dict']

@@ -20,6 +20,7 @@ from support.data_parallel import (
     draw_batch,
     gradients_of,
     logged,
+    train_and_resume,
 )
 from support.processes import run, values
 from swinseg.checkpoints import read_checkpoint
@@ -90,14 +91,6 @@ def test_shard__gradients_and_states_are_those_of_one_process(
     assert all(bool((momentum == 1).all()) for momentum in momenta)
 
 
-def _train_and_resume(cfg: Config, folder: Path) -> list[tuple]:
-    options = dict(seed=5, launcher='pytorch', check=False)
-    whole = train(cfg, work_dir=folder / 'whole', **options)
-    half = folder / 'whole' / 'iter_2.pth'
-    resumed = train(cfg, work_dir=folder / 'resumed', resume=half, **options)
-    return [(result.iterations, result.best_score) for result in (whole, resumed)]
-
-
 CLIPPED = """
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, eps=1e-3, weight_decay=0.01),
@@ -118,7 +111,7 @@ def test_train__shares_learn_what_one_process_does(write_tiny_config, tmp_path, 
     of_four = load_config(config, {'train_dataloader.batch_size': 4})
     alone = train(of_four, work_dir=tmp_path / 'alone', seed=5, check=False)
     cfg = load_config(config, {'model_wrapper_cfg.type': 'MMFullyShardedDataParallel'})
-    outcomes = run(_train_and_resume, cfg, tmp_path, count=2, folder=tmp_path)
+    outcomes = run(train_and_resume, cfg, tmp_path, count=2, folder=tmp_path)
     assert values(outcomes) == [[(4, pytest.approx(alone.best_score, abs=0.01))] * 2] * 2
     train(
         of_four,

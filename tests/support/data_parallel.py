@@ -12,6 +12,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from swinseg.engine import train
+
 # Nothing in the network is random, and the size of a step is not that of a rounding error, as AdamW makes it.
 DETERMINISTIC = """
 model = dict(
@@ -59,3 +61,12 @@ def logged(work_dir: Path, name: str = 'loss') -> list[float]:
     (scalars,) = work_dir.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in scalars.read_text().splitlines()]
     return [line[name] for line in lines if name in line]
+
+
+def train_and_resume(cfg: Config, folder: Path) -> list[tuple]:
+    """Train as one of several processes into ``whole``, and again from its second iteration into ``resumed``."""
+    options = dict(seed=5, launcher='pytorch', check=False)
+    whole = train(cfg, work_dir=folder / 'whole', **options)
+    half = folder / 'whole' / 'iter_2.pth'
+    resumed = train(cfg, work_dir=folder / 'resumed', resume=half, **options)
+    return [(result.iterations, result.best_score) for result in (whole, resumed)]
