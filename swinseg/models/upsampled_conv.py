@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from swinseg.models.winograd_conv import conv3x3
 
@@ -229,16 +229,14 @@ class _UpsampledConv(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: FunctionCtx, base: Tensor, x: Tensor, mixing: Tensor, align_corners: bool
-    ) -> Tensor:
+    def forward(ctx: Any, base: Tensor, x: Tensor, mixing: Tensor, align_corners: bool) -> Tensor:
         out = base.permute(0, 2, 3, 1)
         rows = _axis_blocks(x.shape[1], out.shape[1], align_corners=align_corners, like=x)
         columns = _axis_blocks(x.shape[2], out.shape[2], align_corners=align_corners, like=x)
         _add_forward(out, x, mixing, rows, columns)
         ctx.mark_dirty(base)
         ctx.save_for_backward(x, mixing)
-        ctx.blocks = rows, columns  # type: ignore[attr-defined]
+        ctx.blocks = rows, columns
         return base
 
     @staticmethod

@@ -64,7 +64,8 @@ def transforms(
     a_t[-1, -1] = g[-1, -1] = 1
     b_t[-1] = np.poly(points)[::-1]
     with torch.inference_mode(False):
-        return tuple(torch.from_numpy(matrix).to(dtype) for matrix in (a_t, g, b_t))  # type: ignore[return-value]
+        rounded = [torch.from_numpy(matrix).to(dtype) for matrix in (a_t, g, b_t)]
+    return rounded[0], rounded[1], rounded[2]
 
 
 def transform_kernel(weight: Tensor, outputs: int = EXACT) -> Tensor:
