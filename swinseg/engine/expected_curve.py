@@ -10,11 +10,6 @@ from mmseg.registry import HOOKS
 
 from swinseg.engine.errors import ConfigError
 
-_ADVICE = (
-    'look at the receipt of the weights, at the line about the batch, and with tools/check_dataset.py at '
-    'the labels'
-)
-
 
 @HOOKS.register_module()
 class ExpectedCurveHook(Hook):
@@ -62,17 +57,15 @@ class ExpectedCurveHook(Hook):
         found = (metrics or {}).get('mIoU')
         if not runner.is_training_run or found is None:
             return
-        for expected, what in self._known(runner):
-            if found < self.share * expected:
-                runner.logger.warning(
-                    f'mIoU {found:.2f} at iteration {runner.iter} is far below the {expected:g} that {what}: '
-                    f'{_ADVICE}'
-                )
-
-    def _known(self, runner: Any) -> list[tuple[float, str]]:
-        """Return what is known of this iteration: a figure and what it is, or nothing."""
-        if self.final is not None:
-            is_due = runner.iter >= runner.max_iters / 10
-            return [(self.final, 'is published for the end of this config')] if is_due else []
-        reached = [miou for iteration, miou in self.points if iteration <= runner.iter]
-        return [(miou, 'this config has reached by then') for miou in reached[-1:]]
+        if self.final is None:
+            known = [miou for iteration, miou in self.points if iteration <= runner.iter]
+            what = 'this config has reached by then'
+        else:
+            known = [self.final] if runner.iter >= runner.max_iters / 10 else []
+            what = 'is published for the end of this config'
+        if known and found < self.share * known[-1]:
+            runner.logger.warning(
+                f'mIoU {found:.2f} at iteration {runner.iter} is far below the {known[-1]:g} that {what}: look at '
+                'the receipt of the weights, at the line about the batch, and with tools/check_dataset.py at '
+                'the labels'
+            )

@@ -9,10 +9,10 @@ from itertools import chain
 from typing import Any
 
 import torch
-from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from swinseg.engine.errors import TrainingError
+from swinseg.engine.optimizers import averages_of, optimizers_of
 from swinseg.engine.sharding import local_part
 
 # CPU allocation has no exception class of its own.
@@ -88,21 +88,14 @@ def describe_memory(runner: Any, *, activations: int) -> str:
     """
     parameters = list(runner.model.parameters())
     trained = (parameter for parameter in parameters if parameter.requires_grad)
-    wrapper = runner.optim_wrapper
-    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     state = (
         value
-        for each in wrappers
-        for values in each.optimizer.state.values()
+        for optimizer in optimizers_of(runner.optim_wrapper)
+        for values in optimizer.state.values()
         for value in values.values()
         if isinstance(value, Tensor)
     )
-    averages = (
-        parameter
-        for hook in runner.hooks
-        if hasattr(hook, 'ema_model')
-        for parameter in hook.ema_model.parameters()
-    )
+    averages = chain.from_iterable(average.parameters() for average in averages_of(runner.hooks))
     sizes = {
         'weights': _size(chain(parameters, runner.model.buffers())),
         'gradients': _size(trained),

@@ -14,7 +14,6 @@ from mmengine.device import get_device
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper, revert_sync_batchnorm
-from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import RUNNERS
 from torch import nn
@@ -26,6 +25,7 @@ from swinseg.engine.data_workers import WorkerStart
 from swinseg.engine.distributed import CommonBuffersHook, wrap
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.loop import ExactTrainLoop
+from swinseg.engine.optimizers import averages_of, optimizers_of
 from swinseg.engine.randomness import generator_states, set_generator_states
 from swinseg.engine.resuming import (
     MissingFilesHook,
@@ -139,7 +139,7 @@ class SwinsegRunner(Runner):
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build the optimiser and its wrapper, as mmengine does, with the config's kernels even after a resume."""
         wrapper = super().build_optim_wrapper(optim_wrapper)
-        for optimizer in _optimizers_of(wrapper):
+        for optimizer in optimizers_of(wrapper):
             optimizer.register_load_state_dict_pre_hook(_with_own_kernels)
         return wrapper
 
@@ -278,8 +278,7 @@ class SwinsegRunner(Runner):
         """Load the weights that the config names, or the state of an earlier run; then divide them if wanted."""
         super().load_or_resume()
         if isinstance(self.model, ShardedModel):
-            averages = [hook.ema_model for hook in self.hooks if hasattr(hook, 'ema_model')]
-            self.model.shard(self.optim_wrapper, averages)
+            self.model.shard(optimizers_of(self.optim_wrapper), averages_of(self.hooks))
 
     @property
     def bare_model(self) -> nn.Module:
@@ -345,11 +344,6 @@ class SwinsegRunner(Runner):
         if not isinstance(self.model, ShardedModel):
             return contextlib.nullcontext()
         return self.model.whole_states(self.optim_wrapper if save_optimizer else None)
-
-
-def _optimizers_of(wrapper: OptimWrapper | OptimWrapperDict) -> list[torch.optim.Optimizer]:
-    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-    return [each.optimizer for each in wrappers]
 
 
 def _with_own_kernels(

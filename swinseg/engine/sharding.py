@@ -12,14 +12,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import BaseAveragedModel, BaseModel
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper
 from mmseg.registry import MODEL_WRAPPERS
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
@@ -67,13 +67,13 @@ class ShardedModel(nn.Module):
 
     def shard(
         self,
-        optim_wrapper: OptimWrapper | OptimWrapperDict,
+        optimizers: Iterable[torch.optim.Optimizer],
         averages: Sequence[BaseAveragedModel] = (),
     ) -> None:
         """Keep this process' share of all that belongs to the weights, and let go of the rest.
 
         Args:
-            optim_wrapper: of the whole weights; its parameters and moments become those of the shares.
+            optimizers: of the whole weights; their parameters and moments become those of the shares.
             averages: averaged weights, such as those of an ``EMAHook``.
         """
         # Losses are views of what they are cut from; nothing is changed in place on the way to the backward pass.
@@ -81,13 +81,8 @@ class ShardedModel(nn.Module):
         device = next(self.module.parameters()).device
         mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
         shares = _shard(self.module, mesh)
-        wrappers = (
-            optim_wrapper.values()
-            if isinstance(optim_wrapper, OptimWrapperDict)
-            else [optim_wrapper]
-        )
-        for wrapper in wrappers:
-            _hand_over(wrapper.optimizer, shares)
+        for optimizer in optimizers:
+            _hand_over(optimizer, shares)
         for average in averages:
             _shard(average.module, mesh)
             average.avg_parameters = (

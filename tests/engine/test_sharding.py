@@ -38,7 +38,7 @@ def _sharded(cfg: Config) -> tuple[ShardedModel, OptimWrapper]:
     for parameter in model.parameters():  # as a resumed optimiser has them
         optimizer.state[parameter]['momentum_buffer'] = torch.ones_like(parameter)
     wrapper = OptimWrapper(optimizer)
-    model.shard(wrapper)
+    model.shard([optimizer])
     return model, wrapper
 
 
