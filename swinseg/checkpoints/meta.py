@@ -7,10 +7,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.config import Config
+import numpy as np
 from mmengine.logging import print_log
 
+from swinseg.checkpoints.errors import CheckpointError
+
 _CONSTANTS = {'inf': float('inf'), 'nan': float('nan')}
+# The longest config of mmseg's zoo has 20 kB.
+_MOST_CHARACTERS = 1_000_000
+_MOST_CLASSES = 65_536
+_LONGEST_NAME = 500
 
 
 def checkpoint_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -18,31 +24,85 @@ def checkpoint_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
     Reads what mmengine (``dataset_meta``, ``cfg``) and mmcv 1 (``CLASSES``, ``PALETTE``, ``config``) save, and the
     metadata that ``tools/convert_checkpoint.py`` writes into ``.safetensors`` files. The config is text in the
-    syntax of Python; it is parsed, not run: only literals, lists, tuples and ``dict(...)`` are understood.
+    syntax of Python; it is parsed, not run: only literals, lists, tuples and ``dict(...)`` are understood. What
+    it describes may still be harmful to build: see ``swinseg.engine.untrusted_config``.
 
     Args:
         checkpoint: as ``read_checkpoint`` returns it.
 
     Returns:
-        ``classes``: tuple of names; ``palette``: list of [R, G, B] in [0, 255]; ``config``: mmengine ``Config``.
+        ``classes``: tuple of names; ``palette``: list of [R, G, B] in [0, 255]; ``config``: dict of literals.
+
+    Raises:
+        CheckpointError: class names or palette are none.
     """
     raw = raw_meta(checkpoint)
     config = None
     if raw['config'] is not None:
         try:
-            config = Config(parse_config_text(raw['config']))
+            config = parse_config_text(raw['config'])
         except ValueError as error:
             print_log(
                 f'the config inside the checkpoint is ignored: {error}', logger='current', level=30
             )
-    classes, palette = raw['classes'], raw['palette']
     return {
-        'classes': None if classes is None else tuple(str(name) for name in classes),
-        'palette': None
-        if palette is None
-        else [[int(value) for value in colour] for colour in palette],
+        'classes': None if raw['classes'] is None else _checked_classes(raw['classes']),
+        'palette': None if raw['palette'] is None else _checked_palette(raw['palette']),
         'config': config,
     }
+
+
+def _checked_classes(classes: Any) -> tuple[str, ...]:
+    """Return class names, numbers among them as text.
+
+    Raises:
+        CheckpointError: they are no list of short names that can be printed.
+    """
+    names = classes if isinstance(classes, (list, tuple)) and len(classes) <= _MOST_CLASSES else ()
+    checked = tuple(str(name) for name in names if isinstance(name, (str, int)))
+    # A name with control characters could rewrite a terminal that it is printed to.
+    if (
+        not checked
+        or len(checked) < len(names)
+        or not all(name.isprintable() and len(name) <= _LONGEST_NAME for name in checked)
+    ):
+        raise CheckpointError(
+            f'expected a list of class names in the checkpoint, found {_shown(classes)}; '
+            'save it with dataset_meta=dict(classes=(...)), or give the config with --config and leave them out'
+        )
+    return checked
+
+
+def _checked_palette(palette: Any) -> list[list[int]]:
+    if isinstance(palette, np.ndarray) and palette.size <= 3 * _MOST_CLASSES:
+        palette = palette.tolist()
+    is_palette = isinstance(palette, (list, tuple)) and len(palette) <= _MOST_CLASSES
+    if not is_palette or not all(_is_color(color) for color in palette):
+        raise CheckpointError(
+            f'expected a palette of [red, green, blue] from 0 to 255 in the checkpoint, found {_shown(palette)}; '
+            'save it with dataset_meta=dict(classes=(...), palette=[...]), or without one'
+        )
+    return [[int(value) for value in color] for color in palette]
+
+
+def _is_color(color: Any) -> bool:
+    return (
+        isinstance(color, (list, tuple))
+        and len(color) == 3
+        and all(isinstance(value, (int, float)) and 0 <= value <= 255 for value in color)
+    )
+
+
+def _shown(value: Any) -> str:
+    """Return the beginning of a value, however large it is."""
+    if isinstance(value, (list, tuple)):
+        return (
+            f'{type(value).__name__} of {len(value):,} beginning with {_shown(value[0])}'
+            if value
+            else '[]'
+        )
+    text = repr(value)
+    return text if len(text) <= 60 else f'{text[:57]}...'
 
 
 def raw_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,6 +129,8 @@ def parse_config_text(text: str) -> dict[str, Any]:
     Raises:
         ValueError: there is something in it other than names assigned to literals.
     """
+    if len(text) > _MOST_CHARACTERS:
+        raise ValueError(f'it has {len(text):,} characters, more than any config')
     try:
         module = ast.parse(text)
         config: dict[str, Any] = {}
@@ -82,6 +144,8 @@ def parse_config_text(text: str) -> dict[str, Any]:
             config[statement.targets[0].id] = _value(statement.value)
     except SyntaxError as error:
         raise ValueError(f'line {error.lineno} is not Python') from error
+    except TypeError as error:
+        raise ValueError('it has a key that cannot be one, such as a list') from error
     except (RecursionError, MemoryError) as error:
         raise ValueError('it is nested too deeply') from error
     return config
@@ -126,5 +190,5 @@ def _from_json(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return None

@@ -24,6 +24,9 @@ COLOR_TYPES = (
     'grayscale_ignore_orientation',
 )
 
+LABEL_LOADERS = ('LoadLabel', 'LoadAnnotations')
+"""Types of the steps, ours and mmseg's, that load a label; prediction leaves them out."""
+
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import warnings
@@ -14,9 +15,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.models import EncoderDecoder
 from mmseg.registry import DATASETS, MODELS
+from torch import Tensor
 
 from swinseg.engine.config import check_config, load_config
-from swinseg.predictor.errors import PredictorError
+from swinseg.engine.untrusted_config import prediction_config, trusted_config
+from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
+from swinseg.predictor.size_bound import size_bound
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -55,12 +59,20 @@ def choose_dtype(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
 def choose_config(
     path: str | os.PathLike[str],
     given: str | os.PathLike[str] | Config | None,
-    inside: Config | None,
+    inside: Mapping[str, Any] | None,
+    *,
+    trust: bool,
 ) -> Config:
-    """Return the config that was given, or else the one inside the checkpoint ``path``.
+    """Return the config that was given, or else what prediction reads of the one inside the checkpoint ``path``.
+
+    Args:
+        path: for the message.
+        given: a config file or a config of the caller's own, which may name and import anything.
+        inside: the literals of the checkpoint's config, which anyone may have written.
+        trust: whether that one, too, may name and import anything.
 
     Raises:
-        ConfigError: it is wrong.
+        ConfigError: it is wrong, or not to be trusted.
         PredictorError: there is none.
     """
     if isinstance(given, Config):
@@ -71,16 +83,22 @@ def choose_config(
         raise PredictorError(
             f'{os.fspath(path)} has no config inside; give the config file that the weights belong to'
         )
+    name = f'the config inside {os.fspath(path)}'
+    cfg = trusted_config(inside, name=name) if trust else prediction_config(inside, name=name)
     # Only the model: the data of the training need not be here, nor its hooks.
-    check_config(Config({'model': inside['model']}), name=f'the config inside {os.fspath(path)}')
-    return inside
+    check_config(Config({'model': cfg['model']}), name=name)
+    return cfg
 
 
-def build_model(cfg: Config) -> EncoderDecoder:
+def build_model(cfg: Config, weights: Mapping[str, Tensor] | None = None) -> EncoderDecoder:
     """Build a config's model without the weights that its training began with.
 
+    Args:
+        cfg: its ``model`` is built; it is not changed.
+        weights: of the file that an untrusted config came with, which bound what is built; None builds anything.
+
     Raises:
-        PredictorError: it has no ``data_preprocessor``.
+        PredictorError: it has no ``data_preprocessor``, cannot be built, or is larger than its weights.
     """
     settings = copy.deepcopy(cfg['model'])
     if not settings.get('data_preprocessor'):
@@ -91,10 +109,21 @@ def build_model(cfg: Config) -> EncoderDecoder:
     for part in (settings, settings.get('backbone', {})):
         part.pop('pretrained', None)
         part.pop('init_cfg', None)
-    with DefaultScope.overwrite_default_scope('mmseg'), warnings.catch_warnings():
+    bounds = contextlib.nullcontext() if weights is None else size_bound(weights)
+    with (
+        DefaultScope.overwrite_default_scope('mmseg'),
+        warnings.catch_warnings(),
+        build_errors_in_one_sentence('model'),
+        bounds,
+    ):
         # Advice about losses, which nothing here computes.
         warnings.filterwarnings('ignore', module=r'mmseg\.models\.(losses|builder)')
-        return MODELS.build(settings)
+        model = MODELS.build(settings)
+    if not isinstance(model, EncoderDecoder):
+        raise PredictorError(
+            f'expected a segmentor such as SwinSegmentor as model of the config, found {type(model).__name__}'
+        )
+    return model
 
 
 def dataset_meta(
@@ -106,7 +135,8 @@ def dataset_meta(
         PredictorError: they are not known; ``path`` is the checkpoint, which does not name them either.
     """
     dataset = (cfg.get('test_dataloader') or {}).get('dataset')
-    meta: Mapping[str, Any] = {}
+    # What an untrusted config spells out; its dataset is never built.
+    meta: Mapping[str, Any] = cfg.get('metainfo') or {}
     if dataset is not None:
         with DefaultScope.overwrite_default_scope('mmseg'):
             meta = DATASETS.build({**dataset.to_dict(), 'pipeline': [], 'lazy_init': True}).metainfo

@@ -13,15 +13,13 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
 
-from swinseg.datasets.transforms import LoadImage
-from swinseg.predictor.errors import PredictorError
+from swinseg.datasets.transforms import LABEL_LOADERS, LoadImage
+from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
 from swinseg.predictor.pixels import ImageLike, load_as
 
 Step = Mapping[str, Any]
 Loaded = dict[str, Any]
 """What a pipeline's loading step gives: ``img`` (BGR), ``img_shape``, ``ori_shape``; ``img_path`` for files."""
-
-_LABEL_LOADERS = ('LoadLabel', 'LoadAnnotations')
 
 
 class Pipeline:
@@ -32,11 +30,14 @@ class Pipeline:
         tta_steps: a loader and ``TestTimeAug``; None without. Images are loaded as ``steps`` say.
 
     Raises:
-        PredictorError: the steps do not begin with loading an image.
+        PredictorError: the steps do not begin with loading an image, or cannot be built.
     """
 
     def __init__(self, steps: Sequence[Step], tta_steps: Sequence[Step] | None) -> None:
-        with DefaultScope.overwrite_default_scope('mmseg'):
+        with (
+            DefaultScope.overwrite_default_scope('mmseg'),
+            build_errors_in_one_sentence('test pipeline'),
+        ):
             loading, following = _split(steps)
             self._load_file = _loader(loading)
             self._plain = Compose([TRANSFORMS.build(step) for step in following])
@@ -130,7 +131,7 @@ def _augmentations(steps: Sequence[Step]) -> list[Compose]:
 def _without_labels(steps: Sequence[Step]) -> list[dict[str, Any]]:
     kept = []
     for given in steps:
-        if given['type'] in _LABEL_LOADERS:
+        if given['type'] in LABEL_LOADERS:
             continue
         # A copy: TestTimeAug replaces the dicts in its list by transforms.
         step = copy.deepcopy(dict(given))

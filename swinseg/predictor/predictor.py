@@ -20,7 +20,12 @@ from mmseg.models import EncoderDecoder
 from PIL import Image
 from torch import Tensor
 
-from swinseg.checkpoints.loading import checkpoint_meta, load_weights, read_checkpoint
+from swinseg.checkpoints.loading import (
+    checkpoint_meta,
+    load_weights,
+    read_checkpoint,
+    state_dict_of,
+)
 from swinseg.evaluation.report import pipeline_of
 from swinseg.models.label_decision import decide
 from swinseg.models.prepare import prepare_for_inference
@@ -98,6 +103,7 @@ class Predictor:
         device: str | torch.device = 'auto',
         *,
         dtype: torch.dtype | str = torch.float32,
+        trust: bool = False,
     ) -> Predictor:
         """Build the model of a checkpoint, load its weights and prepare it for inference.
 
@@ -111,10 +117,13 @@ class Predictor:
             dtype: precision of the model: float32, the default because it gives the numbers of the
                 trained model to rounding, or bfloat16 or float16 (GPU), which are faster and change a
                 small share of the labels. A name or PyTorch's dtype.
+            trust: whether the config inside the checkpoint may name any class and import any module, as a
+                config file of one's own may. Without, only classes that are known to be harmless are
+                built from it, and no more than the weights fill.
 
         Raises:
             CheckpointError: the file cannot be read or does not fit the model.
-            ConfigError: the config is wrong.
+            ConfigError: the config is wrong, or one inside the checkpoint is not to be trusted.
             PredictorError: config or class names are nowhere to be found, or there is no such
                 device.
         """
@@ -122,8 +131,9 @@ class Predictor:
         precision = building.choose_dtype(dtype, target)
         checkpoint = read_checkpoint(path)
         meta = checkpoint_meta(checkpoint)
-        cfg = building.choose_config(path, config, meta['config'])
-        model = building.build_model(cfg)
+        cfg = building.choose_config(path, config, meta['config'], trust=trust)
+        is_trusted = trust or config is not None
+        model = building.build_model(cfg, None if is_trusted else state_dict_of(checkpoint))
         load_weights(model, checkpoint, name=os.fspath(path), strict=True, logger=None)
         classes, palette = meta['classes'], meta['palette']
         if classes is None:
