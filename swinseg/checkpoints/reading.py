@@ -1,18 +1,23 @@
-"""Reading a weight file: from a path or an address, never running code that the file contains."""
+"""Reading a weight file, from a path or an address, without running code that it contains.
+
+The config inside a file is data here; what may be built from it is decided in ``swinseg.engine.untrusted_config``.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import os
 import pickle
 import re
+import shutil
 import struct
 import urllib.parse
 import urllib.request
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +33,16 @@ from swinseg.files import atomic_path, make_folder
 SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
 _TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 1 << 20
+# state_dict in model in module, say; a wrapper that contains itself has no end.
+_MOST_WRAPPERS = 8
+# What a file holds, entries that it repeats by reference counted each time. A training of Swin-L saves some
+# 30,000, and its log a few for each iteration.
+_MOST_ENTRIES = 50_000_000
 _WRAPPERS = ('state_dict', 'model', 'model_state_dict', 'model_state', 'module', 'params', 'net')
-# OpenMMLab, PyTorch and timm end published names with the first digits of the file's SHA-256.
+# OpenMMLab, PyTorch and timm end published names with the first digits of the file's SHA-256; pip's addresses name
+# all of them.
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.[a-z]+$')
+_HASH_IN_FRAGMENT = re.compile(r'sha256=([0-9a-f]{64})')
 
 
 def read_checkpoint(
@@ -40,7 +52,8 @@ def read_checkpoint(
 
     Args:
         path_or_url: a ``.pth``, ``.pt``, ``.bin`` or ``.safetensors`` file, or an http(s) address of one, which
-            is kept in the ``checkpoints`` folder of ``torch.hub.get_dir()`` and fetched once.
+            is fetched once and kept under ``checkpoints`` in ``torch.hub.get_dir()``, by the whole address. It is
+            compared with the SHA-256 in its name (``...-0123abcd.pth``) or behind the address (``#sha256=...``).
         map_location: device that the tensors are put on.
 
     Returns:
@@ -51,7 +64,20 @@ def read_checkpoint(
             needs code.
     """
     text = os.fspath(path_or_url)
-    path = _download(text) if re.match(r'https?://', text) else _existing(Path(text).expanduser())
+    if not re.match(r'https?://', text):
+        return _read_file(_existing(Path(text).expanduser()), map_location)
+    is_new = not cached_path(text).is_file()
+    path = _download(text)
+    try:
+        return _read_file(path, map_location)
+    except CheckpointError:
+        # A server that does not say how long a file is may have sent a part; the next call fetches it again.
+        if is_new and path == cached_path(text):
+            path.unlink()
+        raise
+
+
+def _read_file(path: Path, map_location: str | torch.device) -> dict[str, Any]:
     try:
         size = path.stat().st_size
         with open(path, 'rb') as file:
@@ -79,17 +105,45 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         CheckpointError: there are no tensors.
     """
     content: Mapping[str, Any] = checkpoint
-    while (wrapper := _wrapper(content)) is not None:
+    for _ in range(_MOST_WRAPPERS):
+        wrapper = _wrapper(content)
+        if wrapper is None:
+            break
         content = content[wrapper]
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(
             f'expected a state dict, found no tensors under the keys {", ".join(map(str, checkpoint)) or "(none)"}'
         )
+    for key, value in tensors.items():
+        _check_tensor(key, value)
     for prefix in ('module.', '_orig_mod.', 'module.'):
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return {key.replace('._orig_mod.', '.'): value for key, value in tensors.items()}
+
+
+def _check_tensor(key: str, value: Tensor) -> None:
+    """Refuse a tensor that is no plain array of the file's numbers.
+
+    Raises:
+        CheckpointError: it is sparse, nested, quantized or without values, complex, or longer than what is stored.
+    """
+    kind = str(value.layout).removeprefix('torch.')
+    if value.is_meta:
+        found = 'a tensor without values (on the device meta)'
+    elif value.is_nested or value.layout is not torch.strided:
+        found = 'a nested tensor' if value.is_nested else f'a tensor of the layout {kind}'
+    elif value.is_quantized or value.is_complex():
+        found = f'a tensor of {value.dtype}'
+    elif value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        found = f'a view of {value.numel():,} numbers on {value.untyped_storage().nbytes():,} bytes'
+    else:
+        return
+    raise CheckpointError(
+        f'expected a dense tensor of real numbers at {key}, found {found}; save the weights of a model in memory, '
+        'in float32 or a half precision'
+    )
 
 
 def _wrapper(content: Mapping[str, Any]) -> str | None:
@@ -148,7 +202,7 @@ def _read_pickle(path: Path, start: bytes, map_location: str | torch.device) -> 
             'check what was downloaded or saved'
         )
     if is_zip:
-        _check_sums(path)
+        _check_parts(path)
     try:
         with warnings.catch_warnings():
             # PyTorch warns of pickles that it did not write itself; they are refused or read, either is said.
@@ -169,19 +223,69 @@ def _read_pickle(path: Path, start: bytes, map_location: str | torch.device) -> 
         ValueError,
         IndexError,
         AttributeError,
+        TypeError,
+        RecursionError,
+        MemoryError,
+        OverflowError,
     ) as error:
         raise _truncated(path) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(
             f'expected a state dict or a checkpoint with one in {path}, found a {type(content).__name__}'
         )
+    _check_extent(content, path)
     return dict(content)
 
 
-def _check_sums(path: Path) -> None:
-    """Compare the parts of a zip file with the CRC-32 beside each, which torch.load does not look at."""
+def _check_extent(content: Any, path: Path) -> None:
+    """Refuse containers that contain themselves, or hold so many by reference that walking them never ends.
+
+    Raises:
+        CheckpointError: they do.
+    """
+    # Entries of each container that is finished; None for those that are being counted.
+    extents: dict[int, int | None] = {}
+    waiting: list[Any] = [content]
+    while waiting:
+        node = waiting[-1]
+        inner = [item for item in _contained(node) if isinstance(item, (Mapping, list, tuple, set))]
+        if id(node) not in extents:
+            extents[id(node)] = None
+            if any(extents.get(id(item), 0) is None for item in inner):
+                raise _endless(path, 'a container that contains itself')
+            waiting.extend(item for item in inner if id(item) not in extents)
+            continue
+        waiting.pop()
+        if extents[id(node)] is None:
+            extent = len(node) + sum(extents[id(item)] or 0 for item in inner)
+            if extent > _MOST_ENTRIES:
+                raise _endless(
+                    path, f'more than {_MOST_ENTRIES:,} entries, most of them by reference'
+                )
+            extents[id(node)] = extent
+
+
+def _contained(node: Any) -> Iterable[Any]:
+    return node.values() if isinstance(node, Mapping) else node
+
+
+def _endless(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f'expected a checkpoint in {path}, found {what}; no training writes such a file, fetch it from elsewhere'
+    )
+
+
+def _check_parts(path: Path) -> None:
+    """Look at what torch.load does not: how large the parts of a zip file are unpacked, and their CRC-32."""
     try:
         with damage_told(lambda error: _truncated(path)), zipfile.ZipFile(path) as file:
+            unpacked = sum(part.file_size for part in file.infolist())
+            # PyTorch stores without compression, so a file that unpacks to more is made to fill the memory.
+            if unpacked > path.stat().st_size:
+                raise CheckpointError(
+                    f'{path} has {path.stat().st_size:,} bytes but unpacks to {unpacked:,}; PyTorch does not '
+                    'compress its files, fetch it again from where it was published'
+                )
             damaged = file.testzip()
     except OSError as error:
         raise _truncated(path) from error
@@ -198,39 +302,65 @@ def _truncated(path: Path) -> CheckpointError:
 
 
 def _download(url: str) -> Path:
-    name = Path(urllib.parse.urlparse(url).path).name
-    path = Path(torch.hub.get_dir()) / 'checkpoints' / name
-    if not name:
+    """Return the file of an address, which is fetched once."""
+    address, _, fragment = url.partition('#')
+    name = Path(urllib.parse.urlparse(address).path).name
+    if name in ('', '.', '..'):
         raise CheckpointError(f'the address {url} names no file')
+    digits = _HASH_IN_FRAGMENT.fullmatch(fragment) or _HASH_IN_NAME.search(name)
+    expected = digits[1] if digits else None
+    path = cached_path(url)
     if path.is_file():
         return path
+    elsewhere = path.parents[1] / name
+    # PyTorch, timm and mmengine keep their downloads here, by the name alone; with a checksum that suffices.
+    if expected is not None and elsewhere.is_file() and _sha256(elsewhere).startswith(expected):
+        return elsewhere
     make_folder(path.parent)
     print_log(f'downloading {url} to {path}', logger='current')
     try:
-        request = urllib.request.Request(url, headers={'User-Agent': 'swinseg'})
+        request = urllib.request.Request(address, headers={'User-Agent': 'swinseg'})
         with (
             urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response,
             atomic_path(path) as temporary,
         ):
-            expected = response.headers.get('Content-Length')
-            digest, received = hashlib.sha256(), 0
+            announced = response.headers.get('Content-Length')
             with open(temporary, 'wb') as file:
-                while chunk := response.read(_CHUNK_BYTES):
-                    file.write(chunk)
-                    digest.update(chunk)
-                    received += len(chunk)
-            if expected is not None and received != int(expected):
-                raise OSError(f'{received:,} of {int(expected):,} bytes arrived')
-            hash_in_name = _HASH_IN_NAME.search(name)
-            if hash_in_name and not digest.hexdigest().startswith(hash_in_name[1]):
-                raise OSError('its SHA-256 is not the one in its name')
+                shutil.copyfileobj(response, file, _CHUNK_BYTES)
+            received = temporary.stat().st_size
+            if announced is not None and received != int(announced):
+                raise OSError(f'{received:,} of {int(announced):,} bytes arrived')
+            if expected is not None and not _sha256(temporary).startswith(expected):
+                raise OSError(
+                    f'its SHA-256 is not the one in its {"address" if fragment else "name"}'
+                )
     except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
         reason = error.__cause__ or error
         raise CheckpointError(
             f'cannot download {url}: {_line(reason)}; fetch it by other means and put it at {path}, or give '
             'the path of a file in place of the address'
         ) from error
     return path
+
+
+def cached_path(url: str) -> Path:
+    """Return where the file of an http(s) address is kept, whether it is there or not.
+
+    The whole address decides, its query included: files of many models have one and the same name.
+    """
+    name = Path(urllib.parse.urlparse(url).path).name
+    key = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return Path(torch.hub.get_dir()) / 'checkpoints' / key / name
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _line(error: BaseException) -> str:

@@ -172,6 +172,8 @@ def _check_anywhere(place: Place, node: Any, name: str) -> None:
         raise _refused(place, node, name, 'is an import path')
     if key == '_scope_' and node not in _PACKAGES:
         raise _refused(place, node, name, 'names another package')
+    if key == '_base_':
+        raise _refused(place, node, name, 'would read other files')
     if key == 'custom_imports' and not _imports_known(node):
         raise _refused(place, node, name, 'would import other modules')
 

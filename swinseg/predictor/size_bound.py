@@ -23,9 +23,9 @@ from swinseg.predictor.errors import PredictorError
 
 # The auxiliary head, which files may lack, and index tables.
 _MORE_NUMBERS = 1 << 24
-_MORE_MODULES = 4096
+_MORE_MODULES = 1024
 # Activations, dropouts and containers hold no weights.
-_MODULES_PER_TENSOR = 16
+_MODULES_PER_TENSOR = 8
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import re
 import subprocess
 import zipfile
 
@@ -14,7 +15,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 import swinseg  # noqa: F401  (allows mmengine's checkpoint classes)
-from swinseg.checkpoints import CheckpointError, read_checkpoint
+from swinseg.checkpoints import CheckpointError, read_checkpoint, state_dict_of
 
 WEIGHTS = {'stem.bias': torch.ones(2)}
 
@@ -145,3 +146,82 @@ def test_zip__a_flipped_bit_of_a_weight_is_found(tmp_path):
         CheckpointError, match=r'w\.pth is damaged: the checksum of its part \S+ is'
     ):
         read_checkpoint(path)
+
+
+def _itself(weights):
+    weights['state_dict'] = weights
+    return weights
+
+
+def _many_by_reference(depth):
+    names = ['name']
+    for _ in range(depth):
+        names = [names] * 10
+    return names
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        (_itself(dict(WEIGHTS)), 'a container that contains itself'),
+        ({'a': [_itself({}), WEIGHTS]}, 'a container that contains itself'),
+        ({**WEIGHTS, 'meta': {'CLASSES': _many_by_reference(9)}}, 'more than 50,000,000 entries'),
+        ({**WEIGHTS, 'optimizer': {0: tuple(_many_by_reference(12))}}, 'more than 50,000,000 entr'),
+    ],
+)
+def test_extent__what_never_ends_is_refused(content, reason, tmp_path):
+    path = tmp_path / 'endless.pth'
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=rf'in .*endless\.pth, found {reason}'):
+        read_checkpoint(path)
+
+
+def test_extent__containers_that_are_shared_are_fine(tmp_path):
+    shared = {'weight': torch.ones(2)}
+    torch.save([{'state_dict': shared, 'ema': [shared, [shared]]}][0], tmp_path / 'w.pth')
+    assert 'weight' in read_checkpoint(tmp_path / 'w.pth')['ema'][1][0]
+
+
+def test_wrappers__more_than_any_library_writes():
+    nested = WEIGHTS
+    for _ in range(20):
+        nested = {'model': nested}
+    with pytest.raises(CheckpointError, match='found no tensors'):
+        state_dict_of(nested)
+
+
+@pytest.mark.parametrize('method', [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zip__that_unpacks_to_more_than_it_has(method, tmp_path):
+    path = tmp_path / 'bomb.pth'
+    with zipfile.ZipFile(path, 'w', method) as file:
+        file.writestr('bomb/data.pkl', bytes(20_000_000))
+    with pytest.raises(
+        CheckpointError, match=r'bomb\.pth has [\d,]+ bytes but unpacks to 20,000,000'
+    ):
+        read_checkpoint(path)
+
+
+TENSORS = {
+    'sparse': (lambda: torch.eye(2).to_sparse(), 'of the layout sparse_coo'),
+    'sparse rows': (lambda: torch.eye(2).to_sparse_csr(), 'of the layout sparse_csr'),
+    'nested': (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), 'nested'),
+    'meta': (lambda: torch.empty(2, device='meta'), 'without values'),
+    'quantized': (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), 'qint8'),
+    'complex': (lambda: torch.ones(2, dtype=torch.complex64), 'complex64'),
+    'a view': (lambda: torch.ones(1).expand(10**9), r'a view of 1,000,000,000 numbers on 4 bytes'),
+}
+
+
+@pytest.mark.parametrize('kind', TENSORS)
+def test_tensor__that_is_no_plain_array(kind, tmp_path):
+    make, reason = TENSORS[kind]
+    path = tmp_path / 'w.pth'
+    try:
+        torch.save({'state_dict': {**WEIGHTS, 'stem.weight': make()}}, path)
+    except (RuntimeError, NotImplementedError):
+        pytest.skip('this PyTorch saves no such tensor')
+    with pytest.raises(CheckpointError) as caught:
+        state_dict_of(read_checkpoint(path))
+    assert re.search(
+        rf'at stem\.weight, found .*{reason}|is truncated or damaged', str(caught.value)
+    )

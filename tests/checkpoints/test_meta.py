@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
+from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.meta import checkpoint_meta, parse_config_text
 
 CLASSES = ('sky', 'road')
@@ -73,6 +74,10 @@ def test_checkpoint_meta__config_with_code_is_ignored_and_not_run(tmp_path):
         ('a, b = 1, 2', 'line 1 is not an assignment to one name'),
         ('a = (', 'line 1 is not Python'),
         ('a = ' + '-' * 100000 + '1', 'nested too deeply'),
+        ('a = ' + '[' * 5000 + ']' * 5000, r'nested too deeply|line 1 is not Python'),
+        ('a = dict({[]: 1})', 'a key that cannot be one'),
+        ('a = {[1]}', 'a key that cannot be one'),
+        ('a = 1\n' * 200_000, '1,200,000 characters, more than any config'),
     ],
 )
 def test_parse_config_text__refuses(text, reason):
@@ -94,3 +99,52 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_parse_config_text__reads_back_any_literal(value):
     assert parse_config_text(f'name = {value!r}') == {'name': value}
+
+
+@pytest.mark.parametrize(
+    'classes',
+    [
+        {'sky': 0},
+        7,
+        [],
+        [['sky'], 'road'],
+        [None, 'road'],
+        [{}, {}],
+        ['sky\x1b[2J', 'road'],
+        ['sky\nroad'],
+        ['x' * 1000],
+        ['x'] * 100_000,
+        [b'sky'],
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_checkpoint_meta__what_is_no_list_of_names(classes):
+    with pytest.raises(CheckpointError, match='expected a list of class names in the checkpoint'):
+        checkpoint_meta({'meta': {'dataset_meta': {'classes': classes}}})
+
+
+def test_checkpoint_meta__numbers_as_names():
+    assert checkpoint_meta({'meta': {'CLASSES': [0, 1]}})['classes'] == ('0', '1')
+
+
+@pytest.mark.parametrize(
+    'palette',
+    [
+        7,
+        {'a': 1},
+        [1, 2, 3],
+        [[1, 2]],
+        [['a', 'b', 'c']],
+        [[1, 2, 256]],
+        [[float('nan')] * 3],
+    ],
+    ids=repr,
+)
+def test_checkpoint_meta__what_is_no_palette(palette):
+    with pytest.raises(CheckpointError, match='expected a palette of'):
+        checkpoint_meta({'meta': {'dataset_meta': {'palette': palette}}})
+
+
+def test_checkpoint_meta__json_nested_without_end():
+    found = checkpoint_meta({'meta': {'classes': '[' * 100_000, 'palette': '{' * 10}})
+    assert found == {'classes': None, 'palette': None, 'config': None}

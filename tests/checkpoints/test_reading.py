@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import swinseg  # noqa: F401  (allows mmengine's checkpoint classes)
 from swinseg.checkpoints.errors import CheckpointError
-from swinseg.checkpoints.reading import read_checkpoint, state_dict_of
+from swinseg.checkpoints.reading import cached_path, read_checkpoint, state_dict_of
 
 WEIGHTS = {'stem.weight': torch.arange(6.0).view(2, 3), 'stem.bias': torch.ones(2)}
 
@@ -221,9 +221,53 @@ def test_read_checkpoint__url_is_fetched_once(server):
     name = f'swin-{digest[:8]}.pth'
     (served / 'w.pth').rename(served / name)
     assert torch.equal(read_checkpoint(f'{address}/{name}')['stem.bias'], torch.ones(2))
-    assert [file.name for file in cache.iterdir()] == [name]
+    assert [file.name for file in cache.rglob('*.pth')] == [name]
     (served / name).unlink()
     assert torch.equal(read_checkpoint(f'{address}/{name}')['stem.bias'], torch.ones(2))
+
+
+def test_read_checkpoint__one_name_at_several_addresses(server):
+    address, served, _ = server
+    for number, folder in enumerate(('one', 'two', 'two/deeper')):
+        (served / folder).mkdir()
+        torch.save({'weight': torch.full((2,), float(number))}, served / folder / 'model.pth')
+    places = ['one/model.pth', 'two/model.pth', 'two/deeper/model.pth', 'one/model.pth?version=2']
+    found = [
+        read_checkpoint(f'{address}/{place}')['weight'].tolist() for place in [*places, *places]
+    ]
+    assert found == [[0, 0], [1, 1], [2, 2], [0, 0]] * 2
+
+
+def test_read_checkpoint__a_checksum_behind_the_address(server):
+    address, served, _ = server
+    torch.save(WEIGHTS, served / 'model.pth')
+    digest = hashlib.sha256((served / 'model.pth').read_bytes()).hexdigest()
+    assert 'stem.bias' in read_checkpoint(f'{address}/model.pth#sha256={digest}')
+    assert 'its SHA-256 is not the one in its address' in sentence_of(
+        f'{address}/model.pth#sha256={"0" * 64}'
+    )
+
+
+def test_read_checkpoint__a_download_of_other_tools_counts_when_its_checksum_is_right(server):
+    address, _, cache = server
+    cache.mkdir(parents=True)
+    torch.save(WEIGHTS, cache / 'w.pth')
+    digest = hashlib.sha256((cache / 'w.pth').read_bytes()).hexdigest()
+    (cache / 'w.pth').rename(cache / f'swin-{digest[:8]}.pth')
+    torch.save(WEIGHTS, cache / 'swin-01234567.pth')
+    assert 'stem.bias' in read_checkpoint(f'{address}/swin-{digest[:8]}.pth')
+    assert '404' in sentence_of(f'{address}/swin-01234567.pth')
+
+
+def test_read_checkpoint__a_part_of_a_file_is_not_kept(server):
+    address, served, _ = server
+    whole = served / 'w.pth'
+    torch.save(WEIGHTS, whole)
+    content = whole.read_bytes()
+    whole.write_bytes(content[:700])
+    assert 'is truncated or damaged' in sentence_of(f'{address}/w.pth')
+    whole.write_bytes(content)
+    assert 'stem.bias' in read_checkpoint(f'{address}/w.pth')
 
 
 @pytest.mark.parametrize(
@@ -240,7 +284,7 @@ def test_read_checkpoint__failed_download_says_where_to_put_the_file(name, reaso
     message = sentence_of(f'{address}/{name}')
     assert message.startswith(f'cannot download {address}/{name}: ')
     assert reason in message
-    assert f'put it at {cache / name}' in message
+    assert f'put it at {cached_path(f"{address}/{name}")}' in message
     assert list(cache.iterdir()) == []
 
 
