@@ -49,7 +49,7 @@ def test_convert__there_and_back(target, suffix, trained, tmp_path):
         meta = checkpoint_meta(read_checkpoint(back))
         assert meta['classes'] == ('sky', 'road')
         assert meta['palette'] == [[1, 2, 3], [4, 5, 6]]
-        assert meta['config'].model.type == 'SwinSegmentor'
+        assert meta['config']['model']['type'] == 'SwinSegmentor'
         assert receipt.meta == ('classes', 'palette', 'config')
     else:
         assert receipt.meta == ()
