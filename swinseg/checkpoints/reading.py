@@ -19,7 +19,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from mmengine.logging import print_log
@@ -28,11 +28,14 @@ from torch import Tensor
 
 from swinseg.archives import damage_told
 from swinseg.checkpoints.errors import CheckpointError
+from swinseg.checkpoints.pickle_scan import has_endless_key
 from swinseg.files import atomic_path, make_folder
 
 SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
 _TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 1 << 20
+# Before version 1.6 PyTorch wrote one after the other, then the numbers.
+_PICKLES_OF_OLD_FILES = 5
 # state_dict in model in module, say; a wrapper that contains itself has no end.
 _MOST_WRAPPERS = 8
 # What a file holds, entries that it repeats by reference counted each time. A training of Swin-L saves some
@@ -203,6 +206,7 @@ def _read_pickle(path: Path, start: bytes, map_location: str | torch.device) -> 
         )
     if is_zip:
         _check_parts(path)
+    _check_keys(path)
     try:
         with warnings.catch_warnings():
             # PyTorch warns of pickles that it did not write itself; they are refused or read, either is said.
@@ -235,6 +239,29 @@ def _read_pickle(path: Path, start: bytes, map_location: str | torch.device) -> 
         )
     _check_extent(content, path)
     return dict(content)
+
+
+def _check_keys(path: Path) -> None:
+    """Refuse a pickle with a key of a dict that would be hashed without end; a damaged one is found later.
+
+    Raises:
+        CheckpointError: it has one.
+    """
+    with (
+        contextlib.suppress(ValueError, IndexError, KeyError, OSError),
+        contextlib.ExitStack() as stack,
+    ):
+        file: IO[bytes] = stack.enter_context(open(path, 'rb'))
+        pickles = _PICKLES_OF_OLD_FILES
+        if zipfile.is_zipfile(file):
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            name = next(name for name in archive.namelist() if name.endswith('data.pkl'))
+            file, pickles = stack.enter_context(archive.open(name)), 1
+        else:
+            file.seek(0)
+        for _ in range(pickles):
+            if has_endless_key(file):
+                raise _endless(path, 'a key that is made of itself')
 
 
 def _check_extent(content: Any, path: Path) -> None:
