@@ -19,7 +19,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -247,21 +247,18 @@ def _check_keys(path: Path) -> None:
     Raises:
         CheckpointError: it has one.
     """
-    with (
-        contextlib.suppress(ValueError, IndexError, KeyError, OSError),
-        contextlib.ExitStack() as stack,
-    ):
-        file: IO[bytes] = stack.enter_context(open(path, 'rb'))
-        pickles = _PICKLES_OF_OLD_FILES
+    is_endless = False
+    with contextlib.suppress(ValueError, IndexError, KeyError, OSError), open(path, 'rb') as file:
         if zipfile.is_zipfile(file):
-            archive = stack.enter_context(zipfile.ZipFile(file))
-            name = next(name for name in archive.namelist() if name.endswith('data.pkl'))
-            file, pickles = stack.enter_context(archive.open(name)), 1
+            with zipfile.ZipFile(file) as archive:
+                for name in archive.namelist():
+                    if name.endswith('data.pkl') and not is_endless:
+                        is_endless = has_endless_key(archive.open(name))
         else:
             file.seek(0)
-        for _ in range(pickles):
-            if has_endless_key(file):
-                raise _endless(path, 'a key that is made of itself')
+            is_endless = any(has_endless_key(file) for _ in range(_PICKLES_OF_OLD_FILES))
+    if is_endless:
+        raise _endless(path, 'a key that is made of itself')
 
 
 def _check_extent(content: Any, path: Path) -> None:
