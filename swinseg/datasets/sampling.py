@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,9 @@ class ResumableSampler(Sampler):
 class SeededDataset(Dataset):
     """A dataset whose random augmentation depends on the :class:`SampleKey` and not on the process that loads it.
 
+    Samples that are asked for by a plain index are those of the dataset, as is all else that it has, such as
+    ``metainfo``.
+
     Args:
         dataset: the dataset, or its config.
         missing_files: as for :class:`ResumableSampler`. The ``data_samples`` of a sample that took the place of
@@ -106,11 +109,12 @@ class SeededDataset(Dataset):
             )
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
         self.missing_files = missing_files
+        self._note: Callable[[int], None] = _no_note
 
-    @property
-    def metainfo(self) -> Any:
-        """Classes and palette of the dataset."""
-        return self.dataset.metainfo
+    def __getattr__(self, name: str) -> Any:
+        if name == 'dataset':  # not there yet, while a copy is being made
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
 
     @property
     def pipeline(self) -> Any:
@@ -121,13 +125,9 @@ class SeededDataset(Dataset):
     def pipeline(self, pipeline: Any) -> None:
         self.dataset.pipeline = pipeline
 
-    def full_init(self) -> None:
-        """Load the list of files now."""
-        self.dataset.full_init()
-
-    def get_data_info(self, index: int) -> dict[str, Any]:
-        """Return paths and settings of a sample."""
-        return self.dataset.get_data_info(index)
+    def note_samples_with(self, note: Callable[[int], None]) -> None:
+        """Call ``note`` with the index of each sample before it is loaded, and with -1 when that is done."""
+        self._note = note
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -136,7 +136,7 @@ class SeededDataset(Dataset):
     def __getitem__(self, key: int) -> Any:
         """Return a sample, augmented with the random numbers of its key."""
         if not isinstance(key, SampleKey):
-            return self.dataset[key]
+            return self._load(key)
         with _seeded(key.seed):
             return self._sample_or_replacement(int(key))
 
@@ -144,7 +144,7 @@ class SeededDataset(Dataset):
         missing: list[str] = []
         while True:
             try:
-                sample = self.dataset[index]
+                sample = self._load(index)
             except (OSError, ValueError):
                 gone = self._missing_files_of(index) if self.missing_files == 'skip' else []
                 missing += gone
@@ -156,10 +156,21 @@ class SeededDataset(Dataset):
                 sample['data_samples'].set_metainfo({'missing_files': tuple(missing)})
             return sample
 
+    def _load(self, index: int) -> Any:
+        self._note(int(index))
+        try:
+            return self.dataset[index]
+        finally:
+            self._note(-1)
+
     def _missing_files_of(self, index: int) -> list[str]:
         info = self.dataset.get_data_info(index)
         paths = [info.get('img_path'), info.get('seg_map_path')]
         return [path for path in paths if path is not None and not os.path.exists(path)]
+
+
+def _no_note(index: int) -> None:
+    pass
 
 
 def _seed_of(run_seed: int, position: int) -> int:

@@ -21,6 +21,7 @@ from swinseg.datasets.check import (
 from swinseg.datasets.check.findings import pasted
 from swinseg.engine.building import build_dataset, plain_messages
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.signals import stop_signals
 from swinseg.errors import UserError
 
 SPLITS = ('train', 'val')
@@ -46,6 +47,7 @@ def check_dataset(
     Raises:
         UserError: ``sample`` or ``workers`` is below 1, the config has none of the splits, or a process that
             reads files was killed.
+        Interrupted: a signal came.
     """
     for option, value in (('sample', sample), ('workers', workers)):
         if value is not None and value < 1:
@@ -66,15 +68,16 @@ def check_dataset(
         except UserError as error:
             paste = pasted(getattr(error, 'setting', ''))
             findings.append(Finding('cannot-be-built', 'error', split, str(error), paste=paste))
-    return check_splits(
-        listed,
-        name=name,
-        normalization=_normalization(cfg),
-        sample=sample,
-        workers=workers,
-        progress=progress,
-        found_before=findings,
-    )
+    with stop_signals(at_once=True):
+        return check_splits(
+            listed,
+            name=name,
+            normalization=_normalization(cfg),
+            sample=sample,
+            workers=workers,
+            progress=progress,
+            found_before=findings,
+        )
 
 
 def _build(cfg: Config, loader: str) -> Any:

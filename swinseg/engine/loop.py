@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import EMAHook
 from mmengine.runner import IterBasedTrainLoop
 from mmseg.registry import LOOPS
 from torch import nn
 
 from swinseg.datasets.sampling import ResumableSampler
-from swinseg.engine.data_workers import account_of, is_death_of_a_worker
+from swinseg.engine.data_workers import LoadingError, StoppedWaiting
 from swinseg.engine.errors import ConfigError, TrainingError
+from swinseg.engine.sharding import ShardAfterValidationHook
 from swinseg.engine.signals import quiet_children
 from swinseg.errors import Interrupted
 
@@ -35,7 +39,7 @@ class ExactTrainLoop(IterBasedTrainLoop):
         Raises:
             ConfigError: there is no iteration to do.
             Interrupted: a signal came; what was trained is saved.
-            TrainingError: a process that loads images has died; what was trained is saved.
+            TrainingError: a process that loads images has died or hangs; what was trained is saved.
         """
         runner = self.runner
         if self._max_iters < 1:
@@ -76,17 +80,33 @@ class ExactTrainLoop(IterBasedTrainLoop):
             self._next_batch()
 
     def _next_batch(self) -> Any:
-        try:
+        with self._saved_when_loading_fails():
             return next(self.dataloader_iterator)
-        except (RuntimeError, OSError, EOFError) as error:
-            iterator = getattr(self.dataloader_iterator, '_iterator', None)
-            if not is_death_of_a_worker(error, iterator):
-                raise
-            # Other processes wait in the middle of a step and would not take part in saving.
-            saved = self._save() if get_world_size() == 1 else ''
-            raise TrainingError(
-                f'{account_of(iterator)} (iteration {self._iter}{saved}; go on with --resume)'
-            ) from error
+
+    @contextlib.contextmanager
+    def _saved_when_loading_fails(self, *, in_validation: bool = False) -> Iterator[None]:
+        """Save what was trained when no batch comes in the block, and say so."""
+        place = f'{"during the validation at " if in_validation else ""}iteration {self._iter}'
+        try:
+            yield
+        except (LoadingError, StoppedWaiting) as error:
+            if in_validation:
+                self._put_trained_weights_back()
+            place += self._save_if_whole()
+            if isinstance(error, LoadingError):
+                raise TrainingError(f'{error} ({place}; go on with --resume)') from error
+            name = signal.Signals(error.signum).name
+            raise Interrupted(
+                f'{name}: stopped {"" if in_validation else "at "}{place}, while waiting for images'
+                f'{error.culprit}; go on with --work-dir {self.runner.work_dir} --resume',
+                error.signum,
+            ) from None
+
+    def _save_if_whole(self) -> str:
+        """Save where that is possible: other processes wait in the middle of a step and would not take part."""
+        if get_world_size() > 1 or self._is_between_parts_of_a_step():
+            return ''
+        return self._save()
 
     def _validate_if_due(self) -> None:
         """Validate, unless the checkpoint that was resumed was written after this validation."""
@@ -96,16 +116,14 @@ class ExactTrainLoop(IterBasedTrainLoop):
             return
         if info['validated_at'] == self._iter:
             return
-        try:
-            with self.runner.generators_kept():
-                loop.run()
-        except (RuntimeError, OSError, EOFError) as error:
-            iterator = getattr(loop.dataloader, '_iterator', None)
-            if not is_death_of_a_worker(error, iterator):
-                raise
-            raise TrainingError(
-                f'{account_of(iterator)} (during the validation at iteration {self._iter}; go on with --resume)'
-            ) from error
+        with self._saved_when_loading_fails(in_validation=True), self.runner.generators_kept():
+            loop.run()
+
+    def _put_trained_weights_back(self) -> None:
+        """Undo what hooks have done to the weights for a validation that does not come to its end."""
+        for hook in self.runner.hooks:
+            if isinstance(hook, (ShardAfterValidationHook, EMAHook)):
+                hook.after_val_epoch(self.runner)
 
     def _leave_if_asked(self) -> None:
         signum = self._signal_of_any_process()

@@ -21,7 +21,12 @@ from torch.utils.data import DataLoader
 
 from swinseg.checkpoints import CheckpointError, load_weights, read_checkpoint
 from swinseg.engine.checkpointing import SafeCheckpointHook, read_newest, saying_how_to_go_on
-from swinseg.engine.data_workers import WorkerStart
+from swinseg.engine.data_workers import (
+    DEFAULT_TIMEOUT,
+    PatientLoader,
+    checked_timeout,
+    patient,
+)
 from swinseg.engine.distributed import CommonBuffersHook, wrap
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.loop import ExactTrainLoop
@@ -39,7 +44,7 @@ from swinseg.engine.sharding import (
     ShardAfterValidationHook,
     ShardedModel,
 )
-from swinseg.engine.signals import StopRequest, stop_signals
+from swinseg.engine.signals import StopRequest, quiet_children, stop_signals
 from swinseg.engine.step_figures import StepFiguresHook
 from swinseg.engine.terminal import TerminalFormatter, is_heard
 from swinseg.files import atomic_path, full_disk_told
@@ -182,38 +187,44 @@ class SwinsegRunner(Runner):
     def build_dataloader(
         self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a data loader, as mmengine does, whose sampler may start where a resumed run stopped."""
+        """Build a data loader, as mmengine does, whose sampler may start where a resumed run stopped.
+
+        Its batches are waited for as long as its ``timeout`` says, by default
+        :data:`~swinseg.engine.data_workers.DEFAULT_TIMEOUT`, also where this process loads them itself.
+        """
         if isinstance(dataloader, DataLoader):
             return dataloader
         if is_resumable(dataloader):
             dataloader = seeded_loader(dataloader, seed=self.seed, resumed=self._resumed)
+        else:
+            dataset = {'type': 'SeededDataset', 'dataset': dataloader['dataset']}
+            dataloader = {**dataloader, 'dataset': dataset}
+        timeout = checked_timeout(dataloader.pop('timeout', DEFAULT_TIMEOUT))
         loader = super().build_dataloader(dataloader, seed, diff_rank_seed)
-        loader.worker_init_fn = WorkerStart(loader.worker_init_fn)
-        return loader
+        return patient(loader, timeout=timeout, stop=lambda: getattr(self, 'stop', None))
 
     def test(self) -> dict[str, Any]:
-        """Evaluate on the test set."""
-        with self._workers_ended():
+        """Evaluate on the test set.
+
+        Raises:
+            Interrupted: a signal came.
+        """
+        with stop_signals(at_once=True) as self.stop, quiet_children(), self._workers_ended():
             return super().test()
 
     @contextlib.contextmanager
     def _workers_ended(self) -> Iterator[None]:
-        """Stop the processes that load images when the block is left, with an error or without.
+        """End the processes that load images when the block is left, with an error or without.
 
-        Left to the garbage collector each would be waited for five seconds: what tells it to stop may be
-        collected first.
+        Left to PyTorch or the garbage collector each would be waited for: five seconds, or for ever when it hangs.
         """
         try:
             yield
         finally:
             for loop in (self._train_loop, self._val_loop, self._test_loop):
                 loader = getattr(loop, 'dataloader', None)
-                for owner in (getattr(loop, 'dataloader_iterator', None), loader):
-                    shut_down = getattr(
-                        getattr(owner, '_iterator', None), '_shutdown_workers', None
-                    )
-                    if shut_down is not None:
-                        shut_down()
+                if isinstance(loader, PatientLoader):
+                    loader.end_workers()
 
     def _take_seed(self, checkpoint: Mapping[str, Any]) -> None:
         """Go on with the random numbers of the earlier run.

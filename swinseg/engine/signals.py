@@ -27,20 +27,27 @@ _STDERR = 2
 class StopRequest:
     """Whether a signal has asked for the end.
 
+    Args:
+        at_once: whether the first signal ends the work, because there is nothing to be saved.
+
     Attributes:
         signum: number of the signal, or 0.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
         self.signum = 0
+        self._at_once = at_once
 
     def take(self, signum: int, frame: FrameType | None) -> None:
         """Note a signal; a second one ends the training at once.
 
         Raises:
-            Interrupted: another signal came before.
+            Interrupted: another signal came before, or the first one ends the work.
         """
         name = signal.Signals(signum).name
+        if self._at_once:
+            self.signum = signum
+            raise Interrupted(f'ended by {name}', signum)
         if self.signum:
             raise Interrupted(f'ended at once by a second signal, {name}', signum)
         self.signum = signum
@@ -51,13 +58,15 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[StopRequest]:
+def stop_signals(*, at_once: bool = False) -> Iterator[StopRequest]:
     """Take signals within the block, and give what notes them.
+
+    With ``at_once`` the first signal raises ``Interrupted``, so that what the block began is cleared away.
 
     A signal that is ignored, as SIGHUP under ``nohup``, stays ignored. Outside the main thread nothing is changed,
     for only it can take signals.
     """
-    request = StopRequest()
+    request = StopRequest(at_once=at_once)
     taken: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in STOP_SIGNALS:

@@ -74,11 +74,17 @@ def _in_order(
             'a process that read the files was killed, most likely for want of memory; look at the largest '
             'images, or read one at a time with --workers 1'
         ) from error
+    except BaseException:
+        # One that waits for a drive that never answers would be waited for when this process ends.
+        for process in list((executor._processes or {}).values()):
+            process.kill()
+        raise
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _prepare_worker() -> None:
-    # The parent hears Ctrl-C and stops its workers; each worker is one thread, since there is one for each core.
+    # The parent hears signals and ends its workers; each worker is one thread, since there is one for each core.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)
