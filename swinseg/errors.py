@@ -6,6 +6,8 @@ a defect of ours and keeps its traceback.
 
 from __future__ import annotations
 
+import reprlib
+
 
 class UserError(ValueError):
     """Something in the user's data, weights, config or arguments is wrong.
@@ -31,3 +33,16 @@ class Interrupted(KeyboardInterrupt):
     def exit_code(self) -> int:
         """What a shell gives for the signal: 143 for SIGTERM, 130 for SIGINT."""
         return 128 + self.signum
+
+
+def shown(value: object, *, most: int = 80) -> str:
+    """Return a value from a user's file for a sentence: in few characters, however large or deep it is."""
+    try:
+        text = value if isinstance(value, str) else reprlib.repr(value)
+    except (
+        RecursionError,
+        ValueError,
+    ):  # the latter for a number of more digits than Python turns into text
+        text = f'a {type(value).__name__}'
+    printable = ''.join(c if c.isprintable() else '?' for c in text[: most + 1])
+    return printable if len(printable) <= most else f'{printable[: most - 3]}...'

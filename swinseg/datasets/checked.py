@@ -11,6 +11,7 @@ from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.label_map import IGNORE_INDEX, Color, Unlisted, subset_map
 from swinseg.datasets.paired_files import Matching, Pair, match_files
+from swinseg.errors import shown
 
 MAX_CLASSES = 255
 
@@ -121,20 +122,27 @@ class CheckedDataset(BaseSegDataset):
 
     def _check_classes(self, names: Sequence[str] | None) -> None:
         who = type(self).__name__
+        if names is not None and not isinstance(names, (str, list, tuple)):
+            raise DataError(f'classes of {who} must be a list of names, found {shown(names)}')
         if not names or isinstance(names, str):
             raise DataError(
-                f'{who} has no class names (found {names!r}); '
+                f'{who} has no class names (found {shown(names)}); '
                 "set classes=['background', 'road', ...] in the order of the label values"
             )
         if len(names) > MAX_CLASSES:
             raise DataError(f'{who} takes at most {MAX_CLASSES} classes, found {len(names)}')
+        other = [name for name in names if not isinstance(name, str)]
+        if other:
+            raise DataError(
+                f'{who} has the class name {shown(other[0])}, but names are texts; put it in quotation marks'
+            )
         twice = sorted({str(name) for name in names if list(names).count(name) > 1})
         if twice:
-            raise DataError(f'{who} has the class {twice[0]} twice; class names must differ')
+            raise DataError(f'{who} has the class {shown(twice[0])} twice; class names must differ')
         unknown = [str(name) for name in names if self.all_classes and name not in self.all_classes]
         if unknown:
             raise DataError(
-                f'{who} has no class named {unknown[0]!r}; its {len(self.all_classes)} classes are '
+                f'{who} has no class named {shown(unknown[0])!r}; its {len(self.all_classes)} classes are '
                 f'{", ".join(list(self.all_classes)[:5])} ...'
             )
 
@@ -200,7 +208,9 @@ def checked_color(color: Sequence[int]) -> Color:
     Raises:
         DataError: it is none.
     """
-    values = list(color)
+    values = list(color) if isinstance(color, (list, tuple)) else []
     if len(values) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in values):
-        raise DataError(f'a colour must be [red, green, blue] with values 0 to 255, not {color!r}')
+        raise DataError(
+            f'a colour must be [red, green, blue] with values 0 to 255, not {shown(color)}'
+        )
     return values[0], values[1], values[2]

@@ -6,7 +6,6 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,6 +17,23 @@ from swinseg.datasets.errors import DataError
 from swinseg.datasets.label_colors import MAX_COLORED_CLASSES
 from swinseg.datasets.label_map import IGNORE_INDEX, Color, compose, subset_map
 from swinseg.datasets.paired_files import Pair
+from swinseg.errors import shown
+
+_MOST_CHARACTERS = 2**20
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Reads YAML without aliases, a few lines of which can stand for more than the memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                'an alias is used, which a list of classes does without',
+                self.peek_event().start_mark,
+            )
+        return super().compose_node(parent, index)
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,14 @@ def read_classes_file(path: str | os.PathLike[str]) -> ClassList:
     """
     where = os.fspath(path)
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+        with open(path, encoding='utf-8') as file:
+            text = file.read(_MOST_CHARACTERS + 1)
+        if len(text) > _MOST_CHARACTERS:
+            raise DataError(
+                f'the classes file {where} is longer than {_MOST_CHARACTERS} characters, which no list of classes '
+                'is; set classes_file'
+            )
+        content = yaml.load(text, _PlainLoader)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
         raise DataError(
@@ -59,6 +82,21 @@ def read_classes_file(path: str | os.PathLike[str]) -> ClassList:
         line = f' in line {mark.line + 1}' if mark else ''
         problem = getattr(error, 'problem', None) or 'it cannot be parsed'
         raise DataError(f'the classes file {where} is not valid YAML{line}: {problem}') from error
+    except DataError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # PyYAML turns texts into dates and numbers without looking whether they are some.
+        raise DataError(
+            f'the classes file {where} is not valid YAML: {shown(str(error))}; quote names that look like '
+            'dates or numbers'
+        ) from error
     if not isinstance(content, dict) or not isinstance(content.get('classes'), list):
         raise DataError(
             f"the classes file {where} must have a list named 'classes', for example "
@@ -75,7 +113,7 @@ def read_classes_file(path: str | os.PathLike[str]) -> ClassList:
         at = f'class {index + 1} of {where}'
         if not isinstance(entry, dict) or not isinstance(entry.get('name'), str):
             raise DataError(
-                f'{at} must be a name or have one, found {entry!r}; '
+                f'{at} must be a name or have one, found {shown(entry)}; '
                 'quote names that YAML takes for something else, such as yes or 12'
             )
         _reject_unknown(entry, ('name', 'color', 'colour', 'values', 'value'), at)
@@ -110,14 +148,18 @@ def read_classes_file(path: str | os.PathLike[str]) -> ClassList:
     )
 
 
+def _quoted(value: Any) -> str:
+    return repr(shown(value)) if isinstance(value, str) else shown(value)
+
+
 def _reject_unknown(entry: Mapping[Any, Any], known: Sequence[str], where: str) -> None:
     for key in entry:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
+            near = difflib.get_close_matches(shown(key), known, n=1)
             suggestion = (
                 f', did you mean {near[0]!r}' if near else f', known are {", ".join(known)}'
             )
-            raise DataError(f'{where} has the unknown key {key!r}{suggestion}')
+            raise DataError(f'{where} has the unknown key {_quoted(key)}{suggestion}')
 
 
 def _parse_color(color: Any, where: str) -> list[int]:
@@ -134,7 +176,9 @@ def _parse_color(color: Any, where: str) -> list[int]:
         and all(type(channel) is int and 0 <= channel <= 255 for channel in color)
     ):
         return list(color)
-    raise DataError(f"{where} has the color {color!r}, expected [red, green, blue] or '#rrggbb'")
+    raise DataError(
+        f"{where} has the color {_quoted(color)}, expected [red, green, blue] or '#rrggbb'"
+    )
 
 
 def _whole_numbers(raw: Any, where: str) -> list[int]:
@@ -142,7 +186,7 @@ def _whole_numbers(raw: Any, where: str) -> list[int]:
     for value in values:
         if type(value) is not int or not 0 <= value <= 65535:
             raise DataError(
-                f'{where} has the raw label value {value!r}, expected whole numbers from 0 to 65535'
+                f'{where} has the raw label value {_quoted(value)}, expected whole numbers from 0 to 65535'
             )
     return values
 
@@ -239,13 +283,19 @@ class FolderDataset(CheckedDataset):
                 )
                 if palette is None:
                     palette = given.pop('palette', None)
+            if classes is not None and not isinstance(classes, (str, list, tuple)):
+                raise DataError(
+                    f'classes of FolderDataset must be a list of names, found {shown(classes)}'
+                )
             self._list = ClassList(
                 names=()
                 if classes is None
                 else (classes,)
                 if isinstance(classes, str)
                 else tuple(classes),
-                palette=None if palette is None else [list(color) for color in palette],
+                palette=None
+                if palette is None
+                else [list(checked_color(color)) for color in palette],
                 label_map=None if label_map is None else _checked_map(label_map),
                 ignore_values=None
                 if ignore_values is None
@@ -253,7 +303,8 @@ class FolderDataset(CheckedDataset):
             )
         if isinstance(classes, str):
             raise DataError(
-                f"classes of FolderDataset must be a list of names, found {classes!r}; set classes=['{classes}']"
+                f'classes of FolderDataset must be a list of names, found {shown(classes)!r}; '
+                f"set classes=['{shown(classes)}']"
             )
         self._check_list(ignore_index, reduce_zero_label)
         if instance_divisor is not None and not 2 <= instance_divisor <= 65535:

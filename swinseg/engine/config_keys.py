@@ -150,11 +150,13 @@ def dataset_classes(dataset: Mapping[str, Any]) -> tuple[str, ...] | None:
     inner = dataset.get('dataset') or (dataset.get('datasets') or [None])[0]
     if inner is not None:
         return dataset_classes(inner)
-    classes = (dataset.get('metainfo') or {}).get('classes') or dataset.get('classes')
+    meta = dataset.get('metainfo')
+    classes = (meta.get('classes') if isinstance(meta, dict) else None) or dataset.get('classes')
     if classes is None:
         owner = _find(dataset.get('type'), 'DATASETS')
         classes = getattr(owner, 'METAINFO', {}).get('classes')
-    return None if classes is None or isinstance(classes, str) else tuple(classes)
+    # What is no list the dataset itself refuses.
+    return tuple(classes) if isinstance(classes, (list, tuple)) else None
 
 
 def near_miss(key: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from swinseg.datasets.sampling import ResumableSampler
 from swinseg.engine.data_workers import LoadingError, StoppedWaiting
-from swinseg.engine.errors import ConfigError, TrainingError
+from swinseg.engine.errors import TrainingError
 from swinseg.engine.sharding import ShardAfterValidationHook
 from swinseg.engine.signals import quiet_children
 from swinseg.errors import Interrupted
@@ -37,15 +37,10 @@ class ExactTrainLoop(IterBasedTrainLoop):
         """Train from the iteration of the checkpoint to the last one.
 
         Raises:
-            ConfigError: there is no iteration to do.
             Interrupted: a signal came; what was trained is saved.
             TrainingError: a process that loads images has died or hangs; what was trained is saved.
         """
         runner = self.runner
-        if self._max_iters < 1:
-            raise ConfigError(
-                f'train_cfg.max_iters={self._max_iters} leaves nothing to train; set it to 1 or more'
-            )
         runner.call_hook('before_train')
         runner.call_hook('before_train_epoch')
         # A checkpoint of mmengine does not tell; then its validation is taken for done.

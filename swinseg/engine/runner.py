@@ -19,6 +19,7 @@ from swinseg.engine.building import build_dataset, plain_messages
 from swinseg.engine.checkpointing import checkpoints_in, has_checkpoint
 from swinseg.engine.distributed import join
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.intervals import check_intervals
 from swinseg.engine.recipe import apply_effective_batch
 from swinseg.engine.refusals import refused_arguments
 from swinseg.engine.safe_runner import SwinsegRunner
@@ -102,6 +103,7 @@ def train(
     """
     cfg = copy.deepcopy(cfg)
     _require(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
+    check_intervals(cfg)
     _join(cfg, launcher)
     folder = _set_work_dir(cfg, work_dir)
     if seed is not None:

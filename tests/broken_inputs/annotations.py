@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from broken_inputs.place import CommandLine, Place
+from broken_inputs.place import CommandLine, Place, png_header
 
 
 def _prepare(place: Place, *arguments: object) -> CommandLine:
@@ -38,7 +39,7 @@ def _annotation(**changes: Any) -> Callable[[Place], CommandLine]:
     return _coco(annotations=[dict(id=9, image_id=1, category_id=1, **changes)])
 
 
-def _labelme(shape: dict[str, Any] | None = None, **changes: Any) -> Callable[[Place], CommandLine]:
+def _labelme(shape: Any = None, **changes: Any) -> Callable[[Place], CommandLine]:
     def make(place: Place) -> CommandLine:
         Image.new('RGB', (6, 4)).save(place.folder / 'a.png')
         content = dict(imagePath='a.png', shapes=[shape] if shape else [], **changes)
@@ -60,8 +61,31 @@ def _masks(
     return make
 
 
-def _cvat(xml: str) -> Callable[[Place], CommandLine]:
+def _cvat(xml: bytes | str) -> Callable[[Place], CommandLine]:
     return lambda place: _prepare(place, 'cvat', place.file('annotations.xml', xml).parent)
+
+
+def _cvat_image(name: str) -> Callable[[Place], CommandLine]:
+    return _cvat(
+        '<annotations><meta><task><labels><label><name>a</name></label></labels></task></meta>'
+        f'<image name="{name}" width="6" height="4"/></annotations>'
+    )
+
+
+def _coco_image(name: str) -> Callable[[Place], CommandLine]:
+    return _coco(images=[dict(id=1, file_name=name, height=4, width=6)])
+
+
+def _labelme_outside(image: str, below: str = '.') -> Callable[[Place], CommandLine]:
+    """Let ``imagePath`` name a picture that is there, but beside the folder."""
+
+    def make(place: Place) -> CommandLine:
+        Image.new('RGB', (6, 4)).save(place.folder / 'secret.png')
+        content = json.dumps(dict(imagePath=image.format(folder=place.folder), shapes=[]))
+        place.file(f'set/{below}/a.json', content)
+        return _prepare(place, 'labelme', place.folder / 'set')
+
+    return make
 
 
 def _supervisely(**meta: Any) -> Callable[[Place], CommandLine]:
@@ -95,6 +119,50 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'COCO: a polygon of two corners': (_annotation(segmentation=[[1, 1, 4, 1]]), r'3 or more corners'),
     'COCO: runs of another length': (
         _annotation(segmentation=dict(size=[4, 6], counts=[3, 4])), r'must add up to as many, but add up to 7'),
+    'COCO: runs that are texts': (
+        _annotation(segmentation=dict(size=[4, 6], counts=['a'])), r'must be whole numbers from 0 to as many'),
+    'COCO: runs of 2 MB that are one number': (
+        _annotation(segmentation=dict(size=[4, 6], counts='o' * 2**21)),
+        r'a run that is longer than its 24 pixels'),
+    'COCO: a mask of 10^9 x 10^9': (
+        _coco(
+            images=[dict(id=1, file_name='a.png', height=10**9, width=10**9)],
+            annotations=[dict(id=9, image_id=1, category_id=1,
+                              segmentation=dict(size=[10**9, 10**9], counts=[10**18]))],
+        ), r'of 1000000000 x 1000000000 pixels, but .* has 4 x 6'),
+    'COCO: a polygon of a million corners': (
+        _annotation(segmentation=[[3, 0, 3, 4] * 500_000]),
+        r'annotation 9 .*: a polygon of 1000000 corners crosses'),
+    'COCO: coordinates of 1e308': (
+        _annotation(segmentation=[[1e308, 1, 4, -1e308, 4, 3]]), r'3 or more corners \(x, y\), but has \[1e\+308'),
+    'COCO: two categories of one name': (
+        _coco(categories=[dict(id=1, name='cat'), dict(id=2, name='cat')]), r'two categories of the name cat'),
+    'COCO: two categories of one id': (
+        _coco(categories=[dict(id=1, name='cat'), dict(id=1, name='dog')]), r'two categories of the id 1'),
+    'COCO: a list for an annotation': (_coco(annotations=[[1]]), r"must have 'category_id', a int, but is \[1\]"),
+    'COCO: a list for a category': (_coco(categories=[['cat']]), r"must have 'id', a int, but is \['cat'\]"),
+    'COCO: a name that is a dict': (
+        _coco(categories=[dict(id=1, name={})]), r"must have 'name', a str, but has name"),
+    'COCO: nested without end': (
+        _coco_text('[' * 100_000), r'coco\.json is no annotation file: .* nested too deep'),
+    'COCO: an image outside': (
+        _coco_image('../a.png'), r"names the file '\.\./a\.png', which is not inside the fol"),
+    'COCO: an image of the system': (
+        _coco_image('/etc/passwd'), r"names the file '/etc/passwd', which is not inside"),
+    'COCO: a name of 300 characters': (_coco_image('a' * 300 + '.png'), r'the image a{70,}\.\.\. of .* is not in'),
+    'Labelme: an image outside': (
+        _labelme_outside('../secret.png'), r"names the file '\.\./secret\.png', which is n"),
+    'Labelme: an image outside of a folder in it': (
+        _labelme_outside('..\\..\\secret.png', 'sub'), r'secret\.png.*, which is not inside the folder'),
+    'Labelme: an image by its whole path': (
+        _labelme_outside('{folder}/secret.png'), r"names the file '.*', which is not inside the folder"),
+    'Labelme: an image on a drive': (
+        _labelme_outside('C:\\secret.png'), r"names the file 'C:.+secret\.png', which"),
+    'Labelme: an image on a share': (_labelme_outside('\\\\host\\secret.png'), r'secret\.png., which is not ins'),
+    'Labelme: a list for a shape': (_labelme(['a']), r"must have 'label', a str, but is \['a'\]"),
+    'Labelme: a mask that claims 60,000 x 60,000 pixels': (
+        _labelme(dict(label='a', points=[[0, 0], [5, 3]], shape_type='mask', mask=base64.b64encode(
+            png_header(60_000, 60_000)).decode())), r'mask of shape 1 .* rows 0 to 60000 .* lead out of 4 x 6'),
     'Labelme: no file': (lambda place: _prepare(place, 'labelme', place.folder / 'none'), r'no Labelme file'),
     'Labelme: a line': (
         _labelme(dict(label='a', points=[[1, 1], [2, 2]], shape_type='line')), r'is a line, which covers no area'),
@@ -103,10 +171,20 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'CVAT: cut short': (_cvat('<annotations><meta>'), r'annotations\.xml is no valid XML of CVAT'),
     'CVAT: entities that grow': (
         _cvat('<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><a>&d;</a>'), r'it has the document type a'),
+    'CVAT: a Chinese encoding': (
+        _cvat('<?xml version="1.0" encoding="gbk"?><annotations/>'.encode('gbk')),
+        r'encoding that the XML reader does not know .*; save it as UTF-8'),
+    'CVAT: an encoding that nobody knows': (
+        _cvat('<?xml version="1.0" encoding="klingon"?><annotations/>'), r'does not know .*; save it as UTF-8'),
+    'CVAT: an image outside': (_cvat_image('../a.png'), r"names the file '\.\./a\.png', which is not inside"),
+    'CVAT: a name of 300 characters': (_cvat_image('a' * 300), r'the image a{70,}\.\.\. of .* is not in'),
     'CVAT: a video': (
         _cvat('<annotations><meta><task><labels><label><name>a</name></label></labels></task></meta>'
               '<track id="0"/></annotations>'), r'is about the frames of a video'),
     'Supervisely: no classes': (_supervisely(tags=[]), r"meta\.json must have 'classes', a list"),
+    'Supervisely: a list for a class': (_supervisely(classes=[[1]]), r"must have 'title', a str, but is \[1\]"),
+    'Supervisely: a dict for classes': (
+        _supervisely(classes={}), r"must have 'classes', a list, but has classes="),
     'Supervisely: no annotations': (_supervisely(classes=[]), r'there is no annotation'),
     'masks: a color of no class': (_masks(color=(9, 9, 9)), r'contains the colour \[9, 9, 9\]'),
     'masks: a share that is none': (_masks('--val-share', 2), r'must be in \[0, 1\), but is 2'),

@@ -72,7 +72,36 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'a negative number of workers': (
         _options('train_dataloader.num_workers=-1'), r'refuses train_dataloader .*num_workers'),
     'a negative learning rate': (_options('optim_wrapper.optimizer.lr=-1.0'), r'AdamW refuses .*learning rate'),
-    'no steps': (_options('train_cfg.max_iters=0'), r'max_iters=0 leaves nothing to train'),
+    'no steps': (
+        _options('train_cfg.max_iters=0'), r'train_cfg\.max_iters must be a whole number from 1 on, not 0'),
+    'half a step': (_options('train_cfg.max_iters=2.5'), r'max_iters must be a whole number from 1 on, not 2\.5'),
+    'no steps between validations': (
+        _options('train_cfg.val_interval=0'),
+        r'val_interval must be a whole number from 1 on, not 0; to train wi'),
+    'validations that go backwards': (
+        _options('train_cfg.val_interval=-5'), r'val_interval must be a whole number'),
+    'intervals of validations that are none': (
+        _options('train_cfg.dynamic_intervals=[(2,0)]'), r'interval of train_cfg\.dynamic_intervals must be'),
+    'no steps between lines of the log': (
+        _options('default_hooks.logger.interval=0'), r'default_hooks\.logger\.interval must be a whole number'),
+    'no steps between lines of the terminal': (
+        _options('custom_hooks.1.interval=0'),
+        r'custom_hooks\.1\.interval must be a whole number from 1 on, not 0'),
+    'a checkpoint at each word': (
+        _options('default_hooks.checkpoint.interval=often'), r'checkpoint\.interval must be .*, not often'),
+    'class names that are numbers': (
+        _extra('train_dataloader = dict(dataset=dict(metainfo=dict(classes=[1, 2])))\n'
+               'model = dict(decode_head=dict(num_classes=2), auxiliary_head=dict(num_classes=2))'),
+        r'has the class name 1, but names are texts'),
+    'class names that are dicts': (
+        _extra("train_dataloader = dict(dataset=dict(metainfo=dict(classes=[dict(name='a')])))\n"
+               'model = dict(decode_head=dict(num_classes=1), auxiliary_head=dict(num_classes=1))'),
+        r"has the class name \{'name': 'a'\}, but names are texts"),
+    'classes that are a number': (
+        _extra('train_dataloader = dict(dataset=dict(metainfo=dict(classes=7)))'),
+        r'must be a list of names, found 7'),
+    'a timeout below 0': (
+        _options('train_dataloader.timeout=-1'), r'timeout of a data loader takes seconds, or 0 .*, not -1'),
     'a learning rate that ends in infinity': (
         lambda place: place.train(options=('optim_wrapper.optimizer.lr=1e30', 'param_scheduler=None',
                                            'train_cfg.max_iters=9', 'custom_hooks.0.limit=0')),

@@ -82,6 +82,11 @@ def _fractional_labels(place: Place) -> CommandLine:
 COLORS = np.where(HALVES[..., None] == 1, (200, 0, 0), (0, 0, 0)).astype(np.uint8)
 LISTED = "classes_file='classes.yaml'"
 
+YAML_BOMB = 'a: &a [b]\n' + ''.join(
+    f'{name}: &{name} [{", ".join([f"*{before}"] * 9)}]\n'
+    for before, name in zip('abcdefghi', 'bcdefghij', strict=True)
+)
+
 KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'image: a small file that claims 60,000 x 60,000 pixels': (
         _file('images/1.jpg', png_header(60_000, 60_000)), r'1\.jpg cannot be decoded as PNG',
@@ -118,6 +123,18 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         _file('classes.yaml', 'classes: [{name: a, colr: [1, 2, 3]}, b]', LISTED),
         r"unknown key 'colr', did you mean 'color'"),
     'classes: one text': (_settings("classes='ground'"), r"set classes=\['ground'\]"),
+    'classes: a name that is a list': (
+        _file('classes.yaml', 'classes: [[a], b]', LISTED), r"found \['a'\]; quote"),
+    'classes: a date that is none': (
+        _file('classes.yaml', 'classes: [2001-99-99]', LISTED), r'is not valid YAML: .*; quote names'),
+    'classes: nested without end': (_file('classes.yaml', '[' * 5000, LISTED), r'classes\.yaml is not valid YAML'),
+    'classes: aliases that grow': (
+        _file('classes.yaml', YAML_BOMB, LISTED), r'not valid YAML in line 2: an alias is used, which a list'),
+    'classes: merges that grow': (
+        _file('classes.yaml', YAML_BOMB.replace('[', '{<<: [').replace(']', ']}'), LISTED), r'is not valid YAML'),
+    'classes: two megabytes': (
+        _file('classes.yaml', '#' * 2**21, LISTED),
+        r'is longer than 1048576 characters, which no list of classes'),
     'palette: too short': (_settings(f'{TWO}, palette=[[0, 0, 0]]'), r'1 colours for 2 classes'),
     'label_map: a class that is not there': (
         _settings(f'{TWO}, label_map={{0: 0, 1: 7}}'), r'sends the raw value 1 to 7'),

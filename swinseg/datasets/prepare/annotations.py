@@ -1,10 +1,17 @@
-"""Reading annotation files in JSON, and saying what is wrong with them."""
+"""Reading annotation files in JSON, and saying what is wrong with them.
+
+Whatever such a file says of names, sizes and coordinates is compared with the folder and the image that it is
+about before anything is built from it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinseg.datasets.image_files import decode_image, read_bytes
+from swinseg.datasets.prepare.shapes import check_inside
 from swinseg.datasets.prepare.source import Label, PrepareError
+from swinseg.errors import shown
 
 BACKGROUND = 'background'
+MOST_COORDINATE = 2**31
+"""Far outside of every image, and its square is no infinity."""
 _MOST_CLASSES = 255
 
 
@@ -30,7 +41,9 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise PrepareError(f'{where} cannot be read: {error.strerror or error}') from error
     except ValueError as error:
-        raise PrepareError(f'{where} is no valid JSON: {error}') from error
+        raise PrepareError(f'{where} is no valid JSON: {shown(str(error))}') from error
+    except RecursionError as error:
+        raise PrepareError(f'{where} is no annotation file: its JSON is nested too deep') from error
     if not isinstance(content, dict):
         raise PrepareError(f'{where} must hold a JSON object, but holds a {type(content).__name__}')
     return content
@@ -42,13 +55,75 @@ def field(entry: Mapping[str, Any], key: str, kind: type | tuple[type, ...], whe
     Raises:
         PrepareError: it is missing or of another type.
     """
-    if not isinstance(entry, Mapping) or not isinstance(entry.get(key), kind):
-        kinds = ' or '.join(
-            each.__name__ for each in (kind if isinstance(kind, tuple) else (kind,))
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    value = entry.get(key) if isinstance(entry, Mapping) else None
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        names = ' or '.join(each.__name__ for each in kinds)
+        found = 'none'
+        if not isinstance(entry, Mapping):
+            found = f'is {shown(entry)}'
+        elif key in entry:
+            found = f'has {key}={shown(value)}'
+        else:
+            found = 'has none'
+        raise PrepareError(f'{where} must have {key!r}, a {names}, but {found}')
+    return value
+
+
+def inner_name(name: str, where: str, *, below: str = '') -> str:
+    """Return the relative path that a file names, with forward slashes and without ``..``.
+
+    A path of Windows is understood too. Links in the folder are followed, for its owner has made them.
+
+    Args:
+        name: as it stands in the file.
+        where: for the message.
+        below: folder that the name is relative to, itself relative to the folder that it must not leave.
+
+    Raises:
+        PrepareError: it is empty, absolute, or leads out of the folder.
+    """
+    plain = name.replace('\\', '/')
+    path = posixpath.normpath(posixpath.join(below, plain))
+    is_absolute = plain.startswith('/') or re.match('[A-Za-z]:', plain) is not None
+    if is_absolute or '\0' in plain or path == '.' or path.split('/')[0] == '..':
+        raise PrepareError(
+            f'{where} names the file {shown(name)!r}, which is not inside the folder of the data set; write '
+            'a name relative to it, and put the file there'
         )
-        found = f'{key}={entry[key]!r}' if isinstance(entry, Mapping) and key in entry else 'none'
-        raise PrepareError(f'{where} must have {key!r}, a {kinds}, but has {found[:80]}')
-    return entry[key]
+    return path
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; one whose name no system takes is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def class_names(found: Sequence[str], where: str) -> list[str]:
+    """Return the background and the names after it, each once.
+
+    Args:
+        found: names in their order; a class that is called background is the background.
+        where: for the message.
+
+    Raises:
+        PrepareError: one is empty or no text, or there are more than 8-bit labels have room for.
+    """
+    for name in found:
+        if not name.strip() or not name.isprintable():
+            raise PrepareError(
+                f'{where} has a class with the name {name[:40]!a}; give it one that can be read'
+            )
+    names = [BACKGROUND, *(name for name in dict.fromkeys(found) if name != BACKGROUND)]
+    if len(names) > _MOST_CLASSES:
+        raise PrepareError(
+            f'{where} has {len(names)} classes with the background, but labels of 8 bits have room for '
+            f'{_MOST_CLASSES}'
+        )
+    return names
 
 
 def points(values: Any, where: str, *, fewest: int) -> NDArray[np.float64]:
@@ -64,26 +139,48 @@ def points(values: Any, where: str, *, fewest: int) -> NDArray[np.float64]:
     """
     try:
         corners = np.asarray(values, np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         corners = np.empty((0, 2))
-    if len(corners) < fewest or not np.isfinite(corners).all():
+    if len(corners) < fewest or not (np.abs(corners) < MOST_COORDINATE).all():
         raise PrepareError(
-            f'{where} must have {fewest} or more corners (x, y), but has {str(values)[:80]}'
+            f'{where} must have {fewest} or more corners (x, y), but has {shown(values)}'
         )
     return corners
 
 
-def check_number_of_classes(names: list[str], where: str) -> None:
-    """Refuse more classes than 8-bit labels have room for.
+@contextlib.contextmanager
+def told_with(where: str) -> Iterator[None]:
+    """Say of a shape that is refused in the block where it stands.
 
     Raises:
-        PrepareError: there are more.
+        PrepareError: instead of a ``ValueError``.
     """
-    if len(names) > _MOST_CLASSES:
-        raise PrepareError(
-            f'{where} has {len(names)} classes with the background, but labels of 8 bits have room for '
-            f'{_MOST_CLASSES}'
-        )
+    try:
+        yield
+    except PrepareError as error:
+        text = str(error)
+        raise PrepareError(text if where in text else f'{where}: {text}') from error
+    except ValueError as error:
+        raise PrepareError(f'{where}: {error}') from error
+
+
+def embedded_png(data: bytes, top: int, left: int, size: tuple[int, int]) -> bytes:
+    """Return the bytes of a mask's PNG file whose header says that it fits into the image.
+
+    Args:
+        data: the file.
+        top: row of the image that its first row belongs to.
+        left: column likewise.
+        size: (height, width) of the image.
+
+    Raises:
+        ValueError: it is no PNG file, or larger.
+    """
+    if data[:8] != b'\x89PNG\r\n\x1a\n' or data[12:16] != b'IHDR':
+        raise ValueError('it is no PNG file')
+    width, height = (int.from_bytes(data[start : start + 4], 'big') for start in (16, 20))
+    check_inside(height, width, top, left, size)
+    return data
 
 
 def blank_label(image: Path, expected: tuple[int, int] | None, where: str) -> Label:
@@ -100,7 +197,7 @@ def blank_label(image: Path, expected: tuple[int, int] | None, where: str) -> La
     size = decode_image(read_bytes(image), image).shape[:2]
     if expected is not None and size != expected:
         raise PrepareError(
-            f'{where} is about an image of {expected[0]} x {expected[1]} pixels, but {image} has '
+            f'{where} is about an image of {shown(expected[0])} x {shown(expected[1])} pixels, but {image} has '
             f'{size[0]} x {size[1]} (height x width); export it again for this image'
         )
     return np.zeros(size, np.uint8)

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.prepare.annotations import (
-    BACKGROUND,
     blank_label,
-    check_number_of_classes,
+    class_names,
     field,
+    inner_name,
+    is_file,
     points,
     read_json,
+    told_with,
 )
 from swinseg.datasets.prepare.rle import mask_of
 from swinseg.datasets.prepare.shapes import polygon_mask
@@ -31,6 +33,7 @@ from swinseg.datasets.prepare.source import (
     Source,
     split_by_name,
 )
+from swinseg.errors import shown
 
 Parts = Mapping[str, tuple[str | os.PathLike[str], str | os.PathLike[str]]]
 
@@ -38,7 +41,8 @@ Parts = Mapping[str, tuple[str | os.PathLike[str], str | os.PathLike[str]]]
 def from_coco(parts: Parts, *, val_share: float = 0.1) -> Source:
     """Read COCO annotations as labels: background, then the categories by their ids.
 
-    Where annotations overlap, the one with the smaller area is on top. Crowds count as their category.
+    Where annotations overlap, the one with the smaller area is on top. Crowds count as their category. A category
+    that is called background marks background.
 
     Args:
         parts: annotation file and folder of images by split, ``'train'`` and ``'val'``.
@@ -73,13 +77,18 @@ def from_coco(parts: Parts, *, val_share: float = 0.1) -> Source:
 def _categories(content: Mapping[str, Any], where: str) -> tuple[dict[int, int], list[str]]:
     """Return the class index by category id, and the class names."""
     found: dict[int, str] = {}
+    at = f'a category of {where}'
     for entry in field(content, 'categories', list, where):
-        found[field(entry, 'id', int, f'a category of {where}')] = field(
-            entry, 'name', str, f'a category of {where}'
-        )
-    names = [BACKGROUND, *(found[number] for number in sorted(found))]
-    check_number_of_classes(names, where)
-    return {number: index for index, number in enumerate(sorted(found), 1)}, names
+        number, name = field(entry, 'id', int, at), field(entry, 'name', str, at)
+        if number in found or name in found.values():
+            what = f'id {shown(number)}' if number in found else f'name {shown(name)}'
+            raise PrepareError(
+                f'{where} has two categories of the {what}; give each its own, or merge them into one'
+            )
+        found[number] = name
+    names = class_names([found[number] for number in sorted(found)], where)
+    indices = {name: index for index, name in enumerate(names)}
+    return {number: indices[name] for number, name in found.items()}, names
 
 
 def _samples(
@@ -87,27 +96,36 @@ def _samples(
 ) -> list[Sample]:
     annotations: dict[int, list[Mapping[str, Any]]] = {}
     for entry in field(content, 'annotations', list, where):
-        at = f'annotation {entry.get("id")} of {where}'
+        at = _place(entry, where)
         category = field(entry, 'category_id', int, at)
         if category not in indices:
             raise PrepareError(
-                f'{at} has the category {category}, which is not among the categories'
+                f'{at} has the category {shown(category)}, which is not among the categories'
             )
         annotations.setdefault(field(entry, 'image_id', int, at), []).append(entry)
     samples = []
+    numbers: set[int] = set()
     for entry in field(content, 'images', list, where):
         at = f'an image of {where}'
-        name = field(entry, 'file_name', str, at)
+        name = inner_name(field(entry, 'file_name', str, at), at)
         image = folder / name
-        if not image.is_file():
-            raise PrepareError(f'the image {name} of {where} is not in {folder}; check the folder')
+        if not is_file(image):
+            raise PrepareError(
+                f'the image {shown(name)} of {where} is not in {folder}; check the folder'
+            )
         size = (field(entry, 'height', int, at), field(entry, 'width', int, at))
-        own = annotations.pop(field(entry, 'id', int, at), [])
+        number = field(entry, 'id', int, at)
+        if number in numbers:
+            raise PrepareError(
+                f'{where} has two images of the id {shown(number)}; give each its own'
+            )
+        numbers.add(number)
+        own = annotations.pop(number, [])
         label = partial(_label, image, size, own, indices, where)
         samples.append(Sample(Path(name).with_suffix('').as_posix(), split, image, label))
     if annotations:
         raise PrepareError(
-            f'{where} has annotations of the image {next(iter(annotations))}, which is not among its images'
+            f'{where} has annotations of the image {shown(next(iter(annotations)))}, which is not among its images'
         )
     return samples
 
@@ -120,13 +138,20 @@ def _label(
     where: str,
 ) -> Label:
     label = blank_label(image, size, where)
-    masks = [
-        (_mask(entry, size, f'annotation {entry.get("id")} of {where}'), entry['category_id'])
-        for entry in annotations
-    ]
-    for mask, category in sorted(masks, key=lambda pair: -int(pair[0].sum())):
-        label[mask] = indices[category]
+    # Of each pixel's annotation. No mask is kept: a file can name more of them than the memory holds.
+    areas = np.full(size, size[0] * size[1], np.int64)
+    for entry in annotations:
+        mask = _mask(entry, size, _place(entry, where))
+        area = np.count_nonzero(mask)
+        mask &= areas >= area
+        label[mask] = indices[entry['category_id']]
+        areas[mask] = area
     return label
+
+
+def _place(entry: Any, where: str) -> str:
+    number = entry.get('id') if isinstance(entry, Mapping) else None
+    return f'annotation {shown(number)} of {where}'
 
 
 def _mask(entry: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
@@ -136,12 +161,14 @@ def _mask(entry: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
         counts = field(segmentation, 'counts', (list, str), where)
         given = field(segmentation, 'size', list, where)
         if tuple(given) != size:
-            raise PrepareError(f'{where} has a mask of {given}, but its image is {list(size)}')
-        try:
-            return mask_of(counts, size)
-        except PrepareError as error:
-            raise PrepareError(f'{where}: {error}') from error
+            raise PrepareError(
+                f'{where} has a mask of {shown(given)}, but its image is {list(size)}'
+            )
+        # A copy, for pixels of other annotations are taken out of it.
+        with told_with(where):
+            return mask_of(counts, size).copy()
     whole = np.zeros(size, bool)
     for polygon in segmentation:
-        whole |= polygon_mask(points(polygon, where, fewest=3), size)
+        with told_with(where):
+            whole |= polygon_mask(points(polygon, where, fewest=3), size)
     return whole

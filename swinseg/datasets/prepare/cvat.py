@@ -16,22 +16,30 @@ from numpy.typing import NDArray
 
 from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.prepare.annotations import (
-    BACKGROUND,
+    MOST_COORDINATE,
     blank_label,
-    check_number_of_classes,
+    class_names,
+    inner_name,
+    is_file,
     points,
+    told_with,
 )
 from swinseg.datasets.prepare.rle import runs_of
-from swinseg.datasets.prepare.shapes import ellipse_mask, pasted, polygon_mask, turned_box
+from swinseg.datasets.prepare.shapes import (
+    check_inside,
+    ellipse_mask,
+    pasted,
+    polygon_mask,
+    turned_box,
+)
 from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
+from swinseg.errors import shown
 
 ANNOTATIONS_FILE = 'annotations.xml'
 _WITHOUT_AREA = ('polyline', 'points', 'cuboid', 'skeleton')
 _SHAPES = ('polygon', 'box', 'ellipse', 'mask', *_WITHOUT_AREA)
 # What CVAT calls images of no subset.
 _NO_SUBSET = 'default'
-# Far outside of every image, and its square is no infinity.
-_MOST = 2**31
 
 
 def from_cvat(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Source:
@@ -53,12 +61,11 @@ def from_cvat(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Sour
     root = _read_xml(path)
     found = [label.findtext('name', '') for label in root.iterfind('meta/*/labels/label')
              if label.find('parent') is None]  # fmt: skip
-    names = [BACKGROUND, *(name for name in dict.fromkeys(found) if name != BACKGROUND)]
-    if len(names) == 1:
+    if not found:
         raise PrepareError(
             f'{path} names no labels below meta; export the task as "CVAT for images 1.1"'
         )
-    check_number_of_classes(names, str(path))
+    names = class_names(found, str(path))
     values = {name: index for index, name in enumerate(names)}
     images = list(root.iterfind('image'))
     if not images and root.find('track') is not None:
@@ -92,6 +99,11 @@ def _read_xml(path: Path) -> Element:
         root: Element = parser.close()
     except OSError as error:
         raise PrepareError(f'{path} cannot be read: {error.strerror or error}') from error
+    except (LookupError, UnicodeError, ValueError) as error:
+        # An encoding that Python does not know, or of which a character has several bytes, such as gbk.
+        raise PrepareError(
+            f'{path} is in an encoding that the XML reader does not know ({error}); save it as UTF-8, as CVAT does'
+        ) from error
     except ParseError as error:
         raise PrepareError(f'{path} is no valid XML of CVAT: {error}; export it again') from error
     return root
@@ -101,8 +113,10 @@ def _name(image: Element, path: Path) -> str:
     """Return an image's path below the folder of its subset, which comes first where there is one."""
     name, subset = image.get('name', ''), image.get('subset', _NO_SUBSET)
     if not name:
-        raise PrepareError(f'image {image.get("id")} of {path} must have a name, but has none')
-    return name if subset == _NO_SUBSET else f'{subset}/{name}'
+        raise PrepareError(
+            f'image {shown(image.get("id"))} of {path} must have a name, but has none'
+        )
+    return inner_name(name if subset == _NO_SUBSET else f'{subset}/{name}', f'an image of {path}')
 
 
 def _without_suffix(name: str) -> str:
@@ -111,17 +125,17 @@ def _without_suffix(name: str) -> str:
 
 def _file_of(image: Element, name: str, path: Path) -> Path:
     for folder in (path.parent / 'images', path.parent):
-        for each in (name, image.get('name', '')):
-            if (folder / each).is_file():
+        for each in (name, inner_name(image.get('name', ''), f'an image of {path}')):
+            if is_file(folder / each):
                 return folder / each
     raise PrepareError(
-        f'the image {name} of {path} is not in {path.parent / "images"}; export the task with its images, or '
-        'put them there'
+        f'the image {shown(name)} of {path} is not in {path.parent / "images"}; export the task with its images, '
+        'or put them there'
     )
 
 
 def _label(file: Path, image: Element, values: Mapping[str, int], where: str) -> Label:
-    at = f'image {image.get("name")} of {where}'
+    at = f'image {shown(image.get("name"))} of {where}'
     height, width = (int(_number(image, side, at)) for side in ('height', 'width'))
     label = blank_label(file, (height, width), where)
     shapes = [(number, shape) for number, shape in enumerate(image, 1) if shape.tag in _SHAPES]
@@ -134,9 +148,11 @@ def _label(file: Path, image: Element, values: Mapping[str, int], where: str) ->
         name = shape.get('label', '')
         if name not in values:
             raise PrepareError(
-                f'{place} has the label {name!r}, which is not among those of the task'
+                f'{place} has the label {shown(name)!r}, which is not among those of the task'
             )
-        label[_mask(shape, (height, width), place)] = values[name]
+        with told_with(place):
+            mask = _mask(shape, (height, width), place)
+        label[mask] = values[name]
     return label
 
 
@@ -165,8 +181,9 @@ def _painted(shape: Element, size: tuple[int, int], where: str) -> NDArray[np.bo
         int(value) for value in _numbers(shape, ('left', 'top', 'width', 'height'), where)
     )
     try:
+        check_inside(height, width, top, left, size)
         runs = [int(run) for run in shape.get('rle', '').split(',')]
-        part = runs_of(runs, max(height, 0) * max(width, 0)).reshape(height, width)
+        part = runs_of(runs, height * width).reshape(height, width)
         return pasted(part, top, left, size)
     except ValueError as error:
         raise PrepareError(f'the mask of {where} is damaged: {error}') from error
@@ -181,6 +198,9 @@ def _number(entry: Element, key: str, where: str) -> float:
         value = float(entry.get(key, ''))
     except ValueError:
         value = math.nan
-    if not abs(value) < _MOST:
-        raise PrepareError(f'{where} must have {key!r}, a number, but has {entry.get(key)!r}')
+    if not abs(value) < MOST_COORDINATE:
+        found = entry.get(key)
+        raise PrepareError(
+            f'{where} must have {key!r}, a number, but has {found if found is None else repr(shown(found))}'
+        )
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import os
 from collections.abc import Mapping
@@ -18,12 +17,15 @@ from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.image_files import IMAGE_SUFFIXES, decode_label
 from swinseg.datasets.label_map import IGNORE_INDEX
 from swinseg.datasets.prepare.annotations import (
-    BACKGROUND,
     blank_label,
-    check_number_of_classes,
+    class_names,
+    embedded_png,
     field,
+    inner_name,
+    is_file,
     points,
     read_json,
+    told_with,
 )
 from swinseg.datasets.prepare.shapes import ellipse_mask, pasted, polygon_mask, turned_box
 from swinseg.datasets.prepare.source import (
@@ -33,6 +35,7 @@ from swinseg.datasets.prepare.source import (
     Source,
     split_by_name,
 )
+from swinseg.errors import shown
 
 # Labelme's own names.
 _BACKGROUND_LABEL, _IGNORE_LABEL = '_background_', '__ignore__'
@@ -44,46 +47,56 @@ def from_labelme(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> S
     Later shapes are on top of earlier ones. The label ``__ignore__`` marks pixels that do not count.
 
     Args:
-        folder: with the JSON files, and sub-folders, such as train and val.
+        folder: with the JSON files and their images, and sub-folders, such as train and val.
         val_share: of the images, held out where no folders say the split.
 
     Raises:
-        PrepareError: a file is not as it should be, its image is missing, or there is none.
+        PrepareError: a file is not as it should be, its image is missing or outside of the folder, or there is
+            no file.
         DataError: an image cannot be read, when its label is made.
     """
     root = Path(folder)
     paths = sorted(root.rglob('*.json'))
     if not paths:
         raise PrepareError(f'there is no Labelme file (*.json) in {root}; check the folder')
-    contents = {path: read_json(path) for path in paths}
+    contents = {path: _read(path) for path in paths}
     found = {
         field(shape, 'label', str, f'a shape of {path}')
         for path, content in contents.items()
         for shape in field(content, 'shapes', list, str(path))
     }
-    names = [BACKGROUND, *sorted(found - {BACKGROUND, _BACKGROUND_LABEL, _IGNORE_LABEL})]
-    check_number_of_classes(names, str(root))
+    names = class_names(sorted(found - {_BACKGROUND_LABEL, _IGNORE_LABEL}), str(root))
     values = {name: index for index, name in enumerate(names)}
     values |= {_BACKGROUND_LABEL: 0, _IGNORE_LABEL: IGNORE_INDEX}
     relative = {path.relative_to(root).with_suffix('').as_posix(): path for path in paths}
     placed = split_by_name(list(relative), val_share=val_share)
     samples = []
     for name, path in relative.items():
-        image = _image_of(path, contents[path])
+        image = _image_of(path, contents[path], root)
         split, short = placed[name]
         label = partial(_label, image, path, contents[path], values)
         samples.append(Sample(short, split, image, label))
     return Source(names, distinct_colors(len(names)), samples)
 
 
-def _image_of(path: Path, content: Mapping[str, Any]) -> Path:
-    named = str(content.get('imagePath') or '').replace('\\', '/')
-    beside = [path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
-    for candidate in ([path.parent / named] if named else []) + beside:
-        if candidate.is_file():
+def _read(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    content.pop('imageData', None)  # the image once more, which would fill the memory for nothing
+    return content
+
+
+def _image_of(path: Path, content: Mapping[str, Any], root: Path) -> Path:
+    where = str(path)
+    named = field(content, 'imagePath', str, where) if content.get('imagePath') else ''
+    candidates = [path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
+    if named:
+        below = path.parent.relative_to(root).as_posix()
+        candidates.insert(0, root / inner_name(named, where, below=below))
+    for candidate in candidates:
+        if is_file(candidate):
             return candidate
     raise PrepareError(
-        f'{path} is about the image {named or path.stem}, which is not there; put it beside the file'
+        f'{path} is about the image {shown(named or path.stem)}, which is not there; put it beside the file'
     )
 
 
@@ -97,7 +110,9 @@ def _label(image: Path, path: Path, content: Mapping[str, Any], values: Mapping[
         )
     label = blank_label(image, expected, str(path))
     for number, shape in enumerate(content['shapes'], 1):
-        mask = _mask(shape, (label.shape[0], label.shape[1]), f'shape {number} of {path}')
+        where = f'shape {number} of {path}'
+        with told_with(where):
+            mask = _mask(shape, (label.shape[0], label.shape[1]), where)
         label[mask] = values[shape['label']]
     return label
 
@@ -108,7 +123,7 @@ def _mask(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
         return polygon_mask(points(shape.get('points'), where, fewest=3), size)
     if kind not in ('rectangle', 'circle', 'mask'):
         raise PrepareError(
-            f'{where} is a {kind}, which covers no area; draw a polygon, rectangle, circle or mask instead'
+            f'{where} is a {shown(kind)}, which covers no area; draw a polygon, rectangle, circle or mask instead'
         )
     corners = points(shape.get('points'), where, fewest=2)
     (left, top), (right, bottom) = corners.min(0), corners.max(0)
@@ -118,10 +133,11 @@ def _mask(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
         (x, y), edge = corners[0], corners[1]
         radius = math.dist((x, y), edge)
         return ellipse_mask((x, y), (radius, radius), size)
+    place = round(top), round(left)
     try:
-        mask = decode_label(base64.b64decode(field(shape, 'mask', str, where)), where) > 0
-        return pasted(mask, round(top), round(left), size)
-    except (binascii.Error, ValueError) as error:
+        png = embedded_png(base64.b64decode(field(shape, 'mask', str, where)), *place, size)
+        return pasted(decode_label(png, where) > 0, *place, size)
+    except ValueError as error:
         raise PrepareError(
             f'the mask of {where} is damaged or leads out of the image: {error}'
         ) from error

@@ -177,6 +177,7 @@ def _read_back(
             classes_file=CLASSES_FILE,
             pipeline=loading(),
             test_mode=True,
+            serialize_data=False,
         )
         for index in range(len(dataset)):
             item = dataset[index]

@@ -8,19 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinseg.datasets.prepare.source import PrepareError
+from swinseg.errors import shown
 
 _BITS, _MORE, _SIGN, _FIRST_CHARACTER = 5, 32, 16, 48
 
 
-def decode_counts(text: str) -> list[int]:
+def decode_counts(text: str, pixels: int) -> list[int]:
     """Return the run lengths of COCO's compressed form.
 
     A number is a row of characters with five bits each, the lowest first; from the third run on it is the
     difference to the run before the last.
 
+    Args:
+        text: the compressed form.
+        pixels: of the mask; no run is longer.
+
     Raises:
-        PrepareError: the text is no such form.
+        PrepareError: the text is no such form, or has a run that is longer than the mask.
     """
+    # With its sign; without a bound a long text is one number of millions of digits.
+    most_bits = pixels.bit_length() + 1 + _BITS
     counts: list[int] = []
     value = shift = 0
     for character in text:
@@ -31,6 +38,10 @@ def decode_counts(text: str) -> list[int]:
             )
         value |= (bits & (_MORE - 1)) << shift
         shift += _BITS
+        if shift > most_bits:
+            raise PrepareError(
+                f'a compressed mask has a run that is longer than its {pixels} pixels'
+            )
         if bits & _MORE:
             continue
         if bits & _SIGN:
@@ -52,8 +63,8 @@ def mask_of(counts: Sequence[int] | str, size: tuple[int, int]) -> NDArray[np.bo
     Raises:
         PrepareError: the runs do not fill the mask.
     """
-    runs = decode_counts(counts) if isinstance(counts, str) else list(counts)
     height, width = size
+    runs = decode_counts(counts, height * width) if isinstance(counts, str) else counts
     return runs_of(runs, height * width).reshape(width, height).T
 
 
@@ -63,7 +74,13 @@ def runs_of(runs: Sequence[int], pixels: int) -> NDArray[np.bool_]:
     Raises:
         PrepareError: the runs do not add up to ``pixels``.
     """
-    if any(run < 0 for run in runs) or sum(runs) != pixels:
+    for run in runs:
+        if type(run) is not int or not 0 <= run <= pixels:
+            raise PrepareError(
+                f'the runs of a mask of {pixels} pixels must be whole numbers from 0 to as many, but one is '
+                f'{shown(run)}'
+            )
+    if sum(runs) != pixels:
         raise PrepareError(
             f'the runs of a mask of {pixels} pixels must add up to as many, but add up to {sum(runs)}'
         )

@@ -10,6 +10,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+# That many are worked on at a time, and any polygon may have as many.
+_CROSSINGS = 2**20
+
 
 def polygon_mask(polygon: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the inside of a polygon by the even-odd rule; what lies outside of the image is cut off.
@@ -20,20 +23,37 @@ def polygon_mask(polygon: NDArray[np.float64], size: tuple[int, int]) -> NDArray
 
     Returns:
         (height, width) bool.
+
+    Raises:
+        ValueError: its edges cross the rows of the image more often than there are pixels.
     """
     height, width = size
-    crossed = np.zeros((height, width + 1), bool)
-    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        top, bottom = sorted((y0, y1))
-        first, end = (min(max(math.ceil(y - 0.5), 0), height) for y in (top, bottom))
-        if first >= end:
-            continue
-        rows = np.arange(first, end)
-        x = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+    (x0, y0), (x1, y1) = polygon.T, np.roll(polygon, -1, axis=0).T
+    first, end = (
+        np.clip(np.ceil(end_of(y0, y1) - 0.5), 0, height).astype(np.intp)
+        for end_of in (np.minimum, np.maximum)
+    )
+    lengths = np.maximum(end - first, 0)
+    crossings = int(lengths.sum())
+    if crossings > max(height * (width + 1), _CROSSINGS):
+        raise ValueError(
+            f'a polygon of {len(polygon)} corners crosses the rows of {height} x {width} pixels {crossings} '
+            'times, which is more than there are; draw it with fewer corners'
+        )
+    crossed = np.zeros((height, width + 1), np.uint8)
+    splits = np.searchsorted(np.cumsum(lengths), np.arange(_CROSSINGS, crossings, _CROSSINGS))
+    for edges in np.split(
+        np.flatnonzero(lengths), np.searchsorted(np.flatnonzero(lengths), splits)
+    ):
+        # One entry for each row that one of the edges crosses.
+        counts = lengths[edges]
+        edge = np.repeat(edges, counts)
+        rows = np.arange(len(edge)) + np.repeat(first[edges] - (np.cumsum(counts) - counts), counts)
+        x = x0[edge] + (rows + 0.5 - y0[edge]) * (x1 - x0)[edge] / (y1 - y0)[edge]
         # The first pixel in the row whose centre is on the right of the edge, or on it.
         columns = np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)
-        crossed[rows, columns] ^= True
-    return np.logical_xor.accumulate(crossed, axis=1)[:, :width]
+        np.bitwise_xor.at(crossed, (rows, columns), 1)
+    return np.bitwise_xor.accumulate(crossed, axis=1)[:, :width].view(bool)
 
 
 def ellipse_mask(
@@ -68,6 +88,26 @@ def turned_box(
     return (corners - center) @ np.array([[cosine, sine], [-sine, cosine]]) + center
 
 
+def check_inside(height: int, width: int, top: int, left: int, size: tuple[int, int]) -> None:
+    """Refuse a part of an image that leads out of it, before it is built.
+
+    Args:
+        height: of the part.
+        width: of the part.
+        top: its first row.
+        left: its first column.
+        size: (height, width) of the image.
+
+    Raises:
+        ValueError: it does.
+    """
+    bottom, right = top + height, left + width
+    if min(height, width, top, left) < 0 or bottom > size[0] or right > size[1]:
+        raise ValueError(
+            f'rows {top} to {bottom} and columns {left} to {right} lead out of {size[0]} x {size[1]} pixels'
+        )
+
+
 def pasted(
     mask: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]
 ) -> NDArray[np.bool_]:
@@ -76,11 +116,8 @@ def pasted(
     Raises:
         ValueError: the part leads out of the image.
     """
-    bottom, right = top + mask.shape[0], left + mask.shape[1]
-    if top < 0 or left < 0 or bottom > size[0] or right > size[1]:
-        raise ValueError(
-            f'rows {top} to {bottom} and columns {left} to {right} lead out of {size[0]} x {size[1]} pixels'
-        )
+    height, width = mask.shape
+    check_inside(height, width, top, left, size)
     whole = np.zeros(size, bool)
-    whole[top:bottom, left:right] = mask
+    whole[top : top + height, left : left + width] = mask
     return whole

@@ -138,6 +138,9 @@ def split_by_name(names: Sequence[str], *, val_share: float) -> dict[str, tuple[
     }
     if len(by_folder) == len(names):
         return by_folder
-    shuffled = sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))
+    # Of a file name that is no UTF-8 Python makes text that cannot be encoded as usual.
+    shuffled = sorted(
+        names, key=lambda name: (zlib.crc32(name.encode(errors='surrogatepass')), name)
+    )
     held_out = set(shuffled[: round(val_share * len(names))])
     return {name: (VAL if name in held_out else TRAIN, name) for name in names}

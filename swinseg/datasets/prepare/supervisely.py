@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import os
+import struct
 import zlib
 from collections.abc import Mapping
 from functools import partial
@@ -19,15 +19,17 @@ from PIL import Image
 
 from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.prepare.annotations import (
-    BACKGROUND,
     blank_label,
-    check_number_of_classes,
+    class_names,
+    embedded_png,
     field,
+    is_file,
     points,
     read_json,
 )
 from swinseg.datasets.prepare.shapes import pasted
 from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
+from swinseg.errors import shown
 
 META_FILE = 'meta.json'
 
@@ -54,8 +56,7 @@ def from_supervisely(folder: str | os.PathLike[str], *, val_share: float = 0.1) 
         field(entry, 'title', str, f'a class of {meta}')
         for entry in field(read_json(meta), 'classes', list, str(meta))
     ]
-    names = [BACKGROUND, *(name for name in dict.fromkeys(found) if name != BACKGROUND)]
-    check_number_of_classes(names, str(meta))
+    names = class_names(found, str(meta))
     values = {name: index for index, name in enumerate(names)}
     paths = sorted(path for path in root.rglob('*.json') if path.parent.name == 'ann')
     if not paths:
@@ -65,7 +66,7 @@ def from_supervisely(folder: str | os.PathLike[str], *, val_share: float = 0.1) 
     samples = []
     for name, path in relative.items():
         image = path.parent.parent / 'img' / path.stem
-        if not image.is_file():
+        if not is_file(image):
             raise PrepareError(
                 f'{path} is about the image {image}, which is not there; export it too'
             )
@@ -89,7 +90,9 @@ def _label(image: Path, path: Path, values: Mapping[str, int]) -> Label:
         where = f'object {number} of {path}'
         name = field(entry, 'classTitle', str, where)
         if name not in values:
-            raise PrepareError(f'{where} has the class {name!r}, which is not in {META_FILE}')
+            raise PrepareError(
+                f'{where} has the class {shown(name)!r}, which is not in {META_FILE}'
+            )
         label[_mask(entry, size, where)] = values[name]
     return label
 
@@ -101,7 +104,7 @@ def _mask(entry: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
         return _bitmap(field(entry, 'bitmap', dict, where), size, where)
     if kind not in ('polygon', 'rectangle'):
         raise PrepareError(
-            f'{where} is a {kind}, which covers no area; draw a polygon, rectangle or bitmap instead'
+            f'{where} is a {shown(kind)}, which covers no area; draw a polygon, rectangle or bitmap instead'
         )
     given = field(entry, 'points', dict, where)
     filled = np.zeros(size, np.uint8)
@@ -110,7 +113,7 @@ def _mask(entry: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
         cv2.rectangle(filled, corners.min(0).tolist(), corners.max(0).tolist(), 1, cv2.FILLED)
     else:
         cv2.fillPoly(filled, [_pixels(given.get('exterior'), where, fewest=3)], 1)
-        for hole in given.get('interior') or []:
+        for hole in field(given, 'interior', list, where) if given.get('interior') else ():
             cv2.fillPoly(filled, [_pixels(hole, where, fewest=3)], 0)
     return filled.astype(bool)
 
@@ -123,25 +126,23 @@ def _pixels(values: Any, where: str, *, fewest: int) -> NDArray[np.int32]:
 
 def _bitmap(bitmap: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
     """Return a mask that is given as a compressed PNG file in base64 with its place."""
-    origin = field(bitmap, 'origin', list, where)
     try:
+        left, top = np.rint(points([bitmap.get('origin')], 'its origin', fewest=1))[0].astype(int)
         packed = base64.b64decode(field(bitmap, 'data', str, where), validate=True)
         # A mask of the whole image fits, a bomb does not.
         png = zlib.decompressobj().decompress(packed, 8 * size[0] * size[1] + 2**16)
-        with Image.open(io.BytesIO(png), formats=('PNG',)) as picture:
-            if picture.height > size[0] or picture.width > size[1]:
-                raise ValueError(f'it has {picture.height} x {picture.width} pixels')
+        with Image.open(
+            io.BytesIO(embedded_png(png, top, left, size)), formats=('PNG',)
+        ) as picture:
             # The last channel is the transparency, where there are several.
             pixels = np.atleast_3d(np.array(picture))[..., -1] > 0
-        left, top = (int(value) for value in origin)
         return pasted(pixels, top, left, size)
     except (
-        binascii.Error,
         zlib.error,
+        struct.error,
         Image.DecompressionBombError,
         OSError,
         SyntaxError,
-        TypeError,
         ValueError,
     ) as error:
         raise PrepareError(

@@ -124,14 +124,14 @@ def test_mask_of__as_pycocotools_writes_it():
 
 def test_decode_counts__large_numbers_and_differences():
     runs = [0, 70000, 5, 69990, 4, 100000, 1]
-    assert decode_counts(compress(runs)) == runs
+    assert decode_counts(compress(runs), 10**9) == runs
 
 
 @pytest.mark.parametrize(
     ('counts', 'message'),
     [
         ([3, 4], 'of 6 pixels must add up to as many, but add up to 7'),
-        ([7, -1], 'of 6 pixels must add up to as many'),
+        ([7, -1], 'of 6 pixels must be whole numbers from 0 to as many, but one is 7'),
         ('a b', "holds characters from 0 to o, but ' ' was found"),
         ('0P', 'ends in the middle of a number'),
     ],

@@ -90,7 +90,7 @@ BOMB = base64.b64encode(zlib.compress(bytes(10**7))).decode()
         ([entry('car', 'polygon', [[1, 'x']] * 3)], {}, 'must have 3 or more corners'),
         ([entry(5, 'polygon')], {}, "must have 'classTitle', a str, but has classTitle=5"),
         ([bitmap(b'no picture')], {}, 'the bitmap of object 1 .* is damaged'),
-        ([bitmap(png_header(60_000, 60_000))], {}, 'damaged or leads out of the image: .*3600000000 pixels'),
+        ([bitmap(png_header(60_000, 60_000))], {}, 'damaged or leads out of the image: rows 0 to 60000'),
         ([bitmap(png(np.ones((2, 3), bool)), (14, 0))], {}, 'lead out of 12 x 16 pixels'),
         ([bitmap(png(np.ones((2, 3), bool)), (1, 'x'))], {}, 'the bitmap of object 1 .* is damaged'),
         ([bitmap(b'')], {}, 'the bitmap of object 1 .* is damaged'),

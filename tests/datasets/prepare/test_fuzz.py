@@ -1,0 +1,259 @@
+"""Exports with a random node replaced: converted or refused with a sentence, whatever stands there.
+
+``SWINSEG_FUZZ=5000`` sets how many trials each reader gets.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import json
+import math
+import os
+import random
+import shutil
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from swinseg.datasets import FolderDataset
+from swinseg.datasets.prepare import (
+    from_coco,
+    from_color_masks,
+    from_cvat,
+    from_labelme,
+    from_supervisely,
+    write_dataset,
+)
+from swinseg.errors import UserError
+
+TRIALS = int(os.environ.get('SWINSEG_FUZZ', '400'))
+HEIGHT, WIDTH = 12, 16
+
+
+def _deep(levels: int) -> Any:
+    node: Any = 1
+    for _ in range(levels):
+        node = [node]
+    return node
+
+
+VALUES: tuple[Any, ...] = (
+    None, True, 0, -1, 1.5, 2**31, 2**62, 10**30, 10**400, 1e308, -1e308, math.nan, math.inf, '', '.', '..', '/',
+    'a.jpg', '../a.jpg', '/etc/passwd', 'C:\\a.jpg', '\\\\host\\a.jpg', 'x' * 300, '\0',
+    '\ud800', 'o' * 100_000, '1' * 99,
+    'background', [], {}, [[]], [None], [1, 2], [1e308] * 6, [[0, 0], [1e9, 1e9], [0, 1e9]], {'a': 1}, _deep(300),
+    [0] * 1000, [HEIGHT * WIDTH], [10**9, 10**9], [HEIGHT, WIDTH],
+)  # fmt: skip
+
+
+def _nodes(node: Any) -> list[tuple[Any, Any]]:
+    """Return (container, key) of every node of a JSON content."""
+    found: list[tuple[Any, Any]] = []
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        keys = each.keys() if isinstance(each, dict) else range(len(each))
+        for key in keys:
+            found.append((each, key))
+            if isinstance(each[key], (dict, list)):
+                stack.append(each[key])
+    return found
+
+
+def _changed(content: Any, generator: random.Random) -> Any:
+    content = copy.deepcopy(content)
+    for _ in range(generator.choice((1, 1, 2))):
+        container, key = generator.choice(_nodes(content))
+        kind = generator.random()
+        if kind < 0.1:
+            del container[key]
+        elif kind < 0.2 and isinstance(container, list):
+            container.append(copy.deepcopy(container[key]))
+        else:
+            container[key] = copy.deepcopy(generator.choice(VALUES))
+        if not content:
+            break
+    return content
+
+
+def _png() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[1, 0, 1], [1, 1, 0]], bool)).save(buffer, 'PNG')
+    return buffer.getvalue()
+
+
+POLYGON = [2, 2, 9, 2, 9, 9]
+CORNERS = [[2, 2], [9, 2], [9, 9]]
+COCO = {
+    'images': [dict(id=1, file_name='a.jpg', height=HEIGHT, width=WIDTH)],
+    'categories': [dict(id=1, name='cat'), dict(id=2, name='dog')],
+    'annotations': [
+        dict(id=9, image_id=1, category_id=1, segmentation=[POLYGON]),
+        dict(id=10, image_id=1, category_id=2, segmentation=dict(size=[HEIGHT, WIDTH], counts=[5, 7, 180])),
+        dict(id=11, image_id=1, category_id=2, segmentation=dict(size=[HEIGHT, WIDTH], counts='57d5')),
+    ],
+}  # fmt: skip
+LABELME = {
+    'imagePath': 'a.jpg', 'imageHeight': HEIGHT, 'imageWidth': WIDTH,
+    'shapes': [
+        dict(label='cat', points=CORNERS, shape_type='polygon'),
+        dict(label='dog', points=CORNERS[:2], shape_type='rectangle'),
+        dict(label='dog', points=CORNERS[:2], shape_type='circle'),
+        dict(label='cat', points=[[1, 0], [3, 1]], shape_type='mask', mask=base64.b64encode(_png()).decode()),
+    ],
+}  # fmt: skip
+SUPERVISELY = {
+    'meta': {'classes': [dict(title='cat', shape='any'), dict(title='dog', shape='any')]},
+    'annotation': {
+        'size': dict(height=HEIGHT, width=WIDTH),
+        'objects': [
+            dict(classTitle='cat', geometryType='polygon', points=dict(exterior=CORNERS, interior=[CORNERS])),
+            dict(classTitle='dog', geometryType='rectangle', points=dict(exterior=CORNERS[:2], interior=[])),
+            dict(
+                classTitle='dog', geometryType='bitmap',
+                bitmap=dict(data=base64.b64encode(zlib.compress(_png())).decode(), origin=[1, 2]),
+            ),
+        ],
+    },
+}  # fmt: skip
+CLASSES = {
+    'classes': [
+        dict(name='cat', color=[1, 2, 3], values=[0]), dict(name='dog', color='#ff0000', values=[1, 2]),
+    ],
+    'ignore_values': [255],
+}  # fmt: skip
+CVAT = (
+    '<annotations><meta><task><labels><label><name>cat</name></label><label><name>dog</name></label></labels></task>'
+    f'</meta><image id="0" name="a.jpg" width="{WIDTH}" height="{HEIGHT}">'
+    '<polygon label="cat" points="2,2;9,2;9,9" z_order="0"/>'
+    '<box label="dog" xtl="1" ytl="1" xbr="4" ybr="4" rotation="30" z_order="1"/>'
+    '<ellipse label="dog" cx="8" cy="6" rx="3" ry="2"/>'
+    '<mask label="cat" rle="1, 2, 3" left="1" top="2" width="3" height="2"/></image></annotations>'
+)
+
+
+def _convert_coco(content: Any, folder: Path) -> None:
+    (folder / 'coco.json').write_text(json.dumps(content))
+    write_dataset(from_coco({'train': (folder / 'coco.json', folder)}), folder / 'out')
+
+
+def _convert_labelme(content: Any, folder: Path) -> None:
+    (folder / 'a.json').write_text(json.dumps(content))
+    write_dataset(from_labelme(folder), folder / 'out')
+
+
+def _convert_supervisely(content: Any, folder: Path) -> None:
+    for kind in ('img', 'ann'):
+        (folder / 'set' / kind).mkdir(parents=True, exist_ok=True)
+    shutil.copy(folder / 'a.jpg', folder / 'set' / 'img')
+    content = content if isinstance(content, dict) else {}
+    (folder / 'meta.json').write_text(json.dumps(content.get('meta')))
+    (folder / 'set' / 'ann' / 'a.jpg.json').write_text(json.dumps(content.get('annotation')))
+    write_dataset(from_supervisely(folder), folder / 'out')
+
+
+def _read_classes(content: Any, folder: Path) -> None:
+    (folder / 'classes.yaml').write_text(yaml.safe_dump(content), encoding='utf-8')
+    FolderDataset(
+        data_prefix=dict(img_path=str(folder)),
+        classes_file=str(folder / 'classes.yaml'),
+        lazy_init=True,
+    )
+    (folder / 'masks').mkdir(exist_ok=True)
+    Image.new('RGB', (WIDTH, HEIGHT), (1, 2, 3)).save(folder / 'masks' / 'a.png')
+    source = from_color_masks(folder, folder / 'masks', classes_file=folder / 'classes.yaml')
+    write_dataset(source, folder / 'out')
+
+
+def _give_as_config(content: Any, folder: Path) -> None:
+    """Give names and colours as a config does."""
+    classes = content.get('classes') if isinstance(content, dict) else content
+    names = (
+        [entry.get('name') if isinstance(entry, dict) else entry for entry in classes or ()]
+        if (isinstance(classes, list))
+        else classes
+    )
+    FolderDataset(data_prefix=dict(img_path=str(folder)), classes=names, lazy_init=True)
+    FolderDataset(
+        data_prefix=dict(img_path=str(folder)), metainfo=dict(classes=names), lazy_init=True
+    )
+
+
+READERS = {
+    'coco': (COCO, _convert_coco),
+    'labelme': (LABELME, _convert_labelme),
+    'supervisely': (SUPERVISELY, _convert_supervisely),
+    'classes file': (CLASSES, _read_classes),
+    'classes of a config': (CLASSES, _give_as_config),
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    Image.new('RGB', (WIDTH, HEIGHT)).save(tmp_path / 'a.jpg')
+    return tmp_path
+
+
+def _try(convert, content, folder) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            convert(content, folder)
+    except UserError as error:
+        text = str(error)
+        assert len(text) < 900, text
+        assert '\n' not in text
+        assert text.isprintable()
+        return False
+    finally:
+        shutil.rmtree(folder / 'out', ignore_errors=True)
+    return True
+
+
+@pytest.mark.parametrize('reader', READERS)
+def test_reader__converts_or_refuses_whatever_stands_in_a_file(folder, reader):
+    whole, convert = READERS[reader]
+    if reader != 'classes file':  # its example has values, which masks of colours must not have
+        assert _try(convert, whole, folder)
+    generator = random.Random(0)
+    accepted = sum(_try(convert, _changed(whole, generator), folder) for _ in range(TRIALS))
+    assert accepted < TRIALS
+
+
+def test_cvat__converts_or_refuses_whatever_stands_in_a_file(folder):
+    def convert(tree, folder):
+        (folder / 'annotations.xml').write_bytes(ElementTree.tostring(tree, 'utf-8'))
+        write_dataset(from_cvat(folder), folder / 'out')
+
+    assert _try(convert, ElementTree.fromstring(CVAT), folder)
+    generator = random.Random(0)
+    texts = [
+        str(value) for value in VALUES if '\0' not in str(value) and '\ud800' not in str(value)
+    ]
+    texts += ['1,2', '1;2', '1,2;3,4;5,nan', '9' * 5000, '1e999', f'{2**31 - 1}', ';' * 1000]
+    accepted = 0
+    for _ in range(TRIALS):
+        tree = ElementTree.fromstring(CVAT)
+        element = generator.choice(list(tree.iter()))
+        kind = generator.random()
+        if kind < 0.1:
+            element.clear()
+        elif kind < 0.2:
+            element.tag = generator.choice(('polygon', 'image', 'track', 'skeleton', 'mask', 'x'))
+        elif kind < 0.3 and len(element):
+            element.append(copy.deepcopy(element[0]))
+        elif element.attrib:
+            element.set(generator.choice(list(element.attrib)), generator.choice(texts))
+        else:
+            element.text = generator.choice(texts)
+        accepted += _try(convert, tree, folder)
+    assert 0 < accepted < TRIALS
