@@ -139,3 +139,31 @@ def test_decode_counts__large_numbers_and_differences():
 def test_mask_of__mistakes(counts, message):
     with pytest.raises(PrepareError, match=message):
         mask_of(counts, (2, 3))
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['o' * 2**21, 'PP' + 'o' * 2**20 + '0', '0' + 'P' * 40 + '1'],
+)
+def test_decode_counts__numbers_that_do_not_end(text):
+    with pytest.raises(PrepareError, match='a run that is longer than its 192 pixels'):
+        mask_of(text, (12, 16))
+
+
+@pytest.mark.parametrize(
+    'counts', [[-1, 7], [7], [2.0, 4], [True, 5], ['6'], [None], [[6]], [10**400], [float('nan')]]
+)
+def test_mask_of__runs_that_are_none(counts):
+    with pytest.raises(PrepareError, match='must be whole numbers from 0 to as many, but one is'):
+        mask_of(counts, (2, 3))
+
+
+def test_polygon_mask__many_corners_are_drawn_and_too_many_refused():
+    size = (300, 400)
+    comb = np.array([(x / 4, 290 if x % 2 else 10) for x in range(1600)] + [(400, 0), (0, 0)])
+    inside = Outline(comb, closed=False).contains_points(centers(size)).reshape(size)
+    assert (polygon_mask(comb, size) != inside).mean() < 0.01
+    with pytest.raises(ValueError, match=r'crosses the rows of 300 x 400 pixels \d+ times'):
+        polygon_mask(np.tile(comb, (10, 1)), size)
+    # Corners between two rows of pixels cross none, however many they are.
+    assert not polygon_mask(np.tile([(0, 1.6), (300, 1.9), (5, 2.2)], (10**5, 1)), size).any()
