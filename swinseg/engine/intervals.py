@@ -32,11 +32,6 @@ def check_intervals(cfg: Config) -> None:
         if loop.get(key) is not None:
             _check(f'train_cfg.{key}', loop[key], least)
     _check_dynamic(loop.get('dynamic_intervals'))
-    _check(
-        'optim_wrapper.accumulative_counts',
-        (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1),
-        1,
-    )
     for place, hook in _hooks(cfg):
         for key, least in _OF_HOOK.items():
             if hook.get(key) is None:

@@ -39,7 +39,6 @@ def test_check_intervals__accepts(cfg):
         (dict(train_cfg=dict(val_begin=-2)), 'val_begin must be a whole number from 0 on'),
         (dict(train_cfg=dict(dynamic_intervals=5)), r'must be pairs \(iteration, val_interval'),
         (dict(train_cfg=dict(dynamic_intervals=[(1, 2), (3, 0)])), 'the interval of train_cfg'),
-        (dict(optim_wrapper=dict(accumulative_counts=0)), 'accumulative_counts must be'),
         (dict(default_hooks=dict(checkpoint=dict(interval=-2))), 'from -1 on, not -2'),
         (dict(default_hooks=dict(visualization=dict(interval=0))), r'visualization\.interval must'),
         (

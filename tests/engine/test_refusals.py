@@ -28,7 +28,7 @@ EMA = 'custom_hooks = [dict(type="CurvesHook"), dict(type="EMAHook", momentum=3)
         ('optim_wrapper = dict(optimizer=dict(lr=-1.0))', r'AdamW refuses optim_wrapper\.optimizer of'),
         ('optim_wrapper = dict(accumulative_counts=0)', r'OptimWrapper refuses optim_wrapper of'),
         ('optim_wrapper = dict(paramwise_cfg=dict(custom_keys=3))', r' refuses optim_wrapper of'),
-        ('train_cfg = dict(max_iters="many")', r'TrainLoop refuses train_cfg of .*many'),
+        ('train_cfg = dict(max_iters="many")', r'train_cfg\.max_iters must be .*, not many'),
         ('train_dataloader = dict(batch_size=0)', r'refuses train_dataloader of .*batch_size=0'),
         ('train_dataloader = dict(num_workers=-1)', r'DataLoader refuses train_dataloader of'),
         ('val_dataloader = dict(num_workers=-1)', r'DataLoader refuses val_dataloader of'),
