@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -47,10 +48,13 @@ def look_at_pairs(
     found = []
     shown = progress and bool(jobs) and sys.stderr.isatty()
     bar = ProgressBar(len(jobs), file=sys.stderr) if shown else None
-    for facts in _in_order(jobs, functools.partial(look_at_pair, loading=loading), count):
-        found.append(facts)
-        if bar is not None:
-            bar.update()
+    look = functools.partial(look_at_pair, loading=loading)
+    # Its processes end with the block, not when an error that leads out of it is forgotten.
+    with contextlib.closing(_in_order(jobs, look, count)) as pairs:
+        for facts in pairs:
+            found.append(facts)
+            if bar is not None:
+                bar.update()
     if bar is not None:
         sys.stderr.write('\n')
     return found
@@ -58,12 +62,13 @@ def look_at_pairs(
 
 def _in_order(
     jobs: Sequence[Job], look: functools.partial[PairFacts], workers: int
-) -> Iterator[PairFacts]:
+) -> Generator[PairFacts, None, None]:
     if workers <= 1:
         yield from map(look, jobs)
         return
     # A forked worker has everything imported already; elsewhere that takes it some seconds.
     method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else 'spawn'
+    others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(
         workers, mp_context=multiprocessing.get_context(method), initializer=_prepare_worker
     )
@@ -76,7 +81,8 @@ def _in_order(
         ) from error
     except BaseException:
         # One that waits for a drive that never answers would be waited for when this process ends.
-        for process in list((executor._processes or {}).values()):
+        # The executor does not know of one that it was starting when a signal came.
+        for process in set(multiprocessing.active_children()) - others:
             process.kill()
         raise
     finally:
