@@ -11,7 +11,8 @@ from torch import Tensor
 from swinseg.checkpoints.formats import backbone_part
 from swinseg.checkpoints.resize import window_size_of
 
-_BLOCK = re.compile(r'stages\.(\d+)\.blocks\.(\d+)\.(.+)')
+# Numbers of few digits: a file may name any, and what is counted up to them here must end.
+_BLOCK = re.compile(r'stages\.(\d{1,2})\.blocks\.(\d{1,4})\.(.+)')
 _VARIANTS = {
     (96, (2, 2, 6, 2)): 'Swin-T',
     (96, (2, 2, 18, 2)): 'Swin-S',
@@ -43,14 +44,14 @@ def infer_architecture(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
             continue
         stage = int(match[1])
         depths[stage] = max(depths.get(stage, 0), int(match[2]) + 1)
-        if key.endswith('relative_position_bias_table'):
+        if key.endswith('relative_position_bias_table') and value.dim() == 2:
             heads[stage] = value.shape[1]
             window_size = window_size_of(value)
-        elif match[3] == 'norm1.weight':
+        elif match[3] == 'norm1.weight' and value.dim() == 1:
             embed_dims = value.shape[0] >> stage
     stages = range(max(depths, default=-1) + 1)
-    projection = backbone.get('patch_embed.projection.weight')
-    classifier = state_dict.get('decode_head.conv_seg.weight')
+    projection = _kernel(backbone.get('patch_embed.projection.weight'))
+    classifier = _kernel(state_dict.get('decode_head.conv_seg.weight'))
     return {
         'embed_dims': embed_dims if projection is None else projection.shape[0],
         'depths': tuple(depths.get(stage, 0) for stage in stages) or None,
@@ -60,6 +61,11 @@ def infer_architecture(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
         'in_channels': None if projection is None else projection.shape[1],
         'num_classes': None if classifier is None else classifier.shape[0],
     }
+
+
+def _kernel(value: Tensor | None) -> Tensor | None:
+    """Return the kernel of a convolution, (out, in, H, W), or None where something else stands in its place."""
+    return value if value is not None and value.dim() == 4 else None
 
 
 def describe(architecture: Mapping[str, Any]) -> str:

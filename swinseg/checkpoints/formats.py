@@ -120,6 +120,11 @@ def to_mmseg(state_dict: Mapping[str, Tensor], source: str = 'auto') -> StateDic
             continue
         renamed = key if source == 'mmseg' else _to_mmseg_name(key, source)
         if source != 'mmseg' and _MERGING.search(renamed):
+            if value.dim() == 0 or value.shape[-1] % 4:
+                raise CheckpointError(
+                    f'{full_key} has the shape {tuple(value.shape)}, but patch merging takes 4C channels, '
+                    'so its last axis must be a multiple of 4; fetch the file again'
+                )
             value = _blocks_to_unfold(value)
         if renamed == 'absolute_pos_embed' and value.dim() == 4:
             value = value.flatten(2).transpose(1, 2).contiguous()
@@ -215,7 +220,7 @@ def _is_timm(state_dict: Mapping[str, Tensor]) -> bool:
             continue
         norm = state_dict.get(match['stage'] + 'blocks.0.norm1.weight')
         if norm is not None:
-            return norm.shape[0] == value.shape[0]
+            return norm.shape[:1] == value.shape[:1]
         if match['i'] == '0':
             return False
     return any(re.search(r'(^|\.)layers\.1\.downsample\.', key) for key in state_dict) and not any(
@@ -287,6 +292,12 @@ def _join_qkv(state_dict: StateDict) -> StateDict:
         start, part, leaf = match.groups()
         parts = [state_dict.get(f'{start}{name}{leaf}') for name in ('query', 'key', 'value')]
         if part == 'query' and all(tensor is not None for tensor in parts):
+            shapes = {tuple(tensor.shape[1:]) for tensor in parts if tensor is not None}
+            if len(shapes) > 1 or any(tensor.dim() == 0 for tensor in parts if tensor is not None):
+                raise CheckpointError(
+                    f'query, key and value at {start} have shapes that do not belong together; '
+                    'fetch the file again'
+                )
             output[f'{start}qkv{leaf}'] = torch.cat(
                 [tensor for tensor in parts if tensor is not None]
             )
@@ -310,11 +321,14 @@ def _split_qkv(state_dict: StateDict) -> StateDict:
 
 def _with_position_indices(state_dict: StateDict) -> StateDict:
     output: StateDict = {}
+    index_of: dict[int, Tensor] = {}
     for key, value in state_dict.items():
         output[key] = value
         if key.endswith(_TABLE_NAME):
-            index = relative_position_index(window_size_of(value))
-            output[key.replace(_TABLE_NAME, _INDEX_NAME)] = index
+            window = window_size_of(value)
+            if window not in index_of:
+                index_of[window] = relative_position_index(window)
+            output[key.replace(_TABLE_NAME, _INDEX_NAME)] = index_of[window]
     return output
 
 

@@ -185,6 +185,11 @@ def _fit(
             missing.append(key)
             continue
         found = weights[key]
+        if found.is_floating_point() != value.is_floating_point():
+            raise CheckpointError(
+                f'{name}: {key} holds {found.dtype}, but the model takes {value.dtype}; '
+                'save the weights as they are in the model'
+            )
         if found.is_floating_point() and not found.isfinite().all():
             raise CheckpointError(
                 f'{name}: {key} has values that are not finite, so the training that wrote it had diverged; '
@@ -219,6 +224,8 @@ def _fit(
 
 def _resized(key: str, found: Tensor, wanted: Tensor) -> Tensor | None:
     """Return ``found`` in the shape of ``wanted`` where only the window or image size differs, else None."""
+    if found.dim() != wanted.dim():
+        return None
     if key.endswith('relative_position_bias_table') and found.shape[1] == wanted.shape[1]:
         return resize_bias_table(found, wanted.shape[0])
     if (

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 _PLACEHOLDER = re.compile(r'\{(?P<factor>\d*)(?P<name>[a-z]+)(?:\+(?P<offset>\d+))?\}')
+# No network has more blocks or stages than these can count.
+_MOST_DIGITS = 9
 _TEXTS = {'leaf': r'\w+', 'head': r'decode_head|auxiliary_head', 'path': r'[\w.]+'}
 
 
@@ -37,6 +39,8 @@ class Template:
             return None
         values = match.groupdict()
         for name, (factor, offset) in self._numbers.items():
+            if len(values[name]) > _MOST_DIGITS:
+                return None
             number, rest = divmod(int(values[name]) - offset, factor)
             if rest or number < 0:
                 return None

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from swinseg.checkpoints.errors import CheckpointError
 
+# Published models have windows of up to 24 tokens; the index of pairs grows with the fourth power.
+_LARGEST_WINDOW = 64
+
 
 def window_size_of(table: Tensor) -> int:
     """Return w for a relative position bias table of shape ((2w-1)^2, heads).
@@ -20,11 +23,13 @@ def window_size_of(table: Tensor) -> int:
     Raises:
         CheckpointError: the table belongs to no square window.
     """
-    side = math.isqrt(table.shape[0])
-    if side * side != table.shape[0] or side % 2 == 0:
+    rows = table.shape[0] if table.dim() else 0
+    side = math.isqrt(rows)
+    if side * side != rows or side % 2 == 0 or side > 2 * _LARGEST_WINDOW - 1:
         raise CheckpointError(
-            f'a relative position bias table has (2w-1)^2 rows for a window of w x w tokens, '
-            f'but one of {table.shape[0]} rows was found; only square windows are supported'
+            f'a relative position bias table has (2w-1)^2 rows for a window of w x w tokens, up to '
+            f'{_LARGEST_WINDOW} x {_LARGEST_WINDOW}, but one of {rows} rows was found; '
+            'only square windows are supported'
         )
     return (side + 1) // 2
 
