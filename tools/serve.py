@@ -10,7 +10,7 @@ from pathlib import Path
 
 from swinseg.cli import run
 from swinseg.predictor.arguments import add_model, predictor_of
-from swinseg.web.arguments import add_limits, limits_of
+from swinseg.web.arguments import add_access, add_limits, limits_of
 from swinseg.web.extra import require_extra
 
 
@@ -26,6 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--token', default=os.environ.get('SWINSEG_TOKEN'),
         help='that requests must bring (default: the environment variable SWINSEG_TOKEN, or none)',
     )  # fmt: skip
+    add_access(parser)
     add_limits(parser)
     return parser.parse_args(argv)
 
@@ -35,14 +36,16 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     limits = limits_of(args)
     require_extra()
+    from swinseg.web.access import Access
     from swinseg.web.app import create_app
     from swinseg.web.server import open_socket, serve
 
+    access = Access.of(args.host, args.allowed_host, args.allowed_origin)
     with open_socket(args.host, args.port) as listening:
         predictor = predictor_of(args)
         name = Path(args.checkpoint).name
-        app = create_app(predictor, name=name, limits=limits, token=args.token)
-        serve(app, listening, grace=limits.seconds)
+        app = create_app(predictor, name=name, limits=limits, token=args.token, access=access)
+        serve(app, listening, limits=limits, proxies=args.proxy)
 
 
 if __name__ == '__main__':

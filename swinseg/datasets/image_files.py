@@ -1,15 +1,13 @@
 """Reading image and label files, and saying in one sentence what is wrong with a bad one.
 
-OpenCV fills the missing part of a truncated JPEG with grey and returns it as if nothing had happened, and
-so do most decoders unless asked. The functions here walk a file's segments, which is a few microseconds
-beside the decoding, and so find what is missing without decoding anything twice.
+What a file is and whether it is cut short is told from its bytes (:mod:`swinseg.datasets.image_bytes`), without
+decoding anything twice.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import re
 import warnings
 from typing import Any
 
@@ -21,6 +19,7 @@ from mmengine import fileio
 from PIL import Image
 
 from swinseg.datasets.errors import DataError, LabelChannelsError
+from swinseg.datasets.image_bytes import format_of, is_complete, png_chunks
 
 IMAGE_SUFFIXES = (
     '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jp2', '.ppm', '.pgm', '.pnm', '.mpo',
@@ -29,30 +28,6 @@ IMAGE_SUFFIXES = (
 
 LABEL_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp', '.gif', '.pgm')
 """File name endings (lower case) that are taken for labels where none is named: the lossless formats."""
-
-_SIGNATURES = (
-    (b'\xff\xd8\xff', 'JPEG'),
-    (b'\x89PNG\r\n\x1a\n', 'PNG'),
-    (b'BM', 'BMP'),
-    (b'GIF8', 'GIF'),
-    (b'II*\x00', 'TIFF'),
-    (b'MM\x00*', 'TIFF'),
-    (b'II+\x00', 'TIFF'),
-    (b'MM\x00+', 'TIFF'),
-    (b'RIFF', 'WebP'),
-    (b'\x00\x00\x00\x0cjP  ', 'JPEG 2000'),
-    (b'P2', 'PNM'),
-    (b'P3', 'PNM'),
-    (b'P4', 'PNM'),
-    (b'P5', 'PNM'),
-    (b'P6', 'PNM'),
-)
-
-# Inside a scan, 0xFF is followed by 0x00 (a stuffed byte), by a restart marker, or by more 0xFF.
-_MARKER_AFTER_SCAN = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
-_END_OF_IMAGE = 0xD9
-_START_OF_SCAN = 0xDA
-_MARKERS_WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 
 _REDUCED = {
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -69,70 +44,6 @@ _PIL_CHANNELS = {
     'LA': '2 channels (grey and alpha)',
     'CMYK': '4 channels (CMYK)',
 }
-
-
-def format_of(data: bytes) -> str | None:
-    """Name the image format that ``data`` begins as, or None where it is none that we know."""
-    return next((name for signature, name in _SIGNATURES if data.startswith(signature)), None)
-
-
-def jpeg_is_complete(data: bytes) -> bool:
-    """Whether the first picture of a JPEG file has its end-of-image marker.
-
-    Segments are skipped by their length, so neither a thumbnail inside EXIF nor further pictures or other
-    bytes after the end count.
-
-    Args:
-        data: the file, beginning with a start-of-image marker.
-    """
-    position, size = 2, len(data)
-    while True:
-        position = data.find(b'\xff', position)
-        if position < 0 or position + 1 >= size:
-            return False
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        position += 2
-        if marker == _END_OF_IMAGE:
-            return True
-        if marker in _MARKERS_WITHOUT_LENGTH:
-            continue
-        position += max(2, int.from_bytes(data[position : position + 2], 'big'))
-        if marker == _START_OF_SCAN:
-            found = _MARKER_AFTER_SCAN.search(data, position)
-            if found is None:
-                return False
-            position = found.start()
-
-
-def png_chunks(data: bytes) -> tuple[frozenset[bytes], bool]:
-    """Walk the chunks of a PNG file.
-
-    Returns:
-        The names of its chunks, and whether the closing IEND chunk is there in full.
-    """
-    names: set[bytes] = set()
-    position, size = 8, len(data)
-    while position + 8 <= size:
-        length = int.from_bytes(data[position : position + 4], 'big')
-        name = data[position + 4 : position + 8]
-        position += 12 + length
-        if position > size:
-            break
-        names.add(name)
-        if name == b'IEND':
-            return frozenset(names), True
-    return frozenset(names), False
-
-
-def is_complete(data: bytes) -> bool:
-    """Whether a JPEG or PNG file has the mark at its end; other formats have none, and count as complete."""
-    found = format_of(data)
-    if found == 'JPEG':
-        return jpeg_is_complete(data)
-    return found != 'PNG' or png_chunks(data)[1]
 
 
 def png_palette(data: bytes) -> npt.NDArray[np.uint8] | None:

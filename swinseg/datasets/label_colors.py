@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from swinseg.datasets import image_files
+from swinseg.datasets import image_bytes, image_files
 from swinseg.datasets.errors import LabelColorsError
 from swinseg.datasets.label_map import Color, LabelRule
 
@@ -23,7 +23,7 @@ def decode_colors(data: bytes, path: str | os.PathLike[str]) -> npt.NDArray[np.u
     Raises:
         DataError: it is a JPEG, or cannot be decoded.
     """
-    if image_files.format_of(data) == 'JPEG':
+    if image_bytes.format_of(data) == 'JPEG':
         raise image_files.lossy_label(path)
     return image_files.decode_image(data, path, color_type='color_ignore_orientation')
 

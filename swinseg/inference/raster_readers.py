@@ -15,7 +15,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from swinseg.datasets.image_files import decode_image, format_of, read_bytes
+from swinseg.datasets.image_bytes import format_of
+from swinseg.datasets.image_files import decode_image, read_bytes
 from swinseg.inference.raster import ArrayImage, RasterError, RasterImage, open_npy
 from swinseg.inference.raster_geotiff import TiffImage
 

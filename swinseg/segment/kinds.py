@@ -10,7 +10,7 @@ from typing import BinaryIO
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from swinseg.datasets.image_files import format_of
+from swinseg.datasets.image_bytes import format_of
 from swinseg.inference.raster_readers import open_header
 
 SCENE_PIXELS = 2**26

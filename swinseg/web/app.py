@@ -18,12 +18,14 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import swinseg
 from swinseg.predictor import Predictor
 from swinseg.web import metrics
+from swinseg.web.access import Access, AccessGuard
 from swinseg.web.answers import Format, describe_classes
 from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
@@ -38,7 +40,12 @@ _CLIENT_CLOSED_REQUEST = 499
 
 
 def create_app(
-    predictor: Predictor, *, name: str, limits: Limits | None = None, token: str | None = None
+    predictor: Predictor,
+    *,
+    name: str,
+    limits: Limits | None = None,
+    token: str | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
     """Make the application of ``tools/serve.py``.
 
@@ -48,13 +55,15 @@ def create_app(
         limits: None for the usual ones.
         token: that requests must bring (``Authorization: Bearer TOKEN``), save for the page itself and
             whether the server is alive and ready; None for none.
+        access: the names under which the server is asked, and by which pages; None for this machine's own
+            name ``localhost``, and the server's page.
     """
-    limits = limits or Limits()
+    limits, access = limits or Limits(), access or Access()
     service = Service(predictor, limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.start()
+        await service.start()
         yield
         await run_in_threadpool(service.close)
 
@@ -62,6 +71,14 @@ def create_app(
     app = FastAPI(
         title='swinseg', version=swinseg.__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )  # fmt: skip
+    if access.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(access.origins),
+            allow_methods=['GET', 'POST'],
+            allow_headers=['Authorization', 'Content-Type'],
+        )
+    app.add_middleware(AccessGuard, access=access)
     app.add_middleware(_SafetyHeaders)
     _handle_errors(app)
 
@@ -168,7 +185,7 @@ def _sentence(status: int, sentence: str, headers: Any = None) -> JSONResponse:
 
 
 class _SafetyHeaders:
-    """Adds to each answer what keeps browsers from guessing its type and from showing it in other pages."""
+    """Adds to each answer what keeps browsers from guessing its type and from giving it to other pages."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -180,6 +197,7 @@ class _SafetyHeaders:
                     *message['headers'],
                     (b'x-content-type-options', b'nosniff'),
                     (b'content-security-policy', b"frame-ancestors 'none'"),
+                    (b'cross-origin-resource-policy', b'same-origin'),
                 ]
             await send(message)
 

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -51,6 +52,7 @@ class BatchWorker(Generic[Item, Result]):
         self._waiting: deque[_Job[Item, Result]] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
+        self._started: float | None = None
         self._thread = threading.Thread(target=self._work, name='batch worker', daemon=True)
         self.seconds_per_item = 0.0
         """What an item took, as a mean that follows the last batches."""
@@ -59,20 +61,24 @@ class BatchWorker(Generic[Item, Result]):
         """Start the thread."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Cancel what waits, and return when the batch at work is done."""
+    def close(self, patience: float | None = None) -> None:
+        """Cancel what waits, and return when the batch at work is done, or after ``patience`` seconds."""
         with self._changed:
             self._is_closed = True
-            for job in self._waiting:
+            for job in list(self._waiting):
                 job.future.cancel()
-            self._waiting.clear()
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(patience)
 
     @property
     def is_working(self) -> bool:
         """Whether items that are submitted will be computed."""
         return self._thread.is_alive() and not self._is_closed
+
+    def seconds_at_work(self) -> float:
+        """Return how long the batch at work has taken so far; 0 where there is none."""
+        started = self._started
+        return 0.0 if started is None else time.perf_counter() - started
 
     def waiting(self) -> int:
         """Return how many items wait."""
@@ -87,16 +93,23 @@ class BatchWorker(Generic[Item, Result]):
             else:
                 self._waiting.append(job)
                 self._changed.notify()
+        job.future.add_done_callback(lambda _: self._forget(job))
         return job.future
+
+    def _forget(self, job: _Job[Item, Result]) -> None:
+        """Let go of an item that was cancelled while it waited."""
+        with self._changed, suppress(ValueError):
+            self._waiting.remove(job)
 
     def _work(self) -> None:
         while jobs := self._next_batch():
-            started = time.perf_counter()
+            self._started = time.perf_counter()
             try:
                 results = self._compute([job.item for job in jobs])
             except Exception as error:
                 results = [error] * len(jobs)
-            self._note((time.perf_counter() - started) / len(jobs))
+            self._note(self.seconds_at_work() / len(jobs))
+            self._started = None
             for job, result in zip(jobs, results, strict=True):
                 if isinstance(result, Exception):
                     job.future.set_exception(result)

@@ -63,11 +63,14 @@ _FILE = {'type': 'string', 'format': 'binary'}
 _REFUSALS = {
     HTTPStatus.BAD_REQUEST: 'There is no image, it is damaged, or a parameter is wrong.',
     HTTPStatus.UNAUTHORIZED: 'The token is missing or wrong.',
+    HTTPStatus.FORBIDDEN: "Another site's page asks, and may not.",
     HTTPStatus.REQUEST_TIMEOUT: 'The image did not arrive in time.',
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: 'The image has too many bytes or pixels.',
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: 'The file is no image of a known format.',
+    HTTPStatus.MISDIRECTED_REQUEST: 'The name in the header Host is not one of the server.',
+    HTTPStatus.UNPROCESSABLE_ENTITY: 'The image costs too much to decode.',
     HTTPStatus.TOO_MANY_REQUESTS: 'The queue is full; Retry-After says when to come again.',
-    HTTPStatus.SERVICE_UNAVAILABLE: 'The server starts or stops, or has too little memory.',
+    HTTPStatus.SERVICE_UNAVAILABLE: 'The server starts or stops, has too much to do, or has too little memory.',
     HTTPStatus.GATEWAY_TIMEOUT: 'The image was not segmented in time.',
 }
 

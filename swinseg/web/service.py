@@ -1,6 +1,7 @@
 """From a request to its answer: admission, upload, waiting, the model.
 
-What is held at a time is bounded: requests that are taken hold their file, and the batch at work its pixels.
+What is held at a time is bounded: the bytes of the files that arrive or wait to be decoded, and the pixels of
+those that wait for the model.
 """
 
 from __future__ import annotations
@@ -9,16 +10,13 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from swinseg.errors import UserError
@@ -27,23 +25,33 @@ from swinseg.predictor import Predictor
 from swinseg.segmentation import Segmentation
 from swinseg.web.answers import Answer, Format, make_answer
 from swinseg.web.batching import BatchWorker
+from swinseg.web.budgets import HeldUpload, PixelBudget, UploadBudget
+from swinseg.web.decoding.pool import DecoderPool
 from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
 from swinseg.web.metrics import Metrics
-from swinseg.web.uploads import Body, Upload, decode, inspect
+from swinseg.web.uploads import Body
 
 _LONGEST_RETRY_S = 20
 
 _logger = logging.getLogger(__name__)
 
 
+# What a batch at work may still take when the server stops; the threads end with the process in any case.
+_SECONDS_TO_CLOSE = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """An image to segment; ``received`` is the time of ``time.perf_counter`` at which it was there."""
+    """An image to segment, (H, W, 3) uint8 RGB; ``received`` is the time (``perf_counter``) of its arrival."""
 
-    upload: Upload
+    image: NDArray[np.uint8]
     kind: Format
     received: float
+
+    @property
+    def pixels(self) -> int:
+        return self.image.shape[0] * self.image.shape[1]
 
     def seconds(self) -> float:
         return time.perf_counter() - self.received
@@ -61,26 +69,35 @@ class Service:
         self._predictor = predictor
         self._limits = limits
         self._in_flight = 0
+        self._uploads = UploadBudget(limits.upload_bytes)
+        self._pixels = PixelBudget(limits.decoded_pixels)
+        self._decoders = DecoderPool(limits)
         self._worker = BatchWorker(
             self._answer_batch,
             batch_size=limits.batch or predictor.default_batch_size,
-            weight=lambda task: task.upload.pixels,
+            weight=lambda task: task.pixels,
             most=limits.pixels,
         )
         self.metrics = Metrics(in_flight=lambda: self._in_flight, waiting=self._worker.waiting)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Start to work."""
+        await self._decoders.start()
         self._worker.start()
 
     def close(self) -> None:
-        """Refuse what waits, and return when nothing is at work."""
-        self._worker.close()
+        """Refuse what waits, end what is decoded, and return when nothing is at work, or soon."""
+        self._decoders.close()
+        self._worker.close(_SECONDS_TO_CLOSE)
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests are answered."""
-        return self._worker.is_working
+        """Whether requests are answered in time."""
+        return self._worker.is_working and self._decoders.is_working and not self._is_stuck
+
+    @property
+    def _is_stuck(self) -> bool:
+        return self._worker.seconds_at_work() > self._limits.seconds
 
     async def segment(self, body: Body, kind: Format) -> Answer:
         """Answer a request to segment the image that is its body.
@@ -89,19 +106,26 @@ class Service:
             RequestError: it is refused.
             ClientDisconnect: the client has gone, and its image is left out.
         """
-        with self._admission():
-            data = await self._received(body)
-            upload = await run_in_threadpool(inspect, data, self._limits)
-            del data
-            task = _Task(upload, kind, time.perf_counter())
-            answer = await self._answered(body, self._worker.submit(task))
-        self.metrics.count_answer(pixels=upload.pixels, seconds=task.seconds())
-        return answer
+        self._check_admission()
+        with self._uploads.hold() as upload:
+            data = await self._received(body, upload)
+            # Whoever has not sent all has no place.
+            self._check_admission()
+            self._in_flight += 1
+            try:
+                return await self._answered(body, self._segment(data, upload, kind))
+            finally:
+                self._in_flight -= 1
 
-    @contextmanager
-    def _admission(self) -> Iterator[None]:
-        if not self.is_ready:
+    def _check_admission(self) -> None:
+        if not self._worker.is_working:
             raise _stopping()
+        if not self.is_ready:
+            raise RequestError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                'the server does not get on with its work; try again later',
+                retry_after=_LONGEST_RETRY_S,
+            )
         if self._in_flight >= self._limits.requests:
             half_the_queue = self._worker.seconds_per_item * self._limits.requests / 2
             raise RequestError(
@@ -110,24 +134,33 @@ class Service:
                 'try again later',
                 retry_after=min(max(1, math.ceil(half_the_queue)), _LONGEST_RETRY_S),
             )
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
 
-    async def _received(self, body: Body) -> bytes:
+    async def _received(self, body: Body, upload: HeldUpload) -> bytes | bytearray:
+        reading = asyncio.ensure_future(body.read_file(upload.add))
+        upload.start(reading.cancel)
         try:
-            return await asyncio.wait_for(body.read_file(), self._limits.seconds)
-        except asyncio.TimeoutError as error:
+            await asyncio.wait({reading}, timeout=self._limits.seconds)
+        finally:
+            in_time = reading.done()
+            reading.cancel()
+        if not in_time:
             raise RequestError(
                 HTTPStatus.REQUEST_TIMEOUT,
                 f'the image did not arrive within {self._limits.seconds:g} seconds; send a smaller one',
-            ) from error
+            )
+        if reading.cancelled():
+            raise RequestError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                'more images arrive than the server has room for, and this one took longest; try again later',
+                retry_after=1,
+            )
+        data = reading.result()
+        upload.arrived()
+        return data
 
-    async def _answered(self, body: Body, future: Future[Answer]) -> Answer:
+    async def _answered(self, body: Body, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Wait for an answer as long as the limit allows and the client is there."""
-        answer = asyncio.wrap_future(future)
+        answer = asyncio.ensure_future(work)
         gone = asyncio.ensure_future(body.client_gone())
         waiting: set[asyncio.Future[Any]] = {answer, gone}
         try:
@@ -136,11 +169,9 @@ class Service:
             )
         finally:
             gone.cancel()
-        if answer.cancelled():
-            raise _stopping()
+            answer.cancel()  # Where it is not there yet, it is left out.
         if answer in done:
             return answer.result()
-        answer.cancel()  # The worker leaves it out.
         if gone in done:
             raise ClientDisconnect
         raise RequestError(
@@ -150,31 +181,35 @@ class Service:
             retry_after=_LONGEST_RETRY_S,
         )
 
-    def _answer_batch(self, tasks: Sequence[_Task]) -> list[Answer | Exception]:
-        """Decode, segment and encode images; runs in the worker's thread."""
-        decoded = [self._decoded(task) for task in tasks]
-        images = [image for image in decoded if not isinstance(image, Exception)]
-        segmented = iter(self._segmented(images))
-        answers: list[Answer | Exception] = []
-        for task, image in zip(tasks, decoded, strict=True):
-            outcome = image if isinstance(image, Exception) else next(segmented)
-            answers.append(
-                make_answer(outcome, task.kind, seconds=task.seconds)
-                if isinstance(outcome, Segmentation)
-                else outcome
-            )
-        return answers
+    async def _segment(self, data: bytes | bytearray, upload: HeldUpload, kind: Format) -> Answer:
+        received = time.perf_counter()
+        # How many pixels the image has is known when it is decoded.
+        async with self._pixels.share(self._limits.pixels) as share:
+            task = _Task(await self._decoders.decode(data), kind, received)
+            del data
+            upload.decoded()
+            share.shrink(task.pixels)
+            try:
+                answer = await asyncio.wrap_future(self._worker.submit(task))
+            except asyncio.CancelledError:
+                if self._worker.is_working:
+                    raise
+                raise _stopping() from None
+        self.metrics.count_answer(pixels=task.pixels, seconds=task.seconds())
+        return answer
 
-    def _decoded(self, task: _Task) -> NDArray[np.uint8] | RequestError:
-        try:
-            return decode(task.upload, self._limits)
-        except RequestError as error:
-            return error
+    def _answer_batch(self, tasks: Sequence[_Task]) -> list[Answer | Exception]:
+        """Segment and encode images; runs in the worker's thread."""
+        segmented = self._segmented([task.image for task in tasks])
+        return [
+            make_answer(outcome, task.kind, seconds=task.seconds)
+            if isinstance(outcome, Segmentation)
+            else outcome
+            for task, outcome in zip(tasks, segmented, strict=True)
+        ]
 
     def _segmented(self, images: list[NDArray[np.uint8]]) -> list[Segmentation | Exception]:
         """Segment images; where that fails for several, each by itself, so that no one pays for another."""
-        if not images:
-            return []
         self.metrics.count_batch(len(images))
         try:
             return list(self._predictor.predict(images, confidence=True, batch_size=len(images)))

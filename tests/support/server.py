@@ -9,14 +9,15 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from swinseg.web.server import open_socket
+from swinseg.web.limits import Limits
+from swinseg.web.server import configuration, open_socket
 
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """Serve on a free port in a thread, and give the address, which ends in a slash."""
     with open_socket('127.0.0.1', 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level='warning'))
+        server = uvicorn.Server(configuration(app, limits=Limits()))
         thread = threading.Thread(target=server.run, kwargs={'sockets': [listening]})
         thread.start()
         # Who connects before it has started waits in the socket's queue.

@@ -1,0 +1,111 @@
+"""The process that decodes: reads files from its standard input, and writes pixels to its standard output.
+
+A file goes in as its length (8 bytes, big-endian) and its bytes. What comes out is a line of JSON, either
+``{"size": [H, W]}``, followed by H x W x 3 bytes of RGB, or ``{"status": ..., "sentence": ...}``, a refusal. The
+first line is written when the process is ready. It ends when its input does, and so with its parent.
+
+It must start in a moment and stay small, so it imports neither PyTorch nor the models; ``START`` has it that
+importing a module of swinseg does not run ``swinseg/__init__.py``, which does.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import sys
+import time
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+
+from swinseg.web.decoding.images import decode
+from swinseg.web.errors import RequestError
+
+START = f"""
+import sys, types
+for name in ('swinseg', 'swinseg.datasets', 'swinseg.web', 'swinseg.web.decoding'):
+    package = types.ModuleType(name)
+    package.__path__ = [{str(Path(__file__).parents[3])!r} + '/' + name.replace('.', '/')]
+    sys.modules[name] = package
+from swinseg.web.decoding.child import main
+main()
+"""
+"""Program that runs :func:`main`, for ``python -c``."""
+
+# The model shares the processors with the decoders, and no client shall slow it down by what it sends.
+_NICENESS = 5
+
+
+def main() -> None:
+    """Decode what comes, with the options that the one argument has as JSON.
+
+    They are ``pixels`` of an image at most; ``memory``, bytes of data beyond what the process has when it is
+    ready; and ``seconds`` of processor time for a file.
+    """
+    options = json.loads(sys.argv[1])
+    files, answers = _take_streams()
+    os.nice(_NICENESS)
+    cv2.setNumThreads(1)
+    _bound_memory(options['memory'])
+    _write(answers, {'ready': True})
+    while head := files.read(8):
+        data = files.read(int.from_bytes(head, 'big'))
+        _bound_seconds(options['seconds'])
+        _answer(answers, data, options['pixels'])
+        del data
+
+
+def _take_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Return input and output, and let what the decoders print go nowhere: clients could fill a log with it."""
+    answers = os.fdopen(os.dup(1), 'wb', buffering=0)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    return sys.stdin.buffer, answers
+
+
+def _bound_memory(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Files of no length: the process has nothing to write but its answers.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    with suppress(
+        OSError, ValueError
+    ):  # Linux counts what is written to; others have no such limit.
+        held = next(
+            int(line.split()[1]) * 1024
+            for line in Path('/proc/self/status').read_text().splitlines()
+            if line.startswith('VmData:')
+        )
+        resource.setrlimit(resource.RLIMIT_DATA, (held + size, held + size))
+
+
+def _bound_seconds(seconds: float) -> None:
+    """End this process after some more seconds of processor time, whatever becomes of its parent."""
+    most = math.ceil(time.process_time() + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+
+
+def _answer(answers: BinaryIO, data: bytes, pixels: int) -> None:
+    try:
+        image = decode(data, pixels=pixels)
+    except RequestError as error:
+        _write(answers, {'status': error.status, 'sentence': str(error)})
+    except MemoryError:
+        sentence = (
+            'decoding the image needs more memory than this server gives it; send a smaller one'
+        )
+        _write(answers, {'status': HTTPStatus.UNPROCESSABLE_ENTITY, 'sentence': sentence})
+    else:
+        _write(answers, {'size': image.shape[:2]})
+        view = image.data.cast('B')
+        while view:
+            view = view[answers.write(view) :]
+
+
+def _write(answers: BinaryIO, content: dict[str, Any]) -> None:
+    answers.write(json.dumps(content).encode() + b'\n')
