@@ -7,33 +7,34 @@ import time
 
 _SECONDS = 60.0
 _LINES = 10
-_LOGGERS = ('asyncio', 'uvicorn.error', 'swinseg.web.service', 'swinseg.web.decoding.pool')
 
 
 class RateFilter(logging.Filter):
-    """Lets each message through a few times a minute, whatever its arguments, and then counts it."""
+    """Lets what one line of the code logs through a few times a minute, and then counts it."""
 
     def __init__(self) -> None:
         super().__init__()
         self._since = time.monotonic()
-        self._counts: dict[str, int] = {}
+        self._counts: dict[tuple[str, int], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is written."""
         now = time.monotonic()
-        left_out = 0
-        # asyncio puts what differs into the message itself, after its first line.
-        message = str(record.msg).partition('\n')[0]
+        place = (record.pathname, record.lineno)
         if now - self._since >= _SECONDS:
-            left_out = max(0, self._counts.get(message, 0) - _LINES)
+            left_out = self._counts.get(place, 0) - _LINES
+            if left_out > 0:
+                record.msg = f'{record.msg} ({left_out} more of this kind before)'
             self._since, self._counts = now, {}
-        self._counts[message] = self._counts.get(message, 0) + 1
-        if left_out:
-            record.msg = f'{record.msg} ({left_out} more like this in the minute before)'
-        return self._counts[message] <= _LINES
+        self._counts[place] = self._counts.get(place, 0) + 1
+        return self._counts[place] <= _LINES
+
+
+_FILTER = RateFilter()
 
 
 def bound_logs() -> None:
-    """Bound what is logged of connections and requests."""
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(RateFilter())
+    """Bound what uvicorn logs, and what all those log that nobody has set up; once uvicorn is set up."""
+    for handler in (logging.lastResort, *logging.getLogger('uvicorn').handlers):
+        if handler is not None:
+            handler.addFilter(_FILTER)

@@ -2,7 +2,8 @@
 
 A file goes in as its length (8 bytes, big-endian) and its bytes. What comes out is a line of JSON, either
 ``{"size": [H, W]}``, followed by H x W x 3 bytes of RGB, or ``{"status": ..., "sentence": ...}``, a refusal. The
-first line is written when the process is ready. It ends when its input does, and so with its parent.
+first line is written when the process is ready. It ends when its input does, and so with its parent. An answer
+with ``"last": true`` asks for another process: what decoders do not free must not be at the cost of later files.
 
 It must start in a moment and stay small, so it imports neither PyTorch nor the models; ``START`` has it that
 importing a module of swinseg does not run ``swinseg/__init__.py``, which does.
@@ -51,12 +52,14 @@ def main() -> None:
     files, answers = _take_streams()
     os.nice(_NICENESS)
     cv2.setNumThreads(1)
-    _bound_memory(options['memory'])
+    most = options['memory']
+    held = _held_memory()
+    _bound(held + most)
     _write(answers, {'ready': True})
     while head := files.read(8):
         data = files.read(int.from_bytes(head, 'big'))
         _bound_seconds(options['seconds'])
-        _answer(answers, data, options['pixels'])
+        _answer(answers, data, options['pixels'], most_held=held + most // 2)
         del data
 
 
@@ -69,19 +72,23 @@ def _take_streams() -> tuple[BinaryIO, BinaryIO]:
     return sys.stdin.buffer, answers
 
 
-def _bound_memory(size: int) -> None:
+def _held_memory() -> int:
+    """Return the bytes of data of this process, or 0 where only another system could say."""
+    with suppress(OSError):
+        for line in Path('/proc/self/status').read_text().splitlines():
+            if line.startswith('VmData:'):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _bound(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Files of no length: the process has nothing to write but its answers.
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     with suppress(
         OSError, ValueError
-    ):  # Linux counts what is written to; others have no such limit.
-        held = next(
-            int(line.split()[1]) * 1024
-            for line in Path('/proc/self/status').read_text().splitlines()
-            if line.startswith('VmData:')
-        )
-        resource.setrlimit(resource.RLIMIT_DATA, (held + size, held + size))
+    ):  # Linux counts what can be written to; others have no such limit.
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
 
 def _bound_seconds(seconds: float) -> None:
@@ -90,18 +97,23 @@ def _bound_seconds(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
 
 
-def _answer(answers: BinaryIO, data: bytes, pixels: int) -> None:
+def _answer(answers: BinaryIO, data: bytes, pixels: int, *, most_held: int) -> None:
+    """Decode a file and write the answer; the last one where this process holds more than ``most_held`` by now."""
     try:
         image = decode(data, pixels=pixels)
     except RequestError as error:
-        _write(answers, {'status': error.status, 'sentence': str(error)})
+        is_last = _held_memory() > most_held
+        _write(answers, {'status': error.status, 'sentence': str(error), 'last': is_last})
     except MemoryError:
-        sentence = (
-            'decoding the image needs more memory than this server gives it; send a smaller one'
-        )
-        _write(answers, {'status': HTTPStatus.UNPROCESSABLE_ENTITY, 'sentence': sentence})
+        content = {
+            'status': HTTPStatus.UNPROCESSABLE_ENTITY,
+            'sentence': 'decoding the image needs more memory than this server gives it; send a smaller one',
+            'last': True,
+        }
+        _write(answers, content)
     else:
-        _write(answers, {'size': image.shape[:2]})
+        is_last = _held_memory() - image.nbytes > most_held
+        _write(answers, {'size': image.shape[:2], 'last': is_last})
         view = image.data.cast('B')
         while view:
             view = view[answers.write(view) :]

@@ -122,6 +122,13 @@ class Decoder:
         self._send(len(data).to_bytes(8, 'big'), deadline)
         self._send(data, deadline)
         answer = self._read_line(deadline)
+        try:
+            return self._taken(answer, deadline)
+        finally:
+            if answer['last']:
+                self._end()
+
+    def _taken(self, answer: dict[str, Any], deadline: float) -> NDArray[np.uint8]:
         if 'sentence' in answer:
             raise RequestError(HTTPStatus(answer['status']), answer['sentence'])
         height, width = answer['size']
