@@ -37,7 +37,8 @@ class PixelBudget:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # It had its turn in the same moment.
-                self.give_back(pixels)
+                self._free += pixels
+            self._serve()  # Those behind it may have theirs.
             raise
 
     def give_back(self, pixels: int) -> None:

@@ -12,6 +12,9 @@ _DECODER_BYTES_PER_PIXEL = 16
 _DECODER_FILES = 3
 _DECODER_REST = 64 * 2**20
 
+# What is read of a connection at once, and what uvicorn keeps of it.
+_CONNECTION_BYTES = 512 * 1024
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -64,6 +67,17 @@ class Limits:
     def decoded_pixels(self) -> int:
         """Pixels of the decoded images that wait for the model or are being decoded."""
         return (self.decoders + 2) * self.pixels
+
+    @property
+    def memory(self) -> int:
+        """Bytes that requests may need at most, beyond what the idle server and the model's work take."""
+        return (
+            2 * self.upload_bytes
+            + 3 * (self.decoded_pixels + self.pixels)
+            + self.decoders * self.decoder_memory
+            + 2 * self.answer_bytes
+            + self.connections * _CONNECTION_BYTES
+        )
 
     @property
     def answer_bytes(self) -> int:

@@ -14,10 +14,10 @@ from swinseg.web.server import configuration, open_socket
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI, limits: Limits | None = None) -> Iterator[str]:
     """Serve on a free port in a thread, and give the address, which ends in a slash."""
     with open_socket('127.0.0.1', 0) as listening:
-        server = uvicorn.Server(configuration(app, limits=Limits()))
+        server = uvicorn.Server(configuration(app, limits=limits or Limits()))
         thread = threading.Thread(target=server.run, kwargs={'sockets': [listening]})
         thread.start()
         # Who connects before it has started waits in the socket's queue.

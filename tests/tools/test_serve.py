@@ -7,18 +7,23 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from support import scripts, tiny_checkpoint
+from support import costly_images, scripts, tiny_checkpoint
 from support.hostile_uploads import hostile_uploads
+from swinseg.web.limits import Limits
 
 # How many uploads the test of malformed ones sends; 2,000 take some minutes.
 UPLOADS = int(os.environ.get('SWINSEG_TEST_UPLOADS', '150'))
@@ -30,6 +35,12 @@ class Server:
 
     process: subprocess.Popen[str]
     client: httpx.Client
+    log: Path
+
+    def memory_of_all(self) -> int:
+        """Return the resident memory in bytes, of its own processes too."""
+        own = psutil.Process(self.process.pid)
+        return sum(process.memory_info().rss for process in (own, *own.children(recursive=True)))
 
     def memory(self) -> float:
         """Return the resident memory in bytes."""
@@ -45,24 +56,49 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoint.make_folder(tmp_path_factory.mktemp('serve'))
 
 
-@pytest.fixture(scope='module')
-def server(folder: Path) -> Iterator[Server]:
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[Server]:
+    """Run the script with a small model."""
+    log = folder / f'log_{len(list(folder.glob("log_*")))}'
     command = [
         sys.executable, str(scripts.TOOLS / 'serve.py'), str(folder / 'tiny.pth'), '--port', '0',
-        '--device', 'cpu', '--queue', '8', '--max-pixels', '300000', '--max-bytes', '1M',
+        '--device', 'cpu', *options,
     ]  # fmt: skip
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=(folder / 'log').open('w'), text=True
-    ) as process:
+    with (
+        log.open('w') as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+    ):
         try:
             assert process.stdout is not None
             lines = iter(process.stdout.readline, '')
             address = next(line for line in lines if line.startswith('serving on ')).split()[-1]
             limits = httpx.Limits(max_connections=32)
             with httpx.Client(base_url=address, timeout=120, limits=limits) as client:
-                yield Server(process, client)
+                yield Server(process, client, log)
         finally:
             process.kill()
+
+
+@pytest.fixture(scope='module')
+def server(folder: Path) -> Iterator[Server]:
+    with serving(folder, '--queue', '8', '--max-pixels', '300000', '--max-bytes', '1M') as server:
+        yield server
+
+
+TIMEOUT = 3
+
+SHORT = (
+    '--timeout', str(TIMEOUT), '--header-timeout', '1', '--decode-timeout', '0.5', '--max-bytes', '1M',
+    '--connections', '200',
+)  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def attacked(folder: Path) -> Iterator[Server]:
+    """A server whose times are short, but which takes large images."""
+    with serving(folder, *SHORT) as server:
+        server.client.post('v1/segment', content=(folder / 'images' / '1.png').read_bytes())
+        yield server
 
 
 def test_load__each_request_is_answered_or_told_to_wait(server, folder):
@@ -111,10 +147,105 @@ def test_hostile_uploads__are_refused(server):
     assert server.memory() - before < 100e6
 
 
-def test_signal__ends_it(server, folder):
+@pytest.fixture(scope='module')
+def idle_memory(attacked: Server) -> int:
+    return attacked.memory_of_all()
+
+
+def silent(server: Server, stack: ExitStack) -> None:
+    for _ in range(300):
+        connect(server, stack)
+
+
+def slow_bodies(server: Server, stack: ExitStack) -> None:
+    for _ in range(70):
+        connect(server, stack).sendall(
+            b'POST /v1/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\nx'
+        )
+
+
+def slow_headers(server: Server, stack: ExitStack) -> None:
+    for _ in range(70):
+        connect(server, stack).sendall(b'GET /v1/model HTTP/1.1\r\nHost: loc')
+
+
+def slow_readers(server: Server, stack: ExitStack) -> None:
+    for _ in range(40):
+        connect(server, stack).sendall(b'GET /app.js HTTP/1.1\r\nHost: localhost\r\n\r\n' * 300)
+
+
+def uploads_of(data: bytes) -> Callable[[Server, ExitStack], None]:
+    """Return an attack of four clients that send this again and again."""
+
+    def attack(server: Server, stack: ExitStack) -> None:
+        ends = threading.Event()
+        pool = stack.enter_context(ThreadPoolExecutor(4))
+
+        def send() -> None:
+            with suppress(httpx.HTTPError):
+                while not ends.is_set():
+                    httpx.post(f'{server.client.base_url}v1/segment', content=data, timeout=60)
+
+        for _ in range(4):
+            pool.submit(send)
+        stack.callback(ends.set)
+
+    return attack
+
+
+def connect(server: Server, stack: ExitStack) -> socket.socket:
+    url = server.client.base_url
+    return stack.enter_context(socket.create_connection((url.host, url.port), 20))
+
+
+ATTACKS = {
+    'silent connections': silent,
+    'slow headers': slow_headers,
+    'slow bodies': slow_bodies,
+    'slow readers': slow_readers,
+    'repeated scans': uploads_of(costly_images.jpeg_of_scans(3000, side=500)),
+    'as many scans as are taken': uploads_of(costly_images.jpeg_of_scans(100, side=5000)),
+    'shared tags': uploads_of(costly_images.tiff_of_tags(5, 120_000, 273, 258, 339, size=960_000)),
+    'empty pixels': uploads_of(costly_images.empty_png(5000)),
+}
+
+
+@pytest.mark.parametrize('attack', ATTACKS)
+def test_attack__honest_clients_are_answered(attacked, idle_memory, folder, attack):
+    data = (folder / 'images' / '1.png').read_bytes()
+    before = attacked.log.stat().st_size
+    bound = idle_memory + Limits(bytes=2**20, connections=200).memory
+    with ExitStack() as stack:
+        ATTACKS[attack](attacked, stack)
+        for _ in range(6):
+            answer = httpx.post(
+                f'{attacked.client.base_url}v1/segment?format=png',
+                content=data,
+                timeout=TIMEOUT + 2,
+            )
+            assert answer.status_code in (200, 429, 503), answer.text
+            assert attacked.memory_of_all() < bound
+    assert httpx.post(
+        f'{attacked.client.base_url}v1/segment', content=data, timeout=20
+    ).status_code == 200  # fmt: skip
+    assert attacked.log.stat().st_size - before < 20_000
+
+
+@pytest.mark.parametrize('attack', ['slow bodies', 'as many scans as are taken'])
+def test_attack__signal_ends_the_server(folder, attack):
+    with serving(folder, *SHORT) as server, ExitStack() as stack:
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        ATTACKS[attack](server, stack)
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(TIMEOUT + 2) == -signal.SIGTERM
+        assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_signal__ends_it(server):
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == -signal.SIGTERM
-    assert 'Traceback' not in (folder / 'log').read_text()
+    assert 'Traceback' not in server.log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ import asyncio
 import base64
 import io
 import json
+import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 
 import httpx
@@ -23,8 +26,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette import testclient
 
 import swinseg
-from support import tiny_checkpoint
+from support import costly_images, tiny_checkpoint
 from support.server import served
+from swinseg.web.access import Access
 from swinseg.web.app import create_app
 from swinseg.web.errors import ServerError
 from swinseg.web.limits import Limits
@@ -421,6 +425,85 @@ def test_client_that_leaves__is_left_out(predictor, gate, photo):
     assert gate.batches == [1, 1]
 
 
+def test_slow_uploads__hold_no_places(predictor, photo):
+    app = create_app(predictor, name='x', limits=Limits(requests=1, seconds=20))
+    head = b'POST /v1/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\nx'
+    with served(app) as address, ExitStack() as stack:
+        url = httpx.URL(address)
+        for _ in range(34):
+            client = stack.enter_context(socket.create_connection((url.host, url.port), 20))
+            client.sendall(head)
+        for _ in range(3):
+            response = httpx.post(f'{address}v1/segment', content=photo.read_bytes(), timeout=20)
+            assert response.status_code == 200
+
+
+def test_uploads__that_arrive_longest_give_way(predictor, photo):
+    limits = Limits(bytes=100_000, uploads=2, seconds=20)
+    head = b'POST /v1/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n'
+    app = create_app(predictor, name='x', limits=limits)
+    with served(app, limits) as address, ExitStack() as stack:
+        url = httpx.URL(address)
+        clients = [
+            stack.enter_context(socket.create_connection((url.host, url.port), 20))
+            for _ in range(5)
+        ]
+        for client in clients:
+            client.sendall(head + bytes(90_000))
+        response = httpx.post(f'{address}v1/segment', content=photo.read_bytes(), timeout=20)
+        assert response.status_code == 200
+        answer = clients[0].recv(65536)
+        assert answer.startswith(b'HTTP/1.1 503')
+
+
+def test_model_that_is_stuck__is_not_ready(predictor, gate, photo):
+    app = create_app(predictor, name='x', limits=Limits(seconds=0.3))
+    with TestClient(app) as client:
+        assert client.post('/v1/segment', content=photo.read_bytes()).status_code == 504
+        wait_until(lambda: client.get('/readyz').status_code == 503)
+        refused = client.post('/v1/segment', content=photo.read_bytes())
+        assert_refused(refused, 503, 'does not get on with its work')
+        gate.opened.set()
+        wait_until(lambda: client.get('/readyz').status_code == 200)
+
+
+def test_image_that_costs_too_much__is_refused(client):
+    for data in (costly_images.jpeg_of_scans(101), costly_images.gif_of_frames(2001)):
+        assert_refused(client.post('/v1/segment', content=data), 422, 'save the image anew')
+
+
+def test_multipart__whatever_the_case_of_its_type(client, photo):
+    body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body += photo.read_bytes() + b'\r\n--x--\r\n'
+    for kind in ('Multipart/Form-Data; boundary=x', 'MULTIPART/FORM-DATA;Boundary=x'):
+        response = client.post('/v1/segment', content=body, headers={'Content-Type': kind})
+        assert response.status_code == 200, response.text
+
+
+def test_other_sites__are_refused(client, photo):
+    for kind in ('json', 'geojson', 'png'):
+        response = client.post(
+            f'/v1/segment?format={kind}',
+            content=photo.read_bytes(),
+            headers={'Origin': 'https://evil.example'},
+        )
+        assert_refused(response, 403, '--allowed-origin')
+    assert_refused(client.get('/', headers={'Host': 'evil.example'}), 421, '--allowed-host')
+
+
+def test_other_site_that_may_ask__reads_the_answer(predictor, photo):
+    origin = 'https://maps.example.org'
+    access = Access.of('127.0.0.1', origins=[origin])
+    with TestClient(create_app(predictor, name='x', access=access)) as client:
+        asked = {'Origin': origin, 'Access-Control-Request-Method': 'POST'}
+        assert client.options('/v1/segment', headers=asked).status_code == 200
+        response = client.post(
+            '/v1/segment', content=photo.read_bytes(), headers={'Origin': origin}
+        )
+    assert response.status_code == 200
+    assert response.headers['access-control-allow-origin'] == origin
+
+
 def test_stopped__refuses(app, photo):
     with TestClient(app) as client:
         assert client.get('/readyz').status_code == 200
@@ -453,7 +536,7 @@ def test_defect__tells_nothing_of_the_inside(predictor, app, photo, monkeypatch)
         assert client.get('/readyz').status_code == 200
 
 
-@pytest.mark.parametrize('name', ['bytes', 'pixels', 'requests', 'seconds', 'batch'])
+@pytest.mark.parametrize('name', [field.name for field in fields(Limits)])
 def test_limits__must_be_positive(name):
     with pytest.raises(ServerError, match=f'limit of {name} must be more than 0, but is 0'):
         Limits(**{name: 0})

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -418,6 +419,37 @@ def test_token__is_asked_for_once(visit, guarded_address, photo, problems):
     assert page.locator('#checkpoint').inner_text() == 'tiny.pth'
     assert all('status of 401' in problem for problem in problems)
     problems.clear()
+
+
+FETCH = """async (address) => {
+  try {
+    const answer = await fetch(address, { method: 'POST', body: 'x' });
+    return `read ${answer.status}`;
+  } catch {
+    return 'not read';
+  }
+}"""
+
+
+def test_page_of_another_site__gets_nothing(browser, address):
+    """The other site is the same machine under another name, as pages of other local programs are."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.route('http://other.example/', lambda route: route.fulfill(body='<p>other</p>'))
+    page.goto('http://other.example/')
+    for kind in ('json', 'geojson'):
+        statuses = []
+        page.on('response', lambda response, found=statuses: found.append(response.status))
+        assert page.evaluate(FETCH, f'{address}v1/segment?format={kind}') == 'not read'
+        assert statuses in ([], [403])
+    context.close()
+
+
+def test_name_that_is_led_to_the_server__gets_nothing(address):
+    port = httpx.URL(address).port
+    for host in (f'rebound.example:{port}', 'rebound.example'):
+        answer = httpx.get(f'{address}v1/model', headers={'Host': host})
+        assert answer.status_code == 421
 
 
 def test_every_file_of_the_page_is_packaged():

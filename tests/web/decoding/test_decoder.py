@@ -16,6 +16,7 @@ from PIL import Image
 from support import costly_images as costly
 from support.encoded_images import saved
 from swinseg.datasets.image_files import decode_image
+from swinseg.web.decoding.child import START
 from swinseg.web.decoding.decoder import Decoder, DecoderError
 from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
@@ -121,8 +122,8 @@ def test_process_that_dies__is_started_again(decoder):
 
 
 def test_process__ends_with_its_parent():
-    program = (
-        'import time; from swinseg.web.decoding.decoder import Decoder; from swinseg.web.limits import Limits\n'
+    program = START.partition('from swinseg')[0] + (
+        'import time; from swinseg.web.decoding.decoder import Decoder, Limits\n'
         'd = Decoder(Limits()); d.start(); print(d._process.pid, flush=True); time.sleep(60)'
     )
     with subprocess.Popen(
