@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -55,6 +56,17 @@ class _Task:
 
     def seconds(self) -> float:
         return time.perf_counter() - self.received
+
+
+@dataclass(eq=False)
+class _Progress:
+    """How far a request is: the future of its answer, once it waits for the model."""
+
+    future: Future[Answer] | None = None
+
+    @property
+    def is_at_work(self) -> bool:
+        return self.future is not None and self.future.running()
 
 
 class Service:
@@ -113,7 +125,10 @@ class Service:
             self._check_admission()
             self._in_flight += 1
             try:
-                return await self._answered(body, self._segment(data, upload, kind))
+                progress = _Progress()
+                return await self._answered(
+                    body, self._segment(data, upload, kind, progress), progress
+                )
             finally:
                 self._in_flight -= 1
 
@@ -158,7 +173,9 @@ class Service:
         upload.arrived()
         return data
 
-    async def _answered(self, body: Body, work: Coroutine[Any, Any, Answer]) -> Answer:
+    async def _answered(
+        self, body: Body, work: Coroutine[Any, Any, Answer], progress: _Progress
+    ) -> Answer:
         """Wait for an answer as long as the limit allows and the client is there."""
         answer = asyncio.ensure_future(work)
         gone = asyncio.ensure_future(body.client_gone())
@@ -168,12 +185,19 @@ class Service:
                 waiting, timeout=self._limits.seconds, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
+            is_at_work = progress.is_at_work
             gone.cancel()
             answer.cancel()  # Where it is not there yet, it is left out.
         if answer in done:
             return answer.result()
         if gone in done:
             raise ClientDisconnect
+        if not is_at_work:
+            raise RequestError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f'the server had other images at work for {self._limits.seconds:g} seconds; try again later',
+                retry_after=_LONGEST_RETRY_S,
+            )
         raise RequestError(
             HTTPStatus.GATEWAY_TIMEOUT,
             f'the image was not segmented within {self._limits.seconds:g} seconds; try again later, or send a '
@@ -181,7 +205,9 @@ class Service:
             retry_after=_LONGEST_RETRY_S,
         )
 
-    async def _segment(self, data: bytes | bytearray, upload: HeldUpload, kind: Format) -> Answer:
+    async def _segment(
+        self, data: bytes | bytearray, upload: HeldUpload, kind: Format, progress: _Progress
+    ) -> Answer:
         received = time.perf_counter()
         # How many pixels the image has is known when it is decoded.
         async with self._pixels.share(self._limits.pixels) as share:
@@ -190,7 +216,8 @@ class Service:
             upload.decoded()
             share.shrink(task.pixels)
             try:
-                answer = await asyncio.wrap_future(self._worker.submit(task))
+                progress.future = self._worker.submit(task)
+                answer = await asyncio.wrap_future(progress.future)
             except asyncio.CancelledError:
                 if self._worker.is_working:
                     raise

@@ -377,6 +377,17 @@ def test_timeout__of_the_answer(predictor, gate, photo):
         gate.opened.set()
 
 
+def test_timeout__of_an_image_that_waits(predictor, gate, photo):
+    app = create_app(predictor, name='x', limits=Limits(seconds=0.6, batch=1))
+    with TestClient(app) as client, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.post, '/v1/segment', content=photo.read_bytes())
+        assert gate.reached.wait(60)
+        waits = client.post('/v1/segment', content=photo.read_bytes())
+        assert_refused(waits, 503, 'other images at work for 0.6 seconds')
+        assert first.result().status_code == 504
+        gate.opened.set()
+
+
 def test_timeout__of_the_upload(predictor):
     app = create_app(predictor, name='x', limits=Limits(seconds=0.2, requests=1))
     sent = []
