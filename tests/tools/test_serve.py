@@ -85,11 +85,11 @@ def server(folder: Path) -> Iterator[Server]:
         yield server
 
 
-TIMEOUT = 3
+TIMEOUT = 2
 
 SHORT = (
-    '--timeout', str(TIMEOUT), '--header-timeout', '1', '--decode-timeout', '0.5', '--max-bytes', '1M',
-    '--connections', '200',
+    '--timeout', str(TIMEOUT), '--header-timeout', '1', '--decode-timeout', '0.3', '--max-bytes', '1M',
+    '--max-pixels', '6250000', '--connections', '200',
 )  # fmt: skip
 
 
@@ -204,9 +204,9 @@ ATTACKS = {
     'slow bodies': slow_bodies,
     'slow readers': slow_readers,
     'repeated scans': uploads_of(costly_images.jpeg_of_scans(3000, side=500)),
-    'as many scans as are taken': uploads_of(costly_images.jpeg_of_scans(100, side=5000)),
+    'as many scans as are taken': uploads_of(costly_images.jpeg_of_scans(100, side=2500)),
     'shared tags': uploads_of(costly_images.tiff_of_tags(5, 120_000, 273, 258, 339, size=960_000)),
-    'empty pixels': uploads_of(costly_images.empty_png(5000)),
+    'empty pixels': uploads_of(costly_images.empty_png(2500)),
 }
 
 
@@ -214,10 +214,10 @@ ATTACKS = {
 def test_attack__honest_clients_are_answered(attacked, idle_memory, folder, attack):
     data = (folder / 'images' / '1.png').read_bytes()
     before = attacked.log.stat().st_size
-    bound = idle_memory + Limits(bytes=2**20, connections=200).memory
+    bound = idle_memory + Limits(bytes=2**20, pixels=6_250_000, connections=200).memory
     with ExitStack() as stack:
         ATTACKS[attack](attacked, stack)
-        for _ in range(6):
+        for _ in range(4):
             answer = httpx.post(
                 f'{attacked.client.base_url}v1/segment?format=png',
                 content=data,
@@ -225,17 +225,18 @@ def test_attack__honest_clients_are_answered(attacked, idle_memory, folder, atta
             )
             assert answer.status_code in (200, 429, 503), answer.text
             assert attacked.memory_of_all() < bound
-    assert httpx.post(
-        f'{attacked.client.base_url}v1/segment', content=data, timeout=20
-    ).status_code == 200  # fmt: skip
+    # What was taken of the attack is done, or left out, after a while.
+    deadline = time.monotonic() + 30
+    while attacked.client.post('v1/segment', content=data).status_code != 200:
+        assert time.monotonic() < deadline
     assert attacked.log.stat().st_size - before < 20_000
 
 
-@pytest.mark.parametrize('attack', ['slow bodies', 'as many scans as are taken'])
-def test_attack__signal_ends_the_server(folder, attack):
+def test_attacks__signal_ends_the_server(folder):
     with serving(folder, *SHORT) as server, ExitStack() as stack:
         children = psutil.Process(server.process.pid).children(recursive=True)
-        ATTACKS[attack](server, stack)
+        for attack in ('slow bodies', 'slow readers', 'as many scans as are taken'):
+            ATTACKS[attack](server, stack)
         time.sleep(0.3)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(TIMEOUT + 2) == -signal.SIGTERM

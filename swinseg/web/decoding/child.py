@@ -28,7 +28,9 @@ from swinseg.web.decoding.images import decode
 from swinseg.web.errors import RequestError
 
 START = f"""
-import sys, types
+import sys
+sys.path = [path for path in sys.path if path]  # Not the folder in which the server was started.
+import types
 for name in ('swinseg', 'swinseg.datasets', 'swinseg.web', 'swinseg.web.decoding'):
     package = types.ModuleType(name)
     package.__path__ = [{str(Path(__file__).parents[3])!r} + '/' + name.replace('.', '/')]
