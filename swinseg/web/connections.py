@@ -173,10 +173,13 @@ class BoundedProtocol(H11Protocol):
             self._note()
 
     def shutdown(self) -> None:
-        """End when the request at work is answered; a request that is not there yet does not come any more."""
+        """End when the request at work is answered; one that is still arriving has no longer than a header."""
         super().shutdown()
-        if self.wait is _Wait.BODY and self.cycle is not None and self.cycle.response_complete:
-            self.transport.abort()
+        if self.wait is _Wait.BODY:
+            self._stop_timer()
+            self._timer = self.loop.call_later(
+                self._connections.limits.header_seconds, self._too_late
+            )
 
     def unread_bytes(self) -> int:
         """Return how much the client has not read."""
