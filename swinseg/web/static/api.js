@@ -73,10 +73,11 @@ async function call(address, options = {}) {
     throw new ApiError('The server does not answer; look whether tools/serve.py still runs.', 0);
   }
   if (response.ok) return response;
-  // A better token was given while this call was on its way.
+  const sentence = await sentenceOf(response);
+  // A better token was given while this call was on its way; nothing is waited for after this look.
   if (response.status === 401 && sent !== token) return call(address, options);
   const wait = Number.parseFloat(response.headers.get('Retry-After'));
-  throw new ApiError(await sentenceOf(response), response.status, Number.isNaN(wait) ? null : wait);
+  throw new ApiError(sentence, response.status, Number.isNaN(wait) ? null : wait);
 }
 
 async function sentenceOf(response) {
