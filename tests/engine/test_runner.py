@@ -52,7 +52,7 @@ def test_train__classes_and_palette_are_in_the_checkpoint(tiny_run, which):
     meta = checkpoint_meta(read_checkpoint(next(tiny_run.glob(which))))
     assert meta['classes'] == CLASSES
     assert [tuple(colour) for colour in meta['palette']] == [tuple(colour) for colour in PALETTE]
-    assert meta['config'].model.type == 'SwinSegmentor'
+    assert meta['config']['model']['type'] == 'SwinSegmentor'
 
 
 def test_train__without_validation_the_checkpoint_has_them_too(write_tiny_config, tmp_path):
