@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -38,6 +39,11 @@ def run(main: Callable[[], int | None]) -> int:
         return main() or 0
     except UserError as error:
         _tell(error)
+        return EXIT_BAD_INPUT
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _tell(UserError(f'no file can have the name {error.filename}, which is too long; check it'))
         return EXIT_BAD_INPUT
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)

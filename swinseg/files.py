@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from swinseg.errors import UserError
+
+NAME_BYTES = 255
+"""Longest name of a file that the common file systems take, in bytes."""
+
+_watched: dict[str, Callable[[Path, Path], None]] = {}
 
 
 class OutputError(UserError):
@@ -46,11 +52,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: the folder does not take the file.
     """
     final = Path(path)
-    temporary = final.with_name(f'.{final.stem}.{os.getpid()}.partial{final.suffix}')
+    end = f'.{os.getpid()}.partial{final.suffix}'
+    stem = fitted_name(final.stem, NAME_BYTES - len(os.fsencode(f'.{end}')))
+    temporary = final.with_name(f'.{stem}{end}')
     try:
         yield temporary
         with open(temporary, 'rb+') as file:
             os.fsync(file.fileno())
+        _tell_watchers(final, temporary)
         os.replace(temporary, final)
         _flush_folder(final.parent)
     except OSError as error:
@@ -58,6 +67,80 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def watching(
+    folder: str | os.PathLike[str], before_replacing: Callable[[Path, Path], None]
+) -> Iterator[None]:
+    """Within the block, call a function before :func:`atomic_path` gives a file its name in or below a folder.
+
+    Args:
+        folder: whoever writes into it, from whichever thread of this process.
+        before_replacing: called with the final path and the temporary one, whose content is complete; what it
+            raises keeps the final one as it is.
+
+    Raises:
+        OutputError: another call of this process watches the folder.
+    """
+    key = os.path.abspath(folder)
+    if key in _watched:
+        raise OutputError(
+            f'{key} is being written by another call of this process; wait for its end'
+        )
+    _watched[key] = before_replacing
+    try:
+        yield
+    finally:
+        del _watched[key]
+
+
+def _tell_watchers(final: Path, temporary: Path) -> None:
+    if not _watched or is_partial(final):
+        return
+    path = Path(os.path.abspath(final))
+    above = [folder for folder in list(_watched) if path.is_relative_to(folder)]
+    if above:
+        _watched[max(above, key=len)](final, temporary)
+
+
+def is_partial(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is one of those under which results are kept while they are incomplete."""
+    name = os.path.basename(path)
+    return name.startswith('.') and '.partial' in name
+
+
+def fitted_name(name: str, room: int) -> str:
+    """Return a name of at most ``room`` bytes; one that is cut ends in a checksum of the whole, ``~1f3a99c0``."""
+    if len(os.fsencode(name)) <= room:
+        return name
+    tag = f'~{short_checksum(name)}'
+    length = min(len(name), room)
+    while len(os.fsencode(name[:length])) > room - len(tag):
+        length -= 1
+    return name[:length] + tag
+
+
+def short_checksum(text: str) -> str:
+    """Return eight hexadecimal digits that tell a text from others, the same in every process."""
+    return hashlib.blake2b(os.fsencode(text), digest_size=4).hexdigest()
+
+
+def require_other_file(output: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
+    """Make sure that writing ``output`` does not destroy ``source``, which it is made from.
+
+    Raises:
+        OutputError: they are one file, by whatever names.
+    """
+    try:
+        is_same = os.path.samefile(output, source)
+    except (OSError, ValueError):  # one of them is not there
+        return
+    if is_same:
+        raise OutputError(
+            f'{os.fspath(output)} would be written over {os.fspath(source)}, which it is made from; name another '
+            'file or folder for the output'
+        )
 
 
 @contextlib.contextmanager

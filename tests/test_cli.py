@@ -32,6 +32,15 @@ def test_run__a_defect_of_ours_keeps_its_traceback():
         run(main)
 
 
+def test_run__a_name_that_no_file_can_have(tmp_path, capsys):
+    assert run(lambda: len(list((tmp_path / ('n' * 300)).iterdir()))) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('error: no file can have the name ')
+    assert error.count('\n') == 1
+    with pytest.raises(FileNotFoundError):
+        run(lambda: len((tmp_path / 'missing').read_text()))
+
+
 def test_run__control_c_is_130(capsys):
     def main():
         raise KeyboardInterrupt

@@ -2,7 +2,17 @@
 
 import pytest
 
-from swinseg.files import OutputError, atomic_path, make_folder, write_bytes, write_text
+from swinseg.files import (
+    OutputError,
+    atomic_path,
+    fitted_name,
+    is_partial,
+    make_folder,
+    require_other_file,
+    watching,
+    write_bytes,
+    write_text,
+)
 
 
 def test_write_text__replaces_the_file_and_leaves_nothing_else(tmp_path):
@@ -43,3 +53,54 @@ def test_make_folder__below_a_file_is_one_sentence(tmp_path):
 def test_write_text__missing_folder_is_one_sentence(tmp_path):
     with pytest.raises(OutputError, match=r'cannot write .*missing/a\.txt'):
         write_text(tmp_path / 'missing' / 'a.txt', '')
+
+
+def test_atomic_path__the_longest_name_that_there_can_be(tmp_path):
+    name = 'ä' * 125 + '.json'
+    assert len(name.encode()) == 255
+    write_text(tmp_path / name, 'text')
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with pytest.raises(OutputError, match=r'cannot write .*: File name too long'):
+        write_text(tmp_path / f'a{name}', 'text')
+
+
+@pytest.mark.parametrize('character', ['a', 'ä', '雪', '🙂'])
+def test_fitted_name__is_short_enough_and_tells_names_apart(character):
+    names = [character * 200 + end for end in ('', 'b', 'c')]
+    fitted = [fitted_name(name, 100) for name in names]
+    assert all(80 < len(name.encode()) <= 100 for name in fitted)
+    assert len(set(fitted)) == 3
+    assert fitted_name(character, 100) == character
+
+
+def test_watching__sees_what_gets_its_name_in_or_below_the_folder_and_can_refuse(tmp_path):
+    seen = []
+
+    def refuse(final, temporary):
+        seen.append((final.name, temporary.read_text()))
+        if final.name == 'kept.txt':
+            raise OutputError('not this one')
+
+    folder, _ = make_folder(tmp_path / 'out' / 'sub'), (tmp_path / 'kept.txt').write_text('old')
+    write_text(folder / 'kept.txt', 'old')
+    with watching(tmp_path / 'out', refuse):
+        write_text(folder / 'a.txt', 'text')
+        write_text(folder / '.b.partial.json', 'for later')
+        write_text(tmp_path / 'kept.txt', 'elsewhere')
+        with pytest.raises(OutputError, match='not this one'):
+            write_text(folder / 'kept.txt', 'new')
+        with pytest.raises(OutputError, match='being written'), watching(tmp_path / 'out', refuse):
+            pass
+    write_text(folder / 'c.txt', 'text')
+    assert seen == [('a.txt', 'text'), ('kept.txt', 'new')]
+    assert (folder / 'kept.txt').read_text() == 'old'
+    assert not any(is_partial(path) and path.name != '.b.partial.json' for path in folder.iterdir())
+
+
+def test_require_other_file__by_whatever_name(tmp_path):
+    (tmp_path / 'a.txt').write_text('')
+    (tmp_path / 'link').symlink_to('a.txt')
+    require_other_file(tmp_path / 'b.txt', tmp_path / 'a.txt')
+    for name in ('a.txt', 'link', f'../{tmp_path.name}/a.txt'):
+        with pytest.raises(OutputError, match='which it is made from; name another'):
+            require_other_file(tmp_path / name, tmp_path / 'a.txt')

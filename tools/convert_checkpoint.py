@@ -29,6 +29,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         choices=['auto', *FORMATS],
         help='default: tell from the keys',
     )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace the output if it is there'
+    )
     return parser.parse_args(argv)
 
 
@@ -41,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
             args.output,
             target=args.to,
             source_format=args.source_format,
+            overwrite=args.overwrite,
         )
     )
 

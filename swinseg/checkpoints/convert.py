@@ -17,7 +17,7 @@ from swinseg.checkpoints.architecture import describe, infer_architecture
 from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.meta import raw_meta
 from swinseg.checkpoints.reading import SUFFIXES, read_checkpoint, state_dict_of
-from swinseg.files import atomic_path, make_folder
+from swinseg.files import OutputError, atomic_path, make_folder, require_other_file
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ def convert(
     *,
     target: str = 'mmseg',
     source_format: str = 'auto',
+    overwrite: bool = False,
 ) -> ConversionReceipt:
     """Convert a weight file into another library's format.
 
@@ -72,15 +73,21 @@ def convert(
         output: path to write; its suffix chooses between ``.safetensors`` and PyTorch's format.
         target: one of ``formats.FORMATS``.
         source_format: one of ``formats.FORMATS``, or ``'auto'``.
+        overwrite: replace an output that is there already; the source never is.
 
     Raises:
         CheckpointError: unreadable source, unknown format or suffix, or weights that the target cannot hold.
-        OutputError: the output cannot be written.
+        OutputError: the output cannot be written, is the source, or is there already.
     """
     path = Path(output)
     if path.suffix not in SUFFIXES:
         raise CheckpointError(
             f'expected an output file ending with one of {", ".join(SUFFIXES)}, found {path.name}'
+        )
+    require_other_file(path, source)
+    if not overwrite and os.path.lexists(path):
+        raise OutputError(
+            f'{path} is there already; name another output, or replace it with --overwrite'
         )
     checkpoint = read_checkpoint(source)
     original = state_dict_of(checkpoint)

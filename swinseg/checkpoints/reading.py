@@ -157,15 +157,15 @@ def _wrapper(content: Mapping[str, Any]) -> str | None:
 
 
 def _existing(path: Path) -> Path:
-    if path.is_file():
+    if os.path.isfile(path):
         return path
-    if path.is_dir():
+    if os.path.isdir(path):
         inside = sorted(file.name for file in path.iterdir() if file.suffix in SUFFIXES)
         hint = (
             f'name one of its files: {", ".join(inside[:5])}' if inside else 'it holds no weights'
         )
         raise CheckpointError(f'expected a weight file, {path} is a folder; {hint}')
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise CheckpointError(f'no weight file {path}: there is no folder {path.parent}')
     neighbours = [file.name for file in path.parent.iterdir() if file.suffix in SUFFIXES]
     similar = difflib.get_close_matches(path.name, neighbours, n=3, cutoff=0.5)

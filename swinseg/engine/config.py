@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import re
 import traceback
 from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Config:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f'there is no config file {path}{_similar_files(path)}')
     if path.suffix not in ('.py', '.json', '.yaml', '.yml'):
         raise ConfigError(f'a config is a .py file, got {path}')
@@ -102,12 +103,14 @@ def _short(file: str | Path) -> str:
 
 
 def _similar_files(path: Path) -> str:
-    folders = [folder for folder in (path.parent, Path('configs')) if folder.is_dir()]
+    folders = [folder for folder in (path.parent, Path('configs')) if os.path.isdir(folder)]
     files = {file.name: file for folder in reversed(folders) for file in folder.glob('*.py')}
     near = difflib.get_close_matches(path.name, files, n=2, cutoff=0.6)
     if near:
         return '; did you mean ' + ' or '.join(str(files[name]) for name in near) + '?'
-    return '' if path.parent.is_dir() else f' (the folder {path.parent} does not exist either)'
+    return (
+        '' if os.path.isdir(path.parent) else f' (the folder {path.parent} does not exist either)'
+    )
 
 
 def _check_options(cfg: Config, options: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Segmenting files, folders and globs of images, scenes and videos: what ``tools/segment.py`` calls."""
 
-from swinseg.segment.batch import Options, segment_all
+from swinseg.segment.batch import Options, results_of, segment_all
 from swinseg.segment.outcome import Done, Outcome, summary, table
 from swinseg.segment.scenes import SceneResult, segment_scene
 from swinseg.segment.sources import InputError, Source, find_sources
@@ -15,6 +15,7 @@ __all__ = [
     'Source',
     'VideoResult',
     'find_sources',
+    'results_of',
     'segment_all',
     'segment_scene',
     'segment_video',

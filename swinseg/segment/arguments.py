@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 from swinseg.inference import source_identity
@@ -99,7 +98,7 @@ def options_of(args: argparse.Namespace) -> Options:
 
 
 def _identity(path: str) -> dict[str, Any]:
-    return source_identity(path) if Path(path).is_file() else {'address': os.fspath(path)}
+    return source_identity(path) if os.path.isfile(path) else {'address': os.fspath(path)}
 
 
 def memory_size(text: str) -> int:

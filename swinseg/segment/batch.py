@@ -19,6 +19,7 @@ from swinseg.segment.images import segment_image
 from swinseg.segment.kinds import why_scene
 from swinseg.segment.outcome import Done, Outcome, largest
 from swinseg.segment.progress import Progress
+from swinseg.segment.results import IMAGE_KINDS, Results
 from swinseg.segment.scenes import segment_scene
 from swinseg.segment.sheets import Sheets
 from swinseg.segment.sources import Source
@@ -67,6 +68,8 @@ def segment_all(
     sources: Sequence[Source],
     out: str | os.PathLike[str],
     options: Options = Options(),
+    *,
+    overwrite: bool = False,
 ) -> Outcome:
     """Segment images, scenes and videos, and show on the standard output how far the work is.
 
@@ -78,9 +81,10 @@ def segment_all(
         sources: from ``find_sources``.
         out: folder for the results.
         options: for all of them.
+        overwrite: replace files of the results' names that are no results of an earlier call from the same source.
 
     Raises:
-        OutputError: a result cannot be written.
+        OutputError: a result cannot be written, or a file would be lost for it: then before anything is written.
         PredictorError, SlideError, VisualizationError: an option is wrong for all files.
     """
     if options.tta:
@@ -90,9 +94,11 @@ def segment_all(
     choose_windows(
         predictor.model, window=options.window, stride=options.stride, blend=options.blend
     )
+    results = results_of(sources, out, options, overwrite=overwrite)
+    results.check()
     outcome = Outcome()
     progress = Progress(len(sources))
-    with WriteBehind(lambda call: call()) as write:
+    with results.kept(), WriteBehind(lambda call: call()) as write:
         work = _Work(predictor, Path(out), options, progress, write)
         for source in sources:
             progress.begin(source.path)
@@ -110,6 +116,24 @@ def segment_all(
         work.finish()
     progress.clear()
     return outcome
+
+
+def results_of(
+    sources: Sequence[Source],
+    out: str | os.PathLike[str],
+    options: Options,
+    *,
+    overwrite: bool = False,
+) -> Results:
+    """Return what ``segment_all`` would write with these arguments."""
+    return Results(
+        out,
+        sources,
+        confidence=options.confidence,
+        has_window=options.window is not None,
+        sheet=options.sheet,
+        overwrite=overwrite,
+    )
 
 
 def _how_to_go_on(source: Source, at: str) -> str:
@@ -162,7 +186,7 @@ class _Work:
             self._predictor, source.path,
             tta=options.tta, confidence=options.confidence, reject_below=options.reject_below,
         )  # fmt: skip
-        kinds = ['labels', 'color', 'overlay', *(['confidence'] if options.confidence else [])]
+        kinds = [*IMAGE_KINDS, *(['confidence'] if options.confidence else [])]
         target = self._out / source.name
         self._write(
             lambda: result.save(

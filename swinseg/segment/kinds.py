@@ -16,6 +16,9 @@ from swinseg.inference.raster_readers import open_header
 SCENE_PIXELS = 2**26
 """Images with more pixels, 8,192 x 8,192, are scenes."""
 
+GEOTIFF = 'GeoTIFF'
+"""Why a TIFF file with a georeference is a scene."""
+
 _WIDTH, _HEIGHT = 256, 257
 # ModelPixelScale, ModelTiepoint, ModelTransformation and GeoKeyDirectory (OGC GeoTIFF standard 1.1).
 _GEO_TAGS = frozenset({33550, 33922, 34264, 34735})
@@ -43,7 +46,7 @@ def why_scene(path: str | os.PathLike[str], *, has_window: bool = False) -> str 
             if kind == 'TIFF':
                 tags = _tiff_tags(file)
                 if _GEO_TAGS.intersection(tags):
-                    return 'GeoTIFF'
+                    return GEOTIFF
                 pixels = tags[_WIDTH] * tags[_HEIGHT]
             else:
                 with open_header(file, kind) as picture:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from swinseg.files import make_folder
+from swinseg.files import make_folder, require_other_file
 from swinseg.inference import (
     LabelWriter,
     RasterError,
@@ -128,7 +128,12 @@ def segment_scene(
     image = open_image(path, bands=bands)
     base = Path(out) / (Path(path).stem if stem is None else stem)
     make_folder(base.parent)
-    paths = _paths(base, path, image, with_confidence=confidence)
+    endings = scene_endings(
+        path, is_georeferenced=image.georeference is not None, with_confidence=confidence
+    )
+    paths = {kind: base.with_name(f'{base.name}{ending}') for kind, ending in endings.items()}
+    for result in paths.values():
+        require_other_file(result, path)
     with torch.inference_mode():
         score = AugmentedWindowScores(predictor) if tta else WindowScores(predictor.model)
         workload = choose_workload(
@@ -178,17 +183,17 @@ def segment_scene(
     return SceneResult(paths, image.shape, areas.shares, first_row)
 
 
-def _paths(
-    base: Path, path: str | os.PathLike[str], image: RasterImage, *, with_confidence: bool
-) -> dict[str, Path]:
+def scene_endings(
+    path: str | os.PathLike[str], *, is_georeferenced: bool, with_confidence: bool
+) -> dict[str, str]:
+    """Return what the names of a scene's results end in, for each of ``SceneResult.paths``."""
     source = Path(path).suffix.lower()
-    is_tiff = source in ('.tif', '.tiff') or image.georeference is not None
+    is_tiff = source in ('.tif', '.tiff') or is_georeferenced
     suffix = '.tif' if is_tiff else '.npy' if source == '.npy' else '.png'
-    names = {'labels': f'labels{suffix}'}
+    endings = {'labels': f'_labels{suffix}'}
     if with_confidence:
-        names['confidence'] = f'confidence{suffix}'
-    names |= {'color': 'color.png', 'overlay': 'overlay.png', 'areas': 'areas.json'}
-    return {kind: base.with_name(f'{base.name}_{name}') for kind, name in names.items()}
+        endings['confidence'] = f'_confidence{suffix}'
+    return {**endings, 'color': '_color.png', 'overlay': '_overlay.png', 'areas': '_areas.json'}
 
 
 def _checked_bands(predictor: Predictor, image: RasterImage, path: str | os.PathLike[str]) -> int:

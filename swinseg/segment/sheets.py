@@ -25,6 +25,11 @@ TILES = 48
 """Pictures of one sheet at most; more make a further one."""
 
 
+def sheet_name(number: int) -> str:
+    """Return the name of a sheet, the first being 1."""
+    return 'sheet.png' if number == 1 else f'sheet_{number}.png'
+
+
 class Sheets:
     """Writes ``sheet.png``, ``sheet_2.png``, ...: what is kept until then is small.
 
@@ -79,8 +84,7 @@ class Sheets:
         """
         if not self._tiles:
             return
-        number = len(self.paths) + 1
-        path = make_folder(self._out) / ('sheet.png' if number == 1 else f'sheet_{number}.png')
+        path = make_folder(self._out) / sheet_name(len(self.paths) + 1)
         entries = [
             LegendEntry(
                 tuple(self._color_of[name].tolist()), name, percentage(total / len(self._tiles))

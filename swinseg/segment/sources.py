@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import glob
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from swinseg.datasets.image_files import IMAGE_SUFFIXES
 from swinseg.errors import UserError
+from swinseg.files import NAME_BYTES, fitted_name, is_partial, short_checksum
+from swinseg.output_record import OutputRecord, real_path
 from swinseg.segment.video_files import VIDEO_SUFFIXES
 
 _SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+
+LONGEST_NAME = NAME_BYTES - len('._confidence.tif.partial.labels')
+"""Bytes of a name to which every ending can be put, those of unfinished scenes as well."""
 
 
 class InputError(UserError):
@@ -27,19 +33,23 @@ class Source:
     Attributes:
         path: the file.
         name: relative path without suffix; results are ``<out>/<name>_labels.png`` and so on.
+        renamed: whether the name has a checksum in it, for it was too long or another one's but for case.
     """
 
     path: Path
     name: str
+    renamed: bool = False
 
 
 def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list[Source]:
     """Turn files, folders and globs into images, videos and the names of their results.
 
-    Folders are searched with their sub-folders for the known suffixes, leaving ``out`` aside,
-    and keep their sub-folders in the names; files are named by their stem. When two would
+    Folders are searched with their sub-folders for the known suffixes, leaving aside what an earlier call wrote
+    into ``out``, and keep their sub-folders in the names; files are named by their stem. When two would
     get the same name, all of them keep their folders below the deepest one that they share, and the
-    suffix where that is not enough.
+    suffix where that is not enough. Names count as the same where a file system may take them so: without regard
+    to case and to the form of accents. What still differs by these only gets a checksum, as ``a.jpg~1f3a99c0``,
+    and so does a name that is too long for a file.
 
     Args:
         inputs: paths and globs (``**`` goes through sub-folders). A file is taken whatever its
@@ -53,11 +63,12 @@ def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list
     Raises:
         InputError: nothing at all was found.
     """
-    found: dict[Path, Source] = {}
+    record = OutputRecord(out)
+    found: dict[str, Source] = {}
     for item in inputs:
-        for source in _expand(os.fspath(item), out.absolute()):
-            found.setdefault(source.path.absolute(), source)
-    if not any(path.is_file() for path in found):
+        for source in _expand(os.fspath(item), record):
+            found.setdefault(real_path(source.path), source)
+    if not any(os.path.isfile(path) for path in found):
         listed = ', '.join(os.fspath(item) for item in inputs)
         raise InputError(
             f'no image or video was found in {listed}; give files, folders or quoted globs '
@@ -66,42 +77,88 @@ def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list
     return _with_unique_names(list(found.values()))
 
 
-def _expand(item: str, out: Path) -> Iterable[Source]:
-    path = Path(item)
-    if path.is_dir():
-        return _in_folder(path, out)
-    if path.exists() or not glob.has_magic(item):
-        return [Source(path, path.stem)]
+def _expand(item: str, record: OutputRecord) -> Iterable[Source]:
+    # Not Path's own questions, which raise for a name that is too long for any file.
+    if os.path.isdir(item):
+        return _in_folder(Path(item), record)
+    if os.path.exists(item) or not glob.has_magic(item):
+        return [_named_by_stem(item)]
     sources: list[Source] = []
     for match in sorted(glob.glob(item, recursive=True)):
         # "**" matches folders as well as what is in them; a folder matched by name is searched.
-        if Path(match).is_file():
-            sources.append(Source(Path(match), Path(match).stem))
+        if os.path.isfile(match):
+            if not _is_of_earlier_call(match, record):
+                sources.append(_named_by_stem(match))
         elif not item.endswith('**'):
-            sources.extend(_in_folder(Path(match), out))
+            sources.extend(_in_folder(Path(match), record))
     return sources
 
 
-def _in_folder(folder: Path, out: Path) -> list[Source]:
+def _named_by_stem(path: str) -> Source:
+    return Source(Path(path), Path(path).stem)
+
+
+def _in_folder(folder: Path, record: OutputRecord) -> list[Source]:
     return [
         Source(path, path.relative_to(folder).with_suffix('').as_posix())
         for path in sorted(folder.rglob('*'))
-        # Results of an earlier call are no input of this one.
         if path.suffix.lower() in _SUFFIXES
         and path.is_file()
-        and not path.absolute().is_relative_to(out)
+        and not _is_of_earlier_call(path, record)
     ]
+
+
+def _is_of_earlier_call(path: str | os.PathLike[str], record: OutputRecord) -> bool:
+    """Whether a file that was found, not named, is a result or what a kill has left of one, and so no input."""
+    return record.holds(path) and (is_partial(path) or record.is_result(path))
+
+
+def folded(name: str) -> str:
+    """Return what is equal for names that one of the common file systems takes for the same.
+
+    They ignore case, and how accents are composed (caseless matching of canonical equivalents, Unicode 3.13,
+    D145); Windows also ignores dots and spaces at the end.
+    """
+    if name.isascii():
+        plain = name.lower()
+    else:
+        plain = unicodedata.normalize('NFD', unicodedata.normalize('NFD', name).casefold())
+    return '/'.join(part.rstrip(' .') or part for part in plain.split('/'))
 
 
 def _with_unique_names(sources: list[Source]) -> list[Source]:
-    if len({source.name for source in sources}) == len(sources):
-        return sources
-    absolute = [source.path.absolute() for source in sources]
-    shared = Path(os.path.commonpath([path.parent for path in absolute]))
-    relative = [path.relative_to(shared) for path in absolute]
-    stems = [path.with_suffix('').as_posix() for path in relative]
-    count = Counter(stems)
+    names = [source.name for source in sources]
+    tagged: set[int] = set()
+    if any(True for _ in _same(names)):
+        absolute = [Path(os.path.abspath(source.path)) for source in sources]
+        shared = Path(os.path.commonpath([path.parent for path in absolute]))
+        relative = [path.relative_to(shared) for path in absolute]
+        full = [path.as_posix() for path in relative]
+        names = [path.with_suffix('').as_posix() for path in relative]
+        # A name with its suffix may be another one's without.
+        while clashing := [i for i in _same(names) if names[i] != full[i]]:
+            for i in clashing:
+                names[i] = full[i]
+        tagged.update(_same(names))
+        for i in tagged:
+            names[i] = f'{full[i]}~{short_checksum(full[i])}'
+    fitted = [_fitted(name) for name in names]
     return [
-        Source(source.path, stem if count[stem] == 1 else path.as_posix())
-        for source, stem, path in zip(sources, stems, relative, strict=True)
+        Source(source.path, new, renamed=i in tagged or new != name)
+        for i, (source, name, new) in enumerate(zip(sources, names, fitted, strict=True))
     ]
+
+
+def _same(names: Sequence[str]) -> Iterator[int]:
+    """Yield the positions of names that are those of others too."""
+    positions: dict[str, list[int]] = defaultdict(list)
+    for position, name in enumerate(names):
+        positions[folded(name)].append(position)
+    for group in positions.values():
+        if len(group) > 1:
+            yield from group
+
+
+def _fitted(name: str) -> str:
+    folder, slash, last = name.rpartition('/')
+    return f'{folder}{slash}{fitted_name(last, LONGEST_NAME)}'

@@ -19,12 +19,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from swinseg.files import atomic_path, make_folder
+from swinseg.files import atomic_path, make_folder, require_other_file
 from swinseg.inference.prefetch import ReadAhead, WriteBehind
 from swinseg.predictor import Predictor
 from swinseg.predictor.rejection import with_rejected
 from swinseg.segment.video_files import (
     VIDEO_SUFFIXES,
+    WRITTEN_SUFFIXES,
     Frame,
     VideoError,
     VideoReader,
@@ -43,6 +44,10 @@ __all__ = ['VIDEO_SUFFIXES', 'VideoError', 'VideoResult', 'is_video', 'segment_v
 
 # Frames that wait between two threads: enough to even out their pace, little enough for 4K frames.
 _WAITING_FRAMES = 4
+
+_AREAS, _OVERLAY = '_areas.csv', '_overlay'
+VIDEO_ENDINGS = (_AREAS, *(f'{_OVERLAY}{suffix}' for suffix in WRITTEN_SUFFIXES))
+"""What the names of a video's results may end in."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the frames done and the frames that the file announces, None where it does not."""
@@ -137,7 +142,9 @@ def segment_video(
     with VideoReader(path) as reader:
         base = Path(out) / (reader.path.stem if stem is None else stem)
         make_folder(base.parent)
-        areas_path = base.with_name(f'{base.name}_areas.csv')
+        for ending in VIDEO_ENDINGS:
+            require_other_file(base.with_name(f'{base.name}{ending}'), path)
+        areas_path = base.with_name(f'{base.name}{_AREAS}')
         label_folder = make_folder(base.with_name(f'{base.name}_labels')) if labels else None
         classes, palette = predictor.classes, predictor.palette
         if reject_below is not None:
@@ -149,7 +156,7 @@ def segment_video(
         with (
             _writing_lines(areas_path) as lines,
             writing_video(
-                base.with_name(f'{base.name}_overlay'),
+                base.with_name(f'{base.name}{_OVERLAY}'),
                 frame_size=size,
                 fps=reader.fps / (left_out + 1),
             ) as video,

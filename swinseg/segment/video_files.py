@@ -26,6 +26,8 @@ Frame = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
 
 _ENCODERS = (('.mp4', 'mp4v'), ('.avi', 'MJPG'))
+WRITTEN_SUFFIXES = tuple(suffix for suffix, _ in _ENCODERS)
+"""Of the videos that are written: the first one, and the second where OpenCV cannot."""
 _ASSUMED_FPS = 25.0
 # Of the frames that a container announces; in some formats it is an estimate.
 _TOLERATED_LOSS = 0.02
@@ -58,7 +60,7 @@ class VideoReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
+        if not os.path.isfile(self.path):
             raise VideoError(f'there is no video file {self.path}; check the path')
         with _quiet_opencv():
             self._capture = cv2.VideoCapture(str(self.path))

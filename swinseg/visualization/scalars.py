@@ -26,7 +26,9 @@ _IOU_OF_CLASS = 'IoU/'
 def find_scalars(work_dir: str | os.PathLike[str]) -> list[Path]:
     """Return the ``scalars.json`` of every run in a work folder, the oldest first."""
     # mmengine names a run's folder by its start, YYYYMMDD_HHMMSS, so names sort by time.
-    return sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+    # Path.glob raises for a name that is too long for any folder.
+    folder = Path(work_dir)
+    return sorted(folder.glob('*/vis_data/scalars.json')) if os.path.isdir(folder) else []
 
 
 def scalars_of(run: str | os.PathLike[str]) -> list[Path]:
@@ -40,7 +42,7 @@ def scalars_of(run: str | os.PathLike[str]) -> list[Path]:
     """
     path = Path(run)
     own = path / 'vis_data' / 'scalars.json'
-    found = [path] if path.is_file() else [own] if own.is_file() else find_scalars(path)
+    found = [path] if os.path.isfile(path) else [own] if os.path.isfile(own) else find_scalars(path)
     if not found:
         raise VisualizationError(
             f'no training log was found in {path}: give the work directory of tools/train.py, or the '

@@ -84,6 +84,21 @@ def test_convert__bad_output(trained, tmp_path):
         convert(trained[0], tmp_path / 'file' / 'out.pth')
 
 
+def test_convert__an_output_that_is_there_or_is_the_source(trained, tmp_path):
+    path, _ = trained
+    before = path.read_bytes()
+    (tmp_path / 'link.pth').symlink_to(path)
+    for output in (path, tmp_path / 'link.pth'):
+        with pytest.raises(OutputError, match='which it is made from; name another file'):
+            convert(path, output, overwrite=True)
+    (tmp_path / 'other.pth').write_text('of someone else')
+    with pytest.raises(OutputError, match=r'other\.pth is there already; .* --overwrite'):
+        convert(path, tmp_path / 'other.pth')
+    assert (tmp_path / 'other.pth').read_text() == 'of someone else'
+    convert(path, tmp_path / 'other.pth', overwrite=True)
+    assert path.read_bytes() == before
+
+
 def run_tool(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(TOOL), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)

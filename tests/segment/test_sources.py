@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swinseg.segment.sources import InputError, Source, _with_unique_names, find_sources
+from swinseg.files import NAME_BYTES
+from swinseg.output_record import OutputRecord
+from swinseg.segment.sources import (
+    InputError,
+    Source,
+    _with_unique_names,
+    find_sources,
+    folded,
+)
 
 
 @pytest.fixture
@@ -17,6 +25,9 @@ def tree(tmp_path, monkeypatch):
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    masks = OutputRecord(tmp_path / 'photos' / 'masks')
+    result = tmp_path / 'photos' / 'masks' / 'a_labels.png'
+    masks.add(result, result, masks.source_name(tmp_path / 'photos' / 'a.jpg'))
     (tmp_path / 'nothing').mkdir()
     (tmp_path / 'photos' / 'folder.jpg').mkdir()
     monkeypatch.chdir(tmp_path)
@@ -69,18 +80,99 @@ def test_find_sources__same_stem_in_one_folder(tree):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        (['a.jpg', 'a.png', 'a.jpg.png'], ['a.jpg', 'a.png', 'a.jpg.png']),
+        (
+            ['a.jpg', 'a.png', 'a.jpg.png', 'a.jpg.png.tif'],
+            ['a.jpg', 'a.png', 'a.jpg.png', 'a.jpg.png.tif'],
+        ),
+        (['a.jpg', 'A.png'], ['a.jpg', 'A.png']),
+        (['x/a.jpg', 'x/b.jpg', 'x/A.png'], ['a.jpg', 'b', 'A.png']),
+        # Composed and decomposed, as they come from a Mac.
+        (['\u00e9.jpg', 'e\u0301.png'], ['\u00e9.jpg', 'e\u0301.png']),
+    ],
+    ids=str,
+)
+def test_unique_names__a_name_with_its_suffix_is_none_without(names, expected):
+    sources = _with_unique_names([Source(Path('/r', name), Path(name).stem) for name in names])
+    assert [source.name for source in sources] == expected
+    assert not any(source.renamed for source in sources)
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        ['a.jpg', 'A.JPG'],
+        ['a.jpg', 'A.jpg', 'a.JPG'],
+        ['\u00e9.jpg', 'e\u0301.jpg'],
+        ['x/A.jpg', 'X/a.jpg'],
+        ['strasse.jpg', 'stra\u00dfe.jpg'],
+    ],
+)
+def test_unique_names__by_case_or_accents_only_get_a_checksum(names):
+    def named(order):
+        sources = _with_unique_names([Source(Path('/r', n), Path(n).stem) for n in order])
+        assert all(source.renamed for source in sources)
+        return {source.path: source.name for source in sources}
+
+    found = named(names)
+    assert len({folded(name) for name in found.values()}) == len(names)
+    assert named(names[::-1]) == found
+
+
+def test_find_sources__names_that_are_too_long(tmp_path):
+    for name in ('n' * 250 + '.jpg', 'n' * 249 + 'm.jpg', '\u96ea' * 80 + '.png'):
+        (tmp_path / name).touch()
+    sources = find_sources([tmp_path], out=tmp_path / 'out')
+    assert all(source.renamed for source in sources)
+    assert len({source.name for source in sources}) == 3
+    for source in sources:
+        (tmp_path / f'{source.name}_confidence.png').touch()
+        (tmp_path / f'.{source.name}_confidence.tif.partial.labels').touch()
+    # No file can have such a name; reading it says so.
+    (missing, _) = find_sources(['x' * 300, next(tmp_path.glob('*.jpg'))], out=tmp_path / 'out')
+    assert len(missing.name.encode()) < NAME_BYTES
+
+
+def test_find_sources__results_in_the_folder_of_the_inputs_are_left_aside_and_nothing_else(tree):
+    record = OutputRecord('photos')
+    for name in ('photos/a_color.png', 'photos/sub/a_labels.png', 'photos/own_labels.png'):
+        (tree / name).write_text('picture')
+        if 'own' not in name:
+            record.add(tree / name, tree / name, 'a.jpg')
+    (tree / 'photos' / '.b_labels.77.partial.png').write_text('what a kill has left')
+    (tree / 'photos' / 'sub' / 'a_labels.png').write_text('mended by hand')
+    everything = {'photos/a.jpg', 'photos/b.PNG', 'photos/x.y.tif', 'photos/sub/a.jpg'}
+    everything |= {'photos/masks/a_labels.png'}  # of another folder's record
+    expected = {*everything, 'photos/own_labels.png', 'photos/sub/a_labels.png'}
+    assert set(found(['photos'], out='photos')) == expected
+    assert set(found(['photos/**/*.*'], out='photos')) == {*expected, 'photos/notes.txt'}
+    # Named by the user, not found.
+    assert set(found(['photos/a_color.png'], out='photos')) == {'photos/a_color.png'}
+
+
+def test_find_sources__one_file_by_two_spellings(tree):
+    (tree / 'link').symlink_to('photos')
+    inputs = ['photos/a.jpg', 'photos/sub/../a.jpg', 'link/a.jpg', str(tree / 'photos' / 'a.jpg')]
+    assert found(inputs) == {'photos/a.jpg': 'a'}
+    (tree / 'photos' / 'alias.jpg').symlink_to('a.jpg')
+    assert set(found(['photos/a.jpg', 'photos/alias.jpg']).values()) == {'a', 'alias'}
+
+
 @pytest.mark.parametrize('inputs', [['nothing'], ['*.bmp'], ['missing.jpg'], ['missing/', '*.gif']])
 def test_find_sources__nothing(tree, inputs):
     with pytest.raises(InputError, match=r'no image or video was found in .*; give files'):
         found(inputs)
 
 
-parts = st.sampled_from(['a', 'b', 'c.d'])
+parts = st.sampled_from(['a', 'A', 'a.jpg', 'c.d'])
 paths = st.builds(
     lambda folders, stem, suffix: Path('/r', *folders, stem + suffix),
     st.lists(parts, max_size=3),
     parts,
-    st.sampled_from(['.jpg', '.png']),
+    st.sampled_from(['.jpg', '.png', '.JPG']),
 )
 
 
@@ -88,7 +180,7 @@ paths = st.builds(
 def test_unique_names__no_two_images_share_a_result(images):
     sources = _with_unique_names([Source(path, path.stem) for path in images])
     assert [source.path for source in sources] == images
-    assert len({source.name for source in sources}) == len(images)
+    assert len({folded(source.name) for source in sources}) == len(images)
     for source in sources:
         assert not Path(source.name).is_absolute()
         assert '..' not in Path(source.name).parts

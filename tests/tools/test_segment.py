@@ -15,6 +15,7 @@ from rasterio.transform import from_origin
 
 from support import tiny_checkpoint
 from swinseg.cli import run
+from swinseg.output_record import RECORD_FILE
 from swinseg.predictor import Predictor
 from swinseg.segment.progress import Progress
 from swinseg.visualization import color_blind_palette
@@ -50,7 +51,11 @@ def segment(checkpoint):
 
 
 def files(folder):
-    return sorted(str(p.relative_to(folder)) for p in Path(folder).rglob('*') if p.is_file())
+    return sorted(
+        str(p.relative_to(folder))
+        for p in Path(folder).rglob('*')
+        if p.is_file() and p.name != RECORD_FILE
+    )
 
 
 def three(*names):
@@ -98,6 +103,73 @@ def test_main__one_bad_file_is_skipped_and_the_rest_are_done(segment, photos, tm
         line = next(line for line in printed.out.splitlines() if f'{name}: skipped: ' in line)
         assert line.count(name) >= 2  # the sentence itself names the file too
     assert 'Traceback' not in printed.err
+
+
+def test_main__no_two_inputs_share_a_result(segment, photos, tmp_path, capsys):
+    pixels = Image.open(photos / 'street.png')
+    folder = tmp_path / 'three'
+    folder.mkdir()
+    for name in ('a.jpg', 'a.png', 'a.jpg.png', 'A.JPG', 'n' * 250 + '.png'):
+        pixels.save(folder / name)
+    assert segment(folder, '--out', tmp_path / 'out') == 0
+    labels = {path.name for path in (tmp_path / 'out').glob('*_labels.png')}
+    assert len(labels) == len({name.lower() for name in labels}) == 5
+    assert {'a.png_labels.png', 'a.jpg.png_labels.png'} < labels
+    printed = capsys.readouterr().out
+    assert printed.count('the results of ') == 3
+    for name in ('a.jpg', 'A.JPG', 'n' * 250 + '.png'):
+        assert f'the results of {folder / name} are named ' in printed
+    # The same command again.
+    before = set(files(tmp_path / 'out'))
+    assert segment(folder, '--out', tmp_path / 'out') == 0
+    assert set(files(tmp_path / 'out')) == before
+
+
+def test_main__results_beside_the_inputs(segment, photos, capsys):
+    given = (photos, '--out', photos)
+    assert segment(*given) == 0
+    everything = files(photos)
+    assert set(three('street', 'sub/street')) < set(everything)
+    assert segment(*given) == 0
+    assert files(photos) == everything
+    capsys.readouterr()
+
+    mine = photos / 'street_labels.png'
+    Image.new('L', (70, 50), 3).save(mine)
+    before = mine.read_bytes()
+    assert segment(*given) == 2
+    assert segment(*given, '--overwrite') == 2  # it is an input, as nobody said that it is not
+    assert capsys.readouterr().err.count(f'error: {mine} is an input, and a result of') == 2
+    assert segment(photos / 'street.png', '--out', photos) == 2
+    assert 'was changed after an earlier call had written it' in capsys.readouterr().err
+    assert mine.read_bytes() == before
+    assert segment(photos / 'street.png', '--out', photos, '--overwrite') == 0
+    assert mine.read_bytes() != before
+
+
+def test_main__a_file_of_the_user_is_kept_and_the_model_is_not_even_loaded(
+    photos, tmp_path, capsys
+):
+    main = runpy.run_path(str(SCRIPT))['main']
+    (photos / 'street_color.png').write_text('a picture of mine')
+    arguments = ['no.pth', str(photos / 'street.png'), '--out', str(photos)]
+    assert run(lambda: main(arguments)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {photos / "street_color.png"} is there already and no earlier')
+    assert error.count('\n') == 1
+    assert (photos / 'street_color.png').read_text() == 'a picture of mine'
+    assert files(photos) == ['notes.txt', 'street.png', 'street_color.png', 'sub/street.png']
+
+
+def test_main__names_of_300_characters_do_not_stop_the_rest(segment, photos, tmp_path, capsys):
+    names = ['n' * 300 + suffix for suffix in ('.png', '.tif', '.npy', '.mp4')]
+    out = tmp_path / 'out'
+    assert segment(*names, photos / 'street.png', '--out', out, '--window', '64') == 2
+    printed = capsys.readouterr()
+    assert '1 file segmented, 4 skipped' in printed.out
+    assert 'Traceback' not in printed.err
+    assert segment(photos, '--out', tmp_path / ('n' * 300)) == 2
+    assert capsys.readouterr().err.startswith('error: cannot write to the output folder')
 
 
 def write_scene(path, height=120, width=90):

@@ -94,14 +94,6 @@ def inner_name(name: str, where: str, *, below: str = '') -> str:
     return path
 
 
-def is_file(path: Path) -> bool:
-    """Whether a file is there; one whose name no system takes is not."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
 def class_names(found: Sequence[str], where: str) -> list[str]:
     """Return the background and the names after it, each once.
 

@@ -18,7 +18,6 @@ from swinseg.datasets.prepare.annotations import (
     class_names,
     field,
     inner_name,
-    is_file,
     points,
     read_json,
     told_with,
@@ -109,7 +108,7 @@ def _samples(
         at = f'an image of {where}'
         name = inner_name(field(entry, 'file_name', str, at), at)
         image = folder / name
-        if not is_file(image):
+        if not os.path.isfile(image):
             raise PrepareError(
                 f'the image {shown(name)} of {where} is not in {folder}; check the folder'
             )

@@ -20,7 +20,6 @@ from swinseg.datasets.prepare.annotations import (
     blank_label,
     class_names,
     inner_name,
-    is_file,
     points,
     told_with,
 )
@@ -126,7 +125,7 @@ def _without_suffix(name: str) -> str:
 def _file_of(image: Element, name: str, path: Path) -> Path:
     for folder in (path.parent / 'images', path.parent):
         for each in (name, inner_name(image.get('name', ''), f'an image of {path}')):
-            if is_file(folder / each):
+            if os.path.isfile(folder / each):
                 return folder / each
     raise PrepareError(
         f'the image {shown(name)} of {path} is not in {path.parent / "images"}; export the task with its images, '

@@ -68,7 +68,9 @@ def from_cityscapes(root: PathLike, *, val_share: float = 0.0) -> Source:
         DataError: the files are not as they should be; a label id above 33 when the label is made.
     """
     folders = [Path(root, name) for name in ('leftImg8bit', 'gtFine')]
-    images, labels = folders if all(folder.is_dir() for folder in folders) else [Path(root)] * 2
+    images, labels = (
+        folders if all(os.path.isdir(folder) for folder in folders) else [Path(root)] * 2
+    )
     meta = CityscapesDataset.METAINFO
     dataset = FolderDataset(
         data_prefix=dict(img_path=str(images), seg_map_path=str(labels)),
@@ -101,7 +103,7 @@ def from_voc(root: PathLike, *, val_share: float = 0.1) -> Source:
         for split in (TRAIN, VAL)
         if (path := Path(root, 'ImageSets', 'Segmentation', f'{split}.txt')).is_file()
     }
-    is_devkit = all(folder.is_dir() for folder in folders)
+    is_devkit = all(os.path.isdir(folder) for folder in folders)
     if is_devkit and not lists:
         raise PrepareError(
             f'{os.fspath(root)} has no split lists ImageSets/Segmentation/train.txt and val.txt; '

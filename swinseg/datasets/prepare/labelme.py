@@ -22,7 +22,6 @@ from swinseg.datasets.prepare.annotations import (
     embedded_png,
     field,
     inner_name,
-    is_file,
     points,
     read_json,
     told_with,
@@ -93,7 +92,7 @@ def _image_of(path: Path, content: Mapping[str, Any], root: Path) -> Path:
         below = path.parent.relative_to(root).as_posix()
         candidates.insert(0, root / inner_name(named, where, below=below))
     for candidate in candidates:
-        if is_file(candidate):
+        if os.path.isfile(candidate):
             return candidate
     raise PrepareError(
         f'{path} is about the image {shown(named or path.stem)}, which is not there; put it beside the file'

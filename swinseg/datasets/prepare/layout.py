@@ -110,7 +110,7 @@ def new_folder(out: str | os.PathLike[str]) -> Path:
     """
     # Absolute, so that the folder of "." has a name.
     folder = Path(out).resolve()
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if os.path.exists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise PrepareError(f'the output {folder} exists and is not empty; name a new folder')
     make_folder(folder.parent)
     return folder
@@ -149,7 +149,7 @@ def _write(folder: Path, sample: Sample, label: Label) -> tuple[str, str]:
     target = folder / 'labels' / sample.split / f'{sample.name}.png'
     if '..' in Path(sample.name).parts or Path(sample.name).is_absolute():
         raise PrepareError(f'the name {sample.name} leads out of the dataset; rename its image')
-    if image.exists():
+    if os.path.exists(image):
         raise PrepareError(f'two images are called {sample.name} in {sample.split}; rename one')
     for path in (image, target):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,6 @@ from swinseg.datasets.prepare.annotations import (
     class_names,
     embedded_png,
     field,
-    is_file,
     points,
     read_json,
 )
@@ -66,7 +65,7 @@ def from_supervisely(folder: str | os.PathLike[str], *, val_share: float = 0.1) 
     samples = []
     for name, path in relative.items():
         image = path.parent.parent / 'img' / path.stem
-        if not is_file(image):
+        if not os.path.isfile(image):
             raise PrepareError(
                 f'{path} is about the image {image}, which is not there; export it too'
             )

@@ -1,0 +1,225 @@
+"""The files that a call writes: none is another input's, an input itself, or a file that is someone else's."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from swinseg.files import OutputError, watching
+from swinseg.output_record import OutputRecord, real_path
+from swinseg.segment.kinds import GEOTIFF, why_scene
+from swinseg.segment.scenes import scene_endings
+from swinseg.segment.sheets import TILES, sheet_name
+from swinseg.segment.sources import Source, folded
+from swinseg.segment.video import VIDEO_ENDINGS, is_video
+from swinseg.segmentation import SUFFIXES
+
+Problem = Callable[[], str]
+"""Says it in a sentence, for which the whole record may have to be read."""
+
+IMAGE_KINDS = ('labels', 'color', 'overlay')
+"""What is written of an image; with ``confidence``, that too."""
+
+
+class Results:
+    """The results of sources in a folder.
+
+    What an earlier call wrote from the same source is replaced, as when a command is given again. Any other file
+    is replaced only with ``overwrite``, and an input never.
+
+    Args:
+        out: folder of the results.
+        sources: from ``find_sources``.
+        confidence: whether the probability of labels is written.
+        has_window: whether every image is a scene.
+        sheet: whether sheets are written.
+        overwrite: whether files that are no results of the same source may be replaced.
+
+    Raises:
+        OutputError: there is a record of results, but it cannot be read.
+    """
+
+    def __init__(
+        self,
+        out: str | os.PathLike[str],
+        sources: Sequence[Source],
+        *,
+        confidence: bool = False,
+        has_window: bool = False,
+        sheet: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        self._out = Path(out)
+        self._sources = sources
+        self._confidence = confidence
+        self._has_window = has_window
+        self._sheet = sheet
+        self._overwrite = overwrite
+        self._record = OutputRecord(out)
+        self._source_of = {source.name: source for source in sources}
+        self._files_of_inputs: set[tuple[int, int]] | None = None
+
+    def check(self) -> None:
+        """Look for everything that keeps a result from being written, before any is.
+
+        Raises:
+            OutputError: there is something; the sentence names the first and counts the others.
+        """
+        problems = self._problems()
+        first = next(problems, None)
+        if first is None:
+            return
+        others = sum(1 for _ in problems)
+        more = f' (and {others} more of the kind)' if others else ''
+        raise OutputError(f'{first()}{more}')
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within the block, look at each result again before it gets its name, and record it.
+
+        Raises:
+            OutputError: a file would be lost.
+        """
+        with watching(self._out, self._before_replacing):
+            yield
+
+    def _before_replacing(self, final: Path, temporary: Path) -> None:
+        source = self._source_for(final)
+        name = self._source_name(source)
+        if os.path.lexists(final):
+            problem = self._problem(final, source, name)
+            if problem is not None:
+                raise OutputError(problem())
+        self._record.add(final, temporary, name)
+
+    def _problems(self) -> Iterator[Problem]:
+        below = {
+            folded(parent.as_posix())
+            for source in self._sources
+            for parent in Path(source.name).parents
+        }
+        listing = _Listing(self._out)
+        yield from self._folders_that_are_files()
+        for number in range(1, math.ceil(len(self._sources) / TILES) + 1 if self._sheet else 1):
+            name = sheet_name(number)
+            if name in below:
+                yield self._is_folder_of_others(self._out / name)
+            elif listing.has(name):
+                yield from self._asked(self._out / name, None)
+        for source in self._sources:
+            endings = self._possible_endings(source)
+            for ending in endings:
+                if folded(f'{source.name}{ending}') in below:
+                    yield self._is_folder_of_others(self._out / f'{source.name}{ending}')
+            # Only where something is there is the file looked into, for what it will really become.
+            if any(listing.has(f'{source.name}{ending}') for ending in endings):
+                for ending in self._endings(source):
+                    if listing.has(f'{source.name}{ending}'):
+                        yield from self._asked(self._out / f'{source.name}{ending}', source)
+
+    def _asked(self, path: Path, source: Source | None) -> Iterator[Problem]:
+        if os.path.lexists(path):
+            problem = self._problem(path, source, self._source_name(source))
+            if problem is not None:
+                yield problem
+
+    def _problem(self, path: Path, source: Source | None, name: str) -> Problem | None:
+        """Return why a file that is there may not be replaced by a result, or None."""
+        what = 'a sheet' if source is None else f'a result of {source.path}'
+        if os.path.isdir(path) and not os.path.islink(path):
+            return lambda: f'{path} is a folder, but {what} gets this name; choose another --out'
+        if self._is_input(path):
+            return lambda: f'{path} is an input, and {what} would replace it; choose another --out'
+        if self._overwrite or self._record.is_result(path, source=name):
+            return None
+        self._record.refresh()
+        if self._record.is_result(path, source=name):
+            return None
+        return lambda: (
+            f'{path} is there already and {self._record.why_not(path)}, but {what} gets this name; choose another '
+            '--out, or replace such files with --overwrite'
+        )
+
+    def _is_input(self, path: Path) -> bool:
+        if self._files_of_inputs is None:
+            self._files_of_inputs = set()
+            for source in self._sources:
+                with contextlib.suppress(OSError, ValueError):
+                    status = os.stat(source.path)
+                    self._files_of_inputs.add((status.st_dev, status.st_ino))
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            return (status.st_dev, status.st_ino) in self._files_of_inputs
+        return False
+
+    def _folders_that_are_files(self) -> Iterator[Problem]:
+        parents = {parent for source in self._sources for parent in Path(source.name).parents}
+        for parent in sorted(parents):
+            folder = self._out / parent
+            if os.path.lexists(folder) and not os.path.isdir(folder):
+                yield partial(
+                    '{} is a file, but results go into a folder of this name; choose another --out'.format,
+                    folder,
+                )
+
+    def _is_folder_of_others(self, path: Path) -> Problem:
+        return lambda: (
+            f'{path} would be a result and a folder for results of other inputs; segment them in two calls, each '
+            'with an --out of its own'
+        )
+
+    def _source_for(self, final: Path) -> Source | None:
+        # The ending of every result begins with its only underscore; a sheet has none, and is of no source alone.
+        name = Path(os.path.relpath(final, self._out)).as_posix()
+        return self._source_of.get(name.rpartition('_')[0])
+
+    def _source_name(self, source: Source | None) -> str:
+        if source is not None:
+            return self._record.source_name(source.path)
+        # Of all: what they have in common.
+        folders = [os.path.dirname(real_path(each.path)) for each in self._sources]
+        return self._record.source_name(os.path.commonpath(folders))
+
+    def _possible_endings(self, source: Source) -> list[str]:
+        if is_video(source.path):
+            return list(VIDEO_ENDINGS)
+        scene = scene_endings(source.path, is_georeferenced=False, with_confidence=self._confidence)
+        return list(dict.fromkeys([*self._image_endings(), *scene.values()]))
+
+    def _endings(self, source: Source) -> list[str]:
+        if is_video(source.path):
+            return list(VIDEO_ENDINGS)
+        reason = why_scene(source.path, has_window=self._has_window)
+        if reason is None:
+            return self._image_endings()
+        is_georeferenced = GEOTIFF in (reason, why_scene(source.path))
+        scene = scene_endings(
+            source.path, is_georeferenced=is_georeferenced, with_confidence=self._confidence
+        )
+        return list(scene.values())
+
+    def _image_endings(self) -> list[str]:
+        kinds = [*IMAGE_KINDS, *(['confidence'] if self._confidence else [])]
+        return [SUFFIXES[kind] for kind in kinds]
+
+
+class _Listing:
+    """What is in a folder and those below, each of which is listed once: a million questions are few calls."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names: dict[str, set[str]] = {}
+
+    def has(self, name: str) -> bool:
+        """Whether there may be such a file, on whatever file system."""
+        folder, _, last = name.rpartition('/')
+        if folder not in self._names:
+            try:
+                self._names[folder] = {folded(each) for each in os.listdir(self._root / folder)}
+            except OSError:
+                self._names[folder] = set()
+        return folded(last) in self._names[folder]
