@@ -23,6 +23,7 @@ from swinseg.engine.intervals import check_intervals
 from swinseg.engine.recipe import apply_effective_batch
 from swinseg.engine.refusals import refused_arguments
 from swinseg.engine.safe_runner import SwinsegRunner
+from swinseg.engine.work_dir_lock import WorkDirLockHook, locked_work_dir
 from swinseg.evaluation.report import Protocol, Report, write_json
 from swinseg.files import make_folder
 from swinseg.report.metric import ReportMetric
@@ -98,32 +99,35 @@ def train(
         check: whether the files of the training and validation sets are checked first.
 
     Raises:
-        UserError: config, data, weights or the work directory are not as they should be, or the loss
-            became nan; the message says what to change.
+        UserError: config, data, weights or the work directory are not as they should be, another training runs
+            in that, or the loss became nan; the message says what to change.
     """
     cfg = copy.deepcopy(cfg)
     _require(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
     check_intervals(cfg)
     _join(cfg, launcher)
     folder = _set_work_dir(cfg, work_dir)
-    if seed is not None:
-        cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
-    _set_resume(cfg, resume, folder)
-    _set_precision(cfg, amp)
-    batch = apply_effective_batch(cfg, processes=get_world_size())
-    with plain_messages():
-        summaries = []
-        for what in ('train', 'val') if check else ():
-            if cfg.get(f'{what}_dataloader') is not None:
-                summary = check_before_training(build_dataset(cfg, f'{what}_dataloader'))
-                summaries.append(f'{what} set: {str(summary).splitlines()[0]}')
-        runner = _build_runner(cfg)
-        for line in summaries:
-            runner.logger.info(line)
-        if batch is not None:
-            batch.tell(runner.logger)
-        with refused_arguments(cfg):
-            runner.train()
+    with locked_work_dir(folder) as lock:
+        if seed is not None:
+            cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+        _set_resume(cfg, resume, folder)
+        _set_precision(cfg, amp)
+        batch = apply_effective_batch(cfg, processes=get_world_size())
+        with plain_messages():
+            summaries = []
+            for what in ('train', 'val') if check else ():
+                if cfg.get(f'{what}_dataloader') is not None:
+                    summary = check_before_training(build_dataset(cfg, f'{what}_dataloader'))
+                    summaries.append(f'{what} set: {str(summary).splitlines()[0]}')
+            runner = _build_runner(cfg)
+            for line in summaries:
+                runner.logger.info(line)
+            if batch is not None:
+                batch.tell(runner.logger)
+            if lock is not None:
+                runner.register_hook(WorkDirLockHook(lock))
+            with refused_arguments(cfg):
+                runner.train()
     info = runner.message_hub.runtime_info
     return Training(
         work_dir=folder,
