@@ -15,6 +15,8 @@ from swinseg.errors import UserError
 NAME_BYTES = 255
 """Longest name of a file that the common file systems take, in bytes."""
 
+_HEAD_BYTES = 2**16
+
 _watched: dict[str, Callable[[Path, Path], None]] = {}
 
 
@@ -140,6 +142,30 @@ def require_other_file(output: str | os.PathLike[str], source: str | os.PathLike
         raise OutputError(
             f'{os.fspath(output)} would be written over {os.fspath(source)}, which it is made from; name another '
             'file or folder for the output'
+        )
+
+
+def require_own(path: str | os.PathLike[str], mark: str) -> None:
+    """Make sure that a file may be replaced: it is not there, or is of the kind that is to be written.
+
+    Args:
+        path: of a file to write.
+        mark: what stands near the beginning of such files of swinseg, and of few others.
+
+    Raises:
+        OutputError: another file is there, or it cannot be read.
+    """
+    try:
+        with open(path, 'rb') as file:
+            is_own = mark.encode() in file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f'cannot write {os.fspath(path)}: {error.strerror or error}') from error
+    if not is_own:
+        raise OutputError(
+            f'{os.fspath(path)} is there already, and swinseg did not write it; name another output, or remove '
+            'the file'
         )
 
 

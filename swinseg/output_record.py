@@ -85,6 +85,13 @@ class OutputRecord:
             found = self._sources.get(hash((name, status.st_size, checksum(path))))
         return found is not None and (source is None or found == hash(source))
 
+    def may_replace(self, path: str | os.PathLike[str], *, source: str) -> bool:
+        """Whether nothing is there, or a result of the same source, which another process may have written."""
+        if not os.path.lexists(path) or self.is_result(path, source=source):
+            return True
+        self.refresh()
+        return self.is_result(path, source=source)
+
     def why_not(self, path: str | os.PathLike[str]) -> str:
         """Return in words why a file is no result of a certain source."""
         name = self._name(path)

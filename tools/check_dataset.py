@@ -10,10 +10,12 @@ from pathlib import Path
 import swinseg  # noqa: F401  (registers everything that a config names)
 from swinseg.cli import EXIT_BAD_INPUT, run
 from swinseg.datasets.check import format_report
+from swinseg.datasets.check.report import JSON_MARK
 from swinseg.engine import load_config
 from swinseg.engine.dataset_check import SPLITS, check_dataset
-from swinseg.files import make_folder, write_text
+from swinseg.files import make_folder, require_own, write_text
 from swinseg.visualization.dataset_page import dataset_page
+from swinseg.visualization.html_page import HTML_MARK
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -37,8 +39,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Check, print, write, and return the exit code."""
     args = parse_args(argv)
-    for path in filter(None, (args.json, args.html)):
-        make_folder(Path(path).parent)
+    for path, mark in ((args.json, JSON_MARK), (args.html, HTML_MARK)):
+        if path:
+            make_folder(Path(path).parent)
+            require_own(path, mark)
     report = check_dataset(
         load_config(args.config, args.cfg_options),
         splits=SPLITS if args.split == 'both' else (args.split,),

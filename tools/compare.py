@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from swinseg.cli import run
-from swinseg.files import make_folder, write_text
+from swinseg.files import make_folder, require_own, write_text
 from swinseg.report.compare import compare, comparison_page, comparison_text
 from swinseg.report.page import SHOWN, check_shown
+from swinseg.visualization.html_page import HTML_MARK
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -30,6 +31,8 @@ def main(argv: list[str] | None = None) -> None:
     """Compare, print and write the page."""
     args = parse_args(argv)
     check_shown(args.shown)
+    if args.out is not None:
+        require_own(args.out, HTML_MARK)
     comparison = compare(args.first, args.second)
     print(comparison_text(comparison))
     page = Path(args.second) / 'compare.html' if args.out is None else Path(args.out)

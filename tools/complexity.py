@@ -12,13 +12,14 @@ from mmseg.registry import MODELS
 
 from swinseg.cli import run
 from swinseg.engine.config import load_config
-from swinseg.files import make_folder
+from swinseg.files import make_folder, require_own
 from swinseg.models.complexity import (
     attention_costs,
     format_attention_costs,
     format_model_costs,
 )
 from swinseg.visualization.cost_plot import plot_attention_costs
+from swinseg.visualization.png_files import PLOT_MARK
 
 SIDES = [7, 14, 28, 42, 56, 84, 112, 224]
 
@@ -37,7 +38,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    folder = make_folder(args.out)
+    plot = make_folder(args.out) / 'attention_cost.png'
+    require_own(plot, PLOT_MARK)
     if args.config:
         config = load_config(args.config)
         init_default_scope(config.get('default_scope', 'mmseg'))
@@ -46,8 +48,8 @@ def main(argv: list[str] | None = None) -> None:
     costs = attention_costs(args.sides, window=args.window)
     print(format_attention_costs(costs))
     title = f'One attention layer, C = 96, M = {args.window}, {torch.get_num_threads()} CPU threads'
-    plot_attention_costs(costs, folder / 'attention_cost.png', title=title)
-    print(f'plot: {folder / "attention_cost.png"}')
+    plot_attention_costs(costs, plot, title=title)
+    print(f'plot: {plot}')
 
 
 if __name__ == '__main__':

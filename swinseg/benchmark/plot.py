@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from swinseg.benchmark.report import environment_line, seconds
 from swinseg.benchmark.results import Result, Row, Table, times_as_fast
-from swinseg.files import atomic_path
+from swinseg.visualization.png_files import save_plot
 
 _SQUARE = re.compile(r'(\d+) x (\d+)')
 _OURS, _OTHERS = '#1f77b4', '#b0b0b0'
@@ -39,8 +39,7 @@ def plot_result(result: Result, path: str | os.PathLike[str]) -> bool:
         axes.set_title(table.title, loc='left', fontsize=10)
         axes.spines[['top', 'right']].set_visible(False)
     figure.suptitle(environment_line(result).split(';')[0], fontsize=8, x=0.01, ha='left')
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format='png')
+    save_plot(path, figure)
     return True
 
 

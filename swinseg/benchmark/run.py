@@ -20,7 +20,8 @@ from swinseg.benchmark.readme import render_readme
 from swinseg.benchmark.report import as_text
 from swinseg.benchmark.results import Result, save
 from swinseg.benchmark.suites import SUITES
-from swinseg.files import make_folder
+from swinseg.files import make_folder, require_own
+from swinseg.visualization.png_files import PLOT_MARK
 
 ALL: dict[str, tuple[str, dict[str, Any]]] = {
     'model': ('model', {'seconds': 30.0}),
@@ -111,6 +112,9 @@ def _check_file(path: Path) -> None:
             f'--out takes a file that ends in .json, found {path}; try --out {path.with_suffix(".json")}'
         )
     make_folder(path.parent)
+    require_own(path, '"suite": ')
+    if not path.exists():
+        require_own(path.with_suffix('.png'), PLOT_MARK)
 
 
 def _write(result: Result, path: Path) -> Path | None:

@@ -24,10 +24,10 @@ from swinseg.engine.recipe import apply_effective_batch
 from swinseg.engine.refusals import refused_arguments
 from swinseg.engine.safe_runner import SwinsegRunner
 from swinseg.engine.work_dir_lock import WorkDirLockHook, locked_work_dir
-from swinseg.evaluation.report import Protocol, Report, write_json
-from swinseg.files import make_folder
+from swinseg.evaluation.report import METRICS_MARK, Protocol, Report, write_json
+from swinseg.files import make_folder, require_own
 from swinseg.report.metric import ReportMetric
-from swinseg.report.page import SHOWN, check_shown, write_report
+from swinseg.report.page import SHOWN, check_shown, require_report_folder, write_report
 
 __all__ = ['Evaluation', 'SwinsegRunner', 'Training', 'evaluate', 'evaluate_in_full', 'train']
 
@@ -181,15 +181,18 @@ def evaluate_in_full(
         launcher: as for :func:`train`.
 
     Raises:
-        UserError: config, data or weights are not as they should be, or a folder cannot be written.
+        UserError: config, data or weights are not as they should be, a folder cannot be written, or a file of
+            someone else is in the place of one of the results.
     """
     cfg = copy.deepcopy(cfg)
     _require(cfg, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'), 'testing')
     _join(cfg, launcher)
     folder = _set_work_dir(cfg, work_dir)
     target = folder if out is None else make_folder(out)
+    require_own(target / 'metrics.json', METRICS_MARK)
     protocol = Protocol.from_config(cfg, tta=tta)
     if report is not None:
+        require_report_folder(report)
         _set_report(cfg, report, worst)
     if tta:
         _set_test_time_augmentation(cfg)

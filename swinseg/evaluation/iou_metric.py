@@ -20,6 +20,7 @@ from torch import Tensor
 from swinseg import files
 from swinseg.evaluation.confusion import EvaluationError, Matrix, confusion_matrix
 from swinseg.evaluation.report import Report, check_metrics, format_table, make_report
+from swinseg.output_record import OutputRecord
 
 SparseMatrix = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Flat indices and values of a matrix's non-zero entries.
@@ -109,6 +110,7 @@ class MeanIoUMetric(BaseMetric):
         self.output_dir = None if output_dir is None else Path(output_dir)
         if self.output_dir is not None:
             files.make_folder(self.output_dir)
+            self._record = OutputRecord(self.output_dir)
         self.format_only = format_only
         self.last_report: Report | None = None
 
@@ -122,6 +124,7 @@ class MeanIoUMetric(BaseMetric):
 
         Raises:
             EvaluationError: a sample cannot be counted; the message names its image.
+            OutputError: a prediction cannot be written, or would replace a file of another name or hand.
         """
         for sample in data_samples:
             if self.format_only:
@@ -151,9 +154,17 @@ class MeanIoUMetric(BaseMetric):
         assert self.output_dir is not None
         offset = 1 if sample.get('reduce_zero_label', False) else 0
         dtype = np.uint8 if self.num_classes + offset <= 256 else np.uint16
-        stem = Path(sample['img_path']).stem
-        with files.atomic_path(self.output_dir / f'{stem}.png') as temporary:
+        path = self.output_dir / f'{Path(sample["img_path"]).stem}.png'
+        source = self._record.source_name(sample['img_path'])
+        if not self._record.may_replace(path, source=source):
+            raise files.OutputError(
+                f'{path} is there already and {self._record.why_not(path)}, but the prediction of '
+                f'{sample["img_path"]} gets this name; choose a new folder as output_dir, and let no two images '
+                'have one name'
+            )
+        with files.atomic_path(path) as temporary:
             Image.fromarray((labels + offset).astype(dtype)).save(temporary)
+            self._record.add(path, temporary, source)
 
     @property
     def num_classes(self) -> int:

@@ -326,6 +326,10 @@ def versions() -> dict[str, str]:
     return found
 
 
+METRICS_MARK = '"headline": {'
+"""Stands near the beginning of what :func:`write_json` writes."""
+
+
 def write_json(
     path: str | os.PathLike[str],
     report: Report,

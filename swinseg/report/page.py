@@ -14,13 +14,20 @@ import numpy as np
 from swinseg.evaluation.calibration import Calibration
 from swinseg.evaluation.confusion import mean_over_classes
 from swinseg.evaluation.object_size import size_names
-from swinseg.files import write_text
+from swinseg.files import require_own, write_text
 from swinseg.report.figures import confusion_figure, object_size_figure, reliability_figure
 from swinseg.report.panels import example
 from swinseg.report.record import EvaluationRecord, ImageRecord
-from swinseg.report.storage import RECORD_FILE, TABLE_FILE, ReportError, save_record
+from swinseg.report.storage import (
+    RECORD_FILE,
+    RECORD_MARK,
+    TABLE_FILE,
+    TABLE_MARK,
+    ReportError,
+    save_record,
+)
 from swinseg.report.tables import class_table, confusion_table, percent, row_shares
-from swinseg.visualization.html_page import html_page
+from swinseg.visualization.html_page import HTML_MARK, html_page
 
 PAGE_FILE = 'report.html'
 SHOWN = 8
@@ -47,6 +54,21 @@ def write_report(
     path = Path(folder) / PAGE_FILE
     write_text(path, evaluation_page(record, Path(folder), shown=shown))
     return path
+
+
+def require_report_folder(folder: str | os.PathLike[str]) -> None:
+    """Make sure that no file of someone else is where those of a report are written.
+
+    Raises:
+        OutputError: one is.
+    """
+    record = Path(folder) / RECORD_FILE
+    require_own(record, RECORD_MARK)
+    if record.is_file():
+        return
+    # A report that was interrupted has label maps only.
+    require_own(record.with_name(PAGE_FILE), HTML_MARK)
+    require_own(record.with_name(TABLE_FILE), TABLE_MARK)
 
 
 def check_shown(shown: int) -> None:

@@ -26,6 +26,9 @@ from swinseg.evaluation.report import Report
 from swinseg.report.record import EvaluationRecord, ImageRecord
 
 RECORD_FILE, TABLE_FILE = 'record.json', 'images.csv'
+RECORD_MARK, TABLE_MARK = '{"format": ', 'index,image,label,prediction file,'
+"""What they begin with."""
+
 FORMAT = 1
 """Written into ``record.json``; raised when its entries change."""
 

@@ -134,10 +134,7 @@ class Results:
             return lambda: f'{path} is a folder, but {what} gets this name; choose another --out'
         if self._is_input(path):
             return lambda: f'{path} is an input, and {what} would replace it; choose another --out'
-        if self._overwrite or self._record.is_result(path, source=name):
-            return None
-        self._record.refresh()
-        if self._record.is_result(path, source=name):
+        if self._overwrite or self._record.may_replace(path, source=name):
             return None
         return lambda: (
             f'{path} is there already and {self._record.why_not(path)}, but {what} gets this name; choose another '

@@ -9,7 +9,7 @@ from typing import Protocol
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from swinseg.files import atomic_path
+from swinseg.visualization.png_files import save_plot
 
 
 class Cost(Protocol):
@@ -72,5 +72,4 @@ def plot_attention_costs(
         axes.legend(frameon=False)
         axes.spines[['top', 'right']].set_visible(False)
     figure.suptitle(title)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format='png')
+    save_plot(path, figure)

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from swinseg.files import atomic_path
+from swinseg.visualization.png_files import save_plot
 from swinseg.visualization.scalars import Series
 
 LOW, HIGH = 1.0, 2.2
@@ -69,8 +69,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, title: str | No
     FigureCanvasAgg(figure)  # not pyplot's, which would keep the figure
     if title:
         figure.suptitle(title, fontsize=11)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format='png')
+    save_plot(path, figure)
 
 
 def draw_line(axis: Axes, series: Series, *, label: str, **style: Any) -> None:

@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+HTML_MARK = '<meta name="generator" content="swinseg">'
+"""Stands in every page, so that a page of someone else is told from one that may be replaced."""
+
 _JPEG_QUALITY = 82
 
 _STYLE = """
@@ -44,7 +47,7 @@ def html_page(title: str, parts: Sequence[str], *, style: str = '', script: str 
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n'
+        f'{HTML_MARK}\n<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n'
         + '\n'.join(parts)
         + f'\n{tail}</body>\n</html>\n'
     )

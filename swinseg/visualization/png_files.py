@@ -5,12 +5,27 @@ from __future__ import annotations
 import os
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from swinseg.files import atomic_path
 from swinseg.visualization.areas import Labels
 from swinseg.visualization.palette import PaletteLike, VisualizationError, check_palette
+
+PLOT_MARK = 'Software\0swinseg'
+"""Stands in every plot, so that a picture of someone else is told from one that may be replaced."""
+
+
+def save_plot(path: str | os.PathLike[str], figure: Figure) -> None:
+    """Write a plot of matplotlib as PNG.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    key, _, value = PLOT_MARK.partition('\0')
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format='png', metadata={key: value})
 
 
 def save_indexed_png(path: str | os.PathLike[str], labels: Labels, palette: PaletteLike) -> None:

@@ -6,10 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from swinseg.files import make_folder
+from swinseg.files import make_folder, require_own
 from swinseg.visualization.class_iou import plot_class_iou
 from swinseg.visualization.curves import plot_curves
 from swinseg.visualization.palette import VisualizationError
+from swinseg.visualization.png_files import PLOT_MARK
 from swinseg.visualization.run_comparison import plot_class_iou_of_runs, plot_runs
 from swinseg.visualization.scalars import class_ious_in, read_scalars, scalars_of
 
@@ -32,12 +33,14 @@ def draw_logs(
 
     Raises:
         VisualizationError: a log is missing or holds nothing to draw, or the names do not fit.
-        OutputError: a file cannot be written.
+        OutputError: a file cannot be written, or is there and no plot of swinseg.
     """
     titles = _names(runs, names)
     logs = dict(zip(titles, map(scalars_of, runs), strict=True))
     series = {name: read_scalars(paths) for name, paths in logs.items()}
     curves, classes = (make_folder(out) / name for name in ('curves.png', 'class_iou.png'))
+    for path in (curves, classes):
+        require_own(path, PLOT_MARK)
     if len(logs) == 1:
         (name,) = logs
         plot_curves(logs[name], curves, title=name)

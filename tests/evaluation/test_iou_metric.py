@@ -257,6 +257,30 @@ def test_output_dir__holds_the_annotation_files_values(
     np.testing.assert_array_equal(written, expected)
 
 
+def test_output_dir__loses_no_file(tmp_path):
+    (sample,) = samples(1, 3)
+    out = tmp_path / 'out'
+
+    def write(image):
+        metric = MeanIoUMetric(format_only=True, output_dir=out)
+        run(metric, [{**sample, 'img_path': str(tmp_path / image)}], 3)
+
+    for _ in range(2):  # a validation that comes again
+        write('x/street.jpg')
+    written = (out / 'street.png').read_bytes()
+    with pytest.raises(
+        OutputError, match=r'street\.png is there already and it was made from .*x/st'
+    ):
+        write('y/street.jpg')
+    assert (out / 'street.png').read_bytes() == written
+    (out / 'lane.png').write_text('the label, as output_dir is the folder of labels')
+    with pytest.raises(
+        OutputError, match=r'lane\.png is there already and no earlier call wrote it'
+    ):
+        write('x/lane.jpg')
+    assert (out / 'lane.png').read_text().startswith('the label')
+
+
 def test_output_dir__that_cannot_be_made(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(OutputError, match='cannot write to the output folder'):

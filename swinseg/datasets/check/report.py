@@ -28,6 +28,10 @@ from swinseg.datasets.check.statistics import (
 _SAMPLES = 6
 
 
+JSON_MARK = '"findings": ['
+"""Stands near the beginning of every report in JSON."""
+
+
 @dataclass(frozen=True)
 class SplitReport:
     """Figures of a split.
