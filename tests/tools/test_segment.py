@@ -1,15 +1,21 @@
 """``tools/segment.py`` as a user runs it."""
 
+import multiprocessing
+import os
+import random
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import rasterio
+import torch
 from PIL import Image
 from rasterio.transform import from_origin
 
@@ -170,6 +176,51 @@ def test_main__names_of_300_characters_do_not_stop_the_rest(segment, photos, tmp
     assert 'Traceback' not in printed.err
     assert segment(photos, '--out', tmp_path / ('n' * 300)) == 2
     assert capsys.readouterr().err.startswith('error: cannot write to the output folder')
+
+
+def _segment(checkpoint, folder, out):
+    torch.set_num_threads(1)
+    main = runpy.run_path(str(SCRIPT))['main']
+    os._exit(run(lambda: main([str(checkpoint), str(folder), '--out', str(out), '--sheet'])))
+
+
+KILLS = int(os.environ.get('SWINSEG_KILLS', '3'))
+
+
+def test_main__killed_at_random_moments_it_ends_in_the_same_files(checkpoint, photos, tmp_path):
+    for name in ('a.jpg', 'a.png', 'A.png', 'b.tif'):
+        shutil.copy(photos / 'street.png', photos / name)
+    write_scene(photos / 'map.tif', 400)
+    whole = tmp_path / 'whole'
+    shutil.copytree(photos, tmp_path / 'copy')
+    context = multiprocessing.get_context('fork')
+
+    def start(folder, out):
+        process = context.Process(target=_segment, args=(checkpoint, folder, out))
+        process.start()
+        return process
+
+    began = time.monotonic()
+    process = start(tmp_path / 'copy', whole)
+    process.join()
+    seconds = time.monotonic() - began
+    generator, killed = random.Random(0), 0
+    for _ in range(KILLS):
+        process = start(photos, photos)
+        process.join(generator.uniform(0.1, 0.6) * seconds)
+        process.kill()
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
+        killed += process.exitcode != 0
+    process = start(photos, photos)
+    process.join()
+    assert process.exitcode == 0
+    assert killed
+    results = {name for name in files(photos) if not (tmp_path / 'copy' / name).exists()}
+    assert {name for name in results if '.partial.' not in name} == set(files(whole))
+    for name in files(whole):
+        if not name.endswith('.json'):  # in which the path of the scene is
+            assert (photos / name).read_bytes() == (whole / name).read_bytes(), name
 
 
 def write_scene(path, height=120, width=90):
