@@ -13,7 +13,7 @@ from pathlib import Path
 from swinseg.datasets.image_files import IMAGE_SUFFIXES
 from swinseg.errors import UserError
 from swinseg.files import NAME_BYTES, fitted_name, is_partial, short_checksum
-from swinseg.output_record import OutputRecord, real_path
+from swinseg.output_record import RECORD_FILE, OutputRecord, real_path
 from swinseg.segment.video_files import VIDEO_SUFFIXES
 
 _SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
@@ -44,8 +44,8 @@ class Source:
 def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list[Source]:
     """Turn files, folders and globs into images, videos and the names of their results.
 
-    Folders are searched with their sub-folders for the known suffixes, leaving aside what an earlier call wrote
-    into ``out``, and keep their sub-folders in the names; files are named by their stem. When two would
+    Folders are searched with their sub-folders for the known suffixes, leaving aside what earlier calls wrote
+    there, and keep their sub-folders in the names; files are named by their stem. When two would
     get the same name, all of them keep their folders below the deepest one that they share, and the
     suffix where that is not enough. Names count as the same where a file system may take them so: without regard
     to case and to the form of accents. What still differs by these only gets a checksum, as ``a.jpg~1f3a99c0``,
@@ -99,12 +99,16 @@ def _named_by_stem(path: str) -> Source:
 
 
 def _in_folder(folder: Path, record: OutputRecord) -> list[Source]:
+    paths = sorted(folder.rglob('*'))
+    # Results for which another --out was given are known by the record of that.
+    below = [OutputRecord(path.parent) for path in paths if path.name == RECORD_FILE]
+    records = [record, *(each for each in below if each.folder != record.folder)]
     return [
         Source(path, path.relative_to(folder).with_suffix('').as_posix())
-        for path in sorted(folder.rglob('*'))
+        for path in paths
         if path.suffix.lower() in _SUFFIXES
         and path.is_file()
-        and not _is_of_earlier_call(path, record)
+        and not any(_is_of_earlier_call(path, each) for each in records)
     ]
 
 
