@@ -39,6 +39,7 @@ class OutputRecord:
         # Hashes instead of names, for millions of lines: of (file, bytes, time or content) to that of its source.
         self._sources: dict[int, int] = {}
         self._sizes: set[int] = set()
+        self._folders: dict[str, str] = {}
         self._offset = 0
         self.refresh()
 
@@ -56,15 +57,12 @@ class OutputRecord:
 
     def source_name(self, path: str | os.PathLike[str]) -> str:
         """Return how a line names a source: relative to the folder, so that both can be moved together."""
-        real = real_path(path)
-        try:
-            return Path(os.path.relpath(real, self.folder)).as_posix()
-        except ValueError:  # on another drive
-            return real
+        return self._name(path)
 
     def holds(self, path: str | os.PathLike[str]) -> bool:
         """Whether a path is in or below the folder."""
-        return Path(real_path(path)).is_relative_to(self.folder)
+        name = self._name(path)
+        return not (name.startswith('../') or os.path.isabs(name))
 
     def is_result(self, path: str | os.PathLike[str], *, source: str | None = None) -> bool:
         """Whether a file is as it was written.
@@ -151,7 +149,14 @@ class OutputRecord:
         self._sources[hash((name, size, entry['blake2b']))] = source
 
     def _name(self, path: str | os.PathLike[str]) -> str:
-        return Path(os.path.relpath(real_path(path), self.folder)).as_posix()
+        folder, name = os.path.split(os.path.abspath(path))
+        if folder not in self._folders:  # once for the many files of a folder
+            real = os.path.realpath(folder)
+            try:
+                self._folders[folder] = Path(os.path.relpath(real, self.folder)).as_posix()
+            except ValueError:  # on another drive
+                self._folders[folder] = real
+        return name if self._folders[folder] == '.' else f'{self._folders[folder]}/{name}'
 
     def _lines(self, offset: int) -> Iterator[bytes]:
         try:

@@ -6,11 +6,11 @@ import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from swinseg.files import OutputError, watching
-from swinseg.output_record import OutputRecord, real_path
+from swinseg.output_record import OutputRecord
 from swinseg.segment.kinds import GEOTIFF, why_scene
 from swinseg.segment.scenes import scene_endings
 from swinseg.segment.sheets import TILES, sheet_name
@@ -175,11 +175,12 @@ class Results:
         return self._source_of.get(name.rpartition('_')[0])
 
     def _source_name(self, source: Source | None) -> str:
-        if source is not None:
-            return self._record.source_name(source.path)
-        # Of all: what they have in common.
-        folders = [os.path.dirname(real_path(each.path)) for each in self._sources]
-        return self._record.source_name(os.path.commonpath(folders))
+        return self._source_of_all if source is None else self._record.source_name(source.path)
+
+    @cached_property
+    def _source_of_all(self) -> str:
+        folders = {os.path.dirname(os.path.abspath(each.path)) for each in self._sources}
+        return self._record.source_name(os.path.commonpath(map(os.path.realpath, folders)))
 
     def _possible_endings(self, source: Source) -> list[str]:
         if is_video(source.path):
