@@ -16,6 +16,8 @@ from mmseg.registry import HOOKS
 from swinseg.checkpoints import CheckpointError, read_checkpoint
 from swinseg.files import OutputError, remove_partial_files
 
+_BEST = re.compile(r'best_.+\.pth')
+
 
 class _DeferredRemovals:
     """A file backend of mmengine whose ``remove`` waits until the new file is there."""
@@ -47,16 +49,22 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Any) -> None:
         """Find out what earlier runs have left, and put removals off from here on."""
+        _forget_other_files(runner.message_hub.runtime_info)
         super().before_train(runner)
-        best = getattr(self, 'best_ckpt_path', None)
+        best: str | None = getattr(self, 'best_ckpt_path', None)
         if best is not None:
-            # A run that was resumed in another folder must not remove the best checkpoint of the first.
-            here = Path(self.out_dir) / Path(best).name
-            self.best_ckpt_path = str(here) if here.is_file() else None
+            self.best_ckpt_path = self._in_this_folder(best)
+        for metric, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[metric] = self._in_this_folder(path)
         self.file_backend: Any = _DeferredRemovals(self.file_backend)
         if is_main_process():
             remove_partial_files(self.out_dir, suffix='.pth')
         self._warn_of_split_steps(runner)
+
+    def _in_this_folder(self, path: str | None) -> str | None:
+        """Return a checkpoint's place in this run's folder; that of the run that was resumed is left alone."""
+        here = Path(self.out_dir) / Path(path or '').name
+        return str(here) if here.is_file() else None
 
     def save_now(self, runner: Any) -> None:
         """Save between two iterations, as one more of the checkpoints that are kept."""
@@ -89,6 +97,19 @@ class SafeCheckpointHook(CheckpointHook):
             best = getattr(self, 'best_ckpt_path', None)
             bests = getattr(self, 'best_ckpt_path_dict', {}).values()
             self.file_backend.flush(keep=(self.last_ckpt, best, *bests))
+
+
+def _forget_other_files(info: dict[str, Any]) -> None:
+    """Leave out of a run's information what names no checkpoint of mmengine's: what it names is removed in time.
+
+    It comes from the checkpoint that was resumed, which may come from anyone.
+    """
+    for key in [key for key in info if key == 'best_ckpt' or str(key).startswith('best_ckpt_')]:
+        if not isinstance(info[key], str) or not _BEST.fullmatch(Path(info[key]).name):
+            del info[key]
+    steps = info.get('keep_ckpt_ids')
+    if not isinstance(steps, list) or not all(type(step) is int for step in steps):
+        info.pop('keep_ckpt_ids', None)
 
 
 @contextlib.contextmanager

@@ -156,10 +156,11 @@ class SwinsegRunner(Runner):
         """
         if self._resume:
             if self._load_from:
-                self._resumed = read_checkpoint(self._load_from)
+                found = read_checkpoint(self._load_from)
             else:
-                path, self._resumed = read_newest(self.work_dir)
+                path, found = read_newest(self.work_dir)
                 self._load_from = str(path)
+            self._resumed = _resumable(found, self._load_from)
             self._resumed_generators = self._resumed.get('generators')
             self._take_seed(self._resumed)
         if self.distributed:
@@ -274,12 +275,7 @@ class SwinsegRunner(Runner):
         checkpoint = self._resumed or read_checkpoint(filename, map_location=map_location)
         self._resumed = None
         if self._resume:
-            lacking = [key for key in ('optimizer', 'message_hub', 'meta') if key not in checkpoint]
-            if lacking:
-                raise CheckpointError(
-                    f'{filename} has no {" and no ".join(lacking)}, so training cannot go on from it; resume '
-                    f'from an iter_*.pth file, or start a new run from its weights with load_from={filename!r}'
-                )
+            checkpoint = _resumable(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         load_weights(self.bare_model, checkpoint, strict=strict or self._resume, name=filename)
         self._has_loaded = True
@@ -372,3 +368,27 @@ def _with_own_kernels(
     ]
     # Of another number of groups PyTorch itself tells.
     return {**state, 'param_groups': groups} if len(groups) == len(state['param_groups']) else None
+
+
+def _resumable(checkpoint: Mapping[str, Any], filename: str) -> dict[str, Any]:
+    """Return a checkpoint as mmengine may read it to go on from it.
+
+    At ``config`` of its ``meta``, where mmcv 1 wrote, mmengine would execute the text to look up a number of GPUs.
+
+    Raises:
+        CheckpointError: it has nothing to go on from, or does not tell the iteration.
+    """
+    lacking = [key for key in ('optimizer', 'message_hub', 'meta') if key not in checkpoint]
+    if lacking:
+        raise CheckpointError(
+            f'{filename} has no {" and no ".join(lacking)}, so training cannot go on from it; resume '
+            f'from an iter_*.pth file, or start a new run from its weights with load_from={filename!r}'
+        )
+    meta = checkpoint['meta']
+    counts = [meta.get(key) for key in ('epoch', 'iter')] if isinstance(meta, Mapping) else [None]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise CheckpointError(
+            f'{filename} does not tell its epoch and iteration as whole numbers, so training cannot go on '
+            f'from it; start a new run from its weights with load_from={filename!r}'
+        )
+    return {**checkpoint, 'meta': {key: value for key, value in meta.items() if key != 'config'}}
