@@ -1,6 +1,7 @@
 """The decode head and the whole model against stock mmsegmentation, in evaluation and in training."""
 
 import copy
+import os
 
 import pytest
 import torch
@@ -38,10 +39,14 @@ def test_pyramid_pooling__equals_mmseg():
 
 @pytest.mark.parametrize('variant', VARIANTS)
 def test_logits__equal_mmseg_for_all_variants(variant):
+    """SWINSEG_TEST_FULL=1 for all at 512 x 512."""
     stock, ours = build_pair(VARIANTS[variant])
     stock.eval()
     ours.eval()
-    for size in ((512, 512), (333, 517), (20, 23)):
+    # All kinds of padding are there at the small sizes, too; one variant shows the large ones in every run.
+    is_full = variant == 'T' or os.environ.get('SWINSEG_TEST_FULL') == '1'
+    sizes = ((512, 512), (333, 517)) if is_full else ((131, 190),)
+    for size in (*sizes, (20, 23)):
         image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
         with torch.inference_mode():
             expected, found = stock(image), ours(image)
