@@ -7,6 +7,7 @@ its compiled ops is installed, ``mmcv.ops`` stays as it is. ``python -m swinseg.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -247,6 +248,20 @@ def _import_torchvision_without_ops() -> None:
         torch.library.register_fake = register_fake
 
 
+def _format_configs_once() -> None:
+    module: Any = importlib.import_module('mmengine.config.config')
+    format_code = module.FormatCode
+
+    @functools.lru_cache(maxsize=16)
+    def formatted(text: str, style: tuple[tuple[str, Any], ...], **options: Any) -> Any:
+        return format_code(text, style_config=dict(style), **options)
+
+    def cached(text: str, style_config: dict[str, Any], **options: Any) -> Any:
+        return formatted(text, tuple(sorted(style_config.items())), **options)
+
+    module.FormatCode = cached
+
+
 ADAPTATIONS: tuple[Adaptation, ...] = (
     Adaptation(
         name='pkgutil.find_loader',
@@ -277,6 +292,15 @@ ADAPTATIONS: tuple[Adaptation, ...] = (
         reason='torch.load refuses the HistoryBuffer that the Runner saves, so nothing could be resumed',
         needed=lambda: hasattr(torch.serialization, 'add_safe_globals'),
         apply=_allow_checkpoint_classes,
+    ),
+    Adaptation(
+        name='configs are formatted once',
+        reason=(
+            'a training asks yapf for the text of its config at its start several times and at each checkpoint, '
+            'up to three seconds each time'
+        ),
+        needed=lambda: hasattr(importlib.import_module('mmengine.config.config'), 'FormatCode'),
+        apply=_format_configs_once,
     ),
 )
 

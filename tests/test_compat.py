@@ -123,3 +123,20 @@ def test_find_loader__is_restored_where_python_dropped_it(monkeypatch):
     assert pkgutil.find_loader('json') is not None
     assert pkgutil.find_loader('a_package_that_nobody_has') is None
     assert importlib.util.find_spec('json') is not None
+
+
+def test_config_text__is_formatted_once_and_as_mmengine_does():
+    import yapf.yapflib.yapf_api
+    from mmengine.config import Config
+    from mmengine.config import config as module
+
+    cfg = Config({'model': {'depths': [2, 2, 6, 2], 'path': 'folder/' * 20, 'scales': (512, 1.0)}})
+    found = cfg.pretty_text
+    assert cfg.pretty_text is found
+    cached, module.FormatCode = module.FormatCode, yapf.yapflib.yapf_api.FormatCode
+    try:
+        assert cfg.pretty_text == found
+    finally:
+        module.FormatCode = cached
+    cfg.model.depths = [2, 2, 18, 2]
+    assert 'depths=[\n        2,\n        2,\n        18,\n        2,\n    ]' in cfg.pretty_text
