@@ -61,7 +61,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'a misspelled option': (_options('model.backbone.windw_size=7'),
                             r'no windw_size; did you mean model\.backbone\.window_size\?'),
     'an option without value': (_options('model.backbone.window_size'), r'takes pairs'),
-    'an option for a list': (_options('custom_hooks.9.limit=1'), r'custom_hooks is a list of 3'),
+    'an option for a list': (_options('custom_hooks.9.limit=1'), r'custom_hooks is a list of 2'),
     'a list for a tuple': (_options('train_dataloader.dataset.pipeline.3.crop_size=48,48'),
                            r'RandomCrop refuses .* list'),
     'a number for a list': (_options('model.decode_head.in_channels=16'), r'UPerNetHead refuses .*isinstance'),

@@ -25,6 +25,7 @@ from support.data_parallel import (
 )
 from support.mmseg_pairs import randomise
 from support.processes import run, values
+from support.tiny_config import CURVES
 from swinseg.checkpoints import read_checkpoint
 from swinseg.engine import ConfigError, SwinsegRunner, evaluate_in_full, load_config, train
 from swinseg.engine.distributed import join, wrap
@@ -88,10 +89,11 @@ def _train_without_sync_bn(cfg: Config, folder: Path) -> float | None:
 
 def test_train__validates_what_the_checkpoint_holds(write_tiny_config, tmp_path):
     """Also where each process counts statistics of its own."""
-    cfg = load_config(write_tiny_config(), {'train_cfg.max_iters': 2})
+    cfg = load_config(write_tiny_config(extra=CURVES), {'train_cfg.max_iters': 2})
     outcomes = run(_train_without_sync_bn, cfg, tmp_path / 'work', count=2, folder=tmp_path)
     result = evaluate_in_full(cfg, tmp_path / 'work' / 'iter_2.pth', work_dir=tmp_path / 'test')
     assert values(outcomes) == [result.metrics['mIoU']] * 2
+    assert (tmp_path / 'work' / 'curves.png').is_file()
 
 
 def test_wrap__refuses_other_wrappers(write_tiny_config):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from support.tiny_config import CURVES
 from swinseg.datasets.synthetic import CLASSES
 from swinseg.engine import load_config, train
 from swinseg.engine.hooks import format_duration
@@ -88,6 +89,7 @@ def test_curves__are_figures_of_tensorboard(tiny_run):
 def test_curves__a_broken_log_does_not_stop_training(write_tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr(SwinsegRunner, 'scalar_files', lambda self: [tmp_path / 'nonsense.json'])
     (tmp_path / 'nonsense.json').write_text('{}')
-    train(load_config(write_tiny_config()), work_dir=tmp_path / 'work', check=False)
+    cfg = load_config(write_tiny_config(extra=CURVES))
+    train(cfg, work_dir=tmp_path / 'work', check=False)
     assert (tmp_path / 'work' / 'iter_4.pth').is_file()
     assert not (tmp_path / 'work' / 'curves.png').exists()

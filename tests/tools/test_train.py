@@ -10,13 +10,20 @@ import pytest
 
 from support import bad_data
 from support.scripts import TOOLS, assert_one_clear_line, load, run
+from support.tiny_config import CURVES
 from swinseg.checkpoints import checkpoint_meta, read_checkpoint
 from swinseg.datasets.synthetic import CLASSES
 
 
 def test_train__as_a_command(write_tiny_config, tmp_path):
     command = [
-        *(sys.executable, TOOLS / 'train.py', write_tiny_config(), '--work-dir', tmp_path / 'work'),
+        *(
+            sys.executable,
+            TOOLS / 'train.py',
+            write_tiny_config(extra=CURVES),
+            '--work-dir',
+            tmp_path / 'work',
+        ),
         *('--seed', '1', '--amp', '--cfg-options', 'train_cfg.max_iters=2'),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -38,9 +45,11 @@ def test_train__as_a_command(write_tiny_config, tmp_path):
 
 def test_train__resumes_at_the_right_iteration(write_tiny_config, tmp_path, capsys, tiny_run):
     shutil.copytree(tiny_run, tmp_path / 'work')
-    path = write_tiny_config()
+    (tmp_path / 'work' / 'curves.png').unlink()
+    path = write_tiny_config(extra=CURVES)
     options = ('--work-dir', tmp_path / 'work', '--cfg-options', 'train_cfg.max_iters=6')
     assert run('train', path, '--resume', *options) == 0
+    assert (tmp_path / 'work' / 'curves.png').is_file()
     assert 'training from iteration 4 to 6' in capsys.readouterr().out
     assert run('train', path, '--resume', tmp_path / 'work' / 'iter_4.pth', *options) == 0
     assert 'training from iteration 4 to 6' in capsys.readouterr().out
