@@ -1,6 +1,6 @@
 """The report for bug reports."""
 
-import subprocess
+import runpy
 import sys
 
 import torch
@@ -18,8 +18,7 @@ def test_report__has_versions_devices_and_adaptations():
         assert adaptation.name in text
 
 
-def test_main__prints_the_report():
-    result = subprocess.run(
-        [sys.executable, '-m', 'swinseg.env'], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.startswith('swinseg ')
+def test_main__prints_the_report(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, 'swinseg.env')
+    runpy.run_module('swinseg.env', run_name='__main__')
+    assert capsys.readouterr().out.startswith('swinseg ')

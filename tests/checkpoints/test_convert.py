@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from support import scripts
 from swinseg.checkpoints import formats
 from swinseg.checkpoints.convert import convert
 from swinseg.checkpoints.errors import CheckpointError
@@ -113,10 +114,10 @@ def test_tool__converts(trained, tmp_path):
     assert formats.detect(state_dict_of(read_checkpoint(output))) == 'huggingface'
 
 
-def test_tool__bad_input_is_one_line_and_exit_2(trained, tmp_path):
-    done = run_tool(tmp_path / 'trainedd.pth', tmp_path / 'out.pth')
-    assert done.returncode == 2
-    assert done.stderr.strip().splitlines() == [
+def test_tool__bad_input_is_one_line_and_exit_2(trained, tmp_path, capsys):
+    code = scripts.run('convert_checkpoint', tmp_path / 'trainedd.pth', tmp_path / 'out.pth')
+    assert code == 2
+    assert capsys.readouterr().err.strip().splitlines() == [
         f'error: no weight file {tmp_path / "trainedd.pth"}; did you mean trained.pth'
     ]
     assert not (tmp_path / 'out.pth').exists()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import resource
+from pathlib import Path
 
 import mmengine
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 
+from support import processes
+from swinseg import cli
 from swinseg.checkpoints import CheckpointError, read_checkpoint
 from swinseg.engine import load_config, train
 from swinseg.engine.checkpointing import (
@@ -174,36 +177,28 @@ def test_train__resume_auto_begins_where_there_is_nothing(write_tiny_config, tmp
         assert expected in capsys.readouterr().out
 
 
-FULL_DISK = """
-import resource, sys
-import swinseg
-from swinseg import cli
-from swinseg.engine import load_config, train
-
-config, work_dir = sys.argv[1:]
-cfg = load_config(config)
-train(cfg, work_dir=work_dir, seed=0, check=False)
-size = max(path.stat().st_size for path in __import__('pathlib').Path(work_dir).glob('iter_*.pth'))
-resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
-cfg.train_cfg.max_iters = 6
-sys.exit(cli.run(lambda: train(cfg, work_dir=work_dir, resume=True, check=False)))
-"""
+def _fill_the_disk(cfg: Config, work_dir: Path) -> None:
+    train(cfg, work_dir=work_dir, seed=0, check=False)
+    size = max(path.stat().st_size for path in work_dir.glob('iter_*.pth'))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+    cfg.train_cfg.max_iters = 6
+    raise SystemExit(cli.run(lambda: train(cfg, work_dir=work_dir, resume=True, check=False)))
 
 
 def test_full_disk__leaves_the_last_checkpoint_and_says_so(write_tiny_config, tmp_path):
     """A limit of the size of files is met as a full disk is: in the middle of a write."""
     work = tmp_path / 'work'
-    done = subprocess.run(
-        [sys.executable, '-c', FULL_DISK, write_tiny_config(), work],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2, done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
+    cfg = load_config(write_tiny_config())
+    (done,) = processes.run(
+        _fill_the_disk, cfg, work, count=1, folder=tmp_path, environment=lambda *_: {}
+    )
+    assert done.code == 2, done.err
+    errors = [line for line in done.err.splitlines() if line.startswith('error: ')]
     assert errors == [
         f'error: cannot write {work}/iter_6.pth: File too large; the last whole checkpoint is iter_4.pth: make '
         'room and go on with --resume'
     ]
-    assert 'Traceback' not in done.stderr
+    assert 'Traceback' not in done.err
     assert read_checkpoint(work / 'iter_4.pth')['meta']['iter'] == 4
     assert not list(work.glob('.*'))
 

@@ -353,7 +353,7 @@ def test_slide__refuses_a_batch_of_images_and_scores_of_another_size():
 
 
 def test_slide_blocks__memory_is_the_overlap_and_a_few_windows_at_any_height():
-    window, stride, width, classes = 32, 24, 400, 150
+    window, stride, width, classes = 32, 24, 200, 150
 
     def predictor(pixels):
         return pixels.new_zeros(len(pixels), classes, *pixels.shape[2:])
@@ -376,7 +376,7 @@ def test_slide_blocks__memory_is_the_overlap_and_a_few_windows_at_any_height():
     one_window = classes * window * window * 4
     kept = (window - stride) * width * classes * 4
     # Heights that windows fit, exactly and with the largest remainders.
-    low, *others = (peak(height) for height in (104, 8 + 24 * 20, 9 + 24 * 20, 31 + 24 * 20))
+    low, *others = (peak(height) for height in (104, 8 + 24 * 12, 9 + 24 * 12, 31 + 24 * 12))
     assert kept < low < kept + 4 * one_window
     # Beside a tile of two windows where the last one is moved.
     assert max(others) < kept + 6 * one_window

@@ -199,7 +199,7 @@ torch.set_num_threads(1)
 scores = torch.randn(150, 64, 64)
 decide(scores[:, :8], (80, 1400), threshold=None, with_confidence=True)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-decide(scores, (1024, 1400), threshold=None, with_confidence=True)
+decide(scores, (512, 1400), threshold=None, with_confidence=True)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -212,6 +212,6 @@ def test_decide__peak_memory_holds_no_full_size_scores():
         [sys.executable, '-c', MEMORY], capture_output=True, text=True, check=True
     )
     kilobytes = int(done.stdout.split()[-1])
-    full_size = 150 * 1024 * 1400 * 4 / 1024
-    # Labels and confidence at full size are 7 MB; the scores would be 860.
+    full_size = 150 * 512 * 1400 * 4 / 1024
+    # Labels and confidence at full size are 4 MB; the scores would be 430.
     assert kilobytes < full_size / 20

@@ -45,7 +45,7 @@ def _built(kind, *, stock=False, **test_cfg):
     ids=['whole', 'slide'],
 )
 def test_test_step__labels_are_those_of_mmseg(test_cfg):
-    size = 90, 121
+    size = 62, 85
     samples = {}
     for kind in ('SegTTAModel', 'SwinTTAModel'):
         model = _built(kind, stock=kind == 'SegTTAModel', **test_cfg)

@@ -1,10 +1,9 @@
 """Scenes of all formats, without and with interruptions."""
 
 import json
+import os
 import random
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,9 +14,10 @@ from PIL import Image
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
-from support import tiny_checkpoint
+from support import processes, tiny_checkpoint
 from swinseg.files import OutputError
 from swinseg.inference import RasterError, SlideError, open_image, raster_writers
+from swinseg.predictor import Predictor
 from swinseg.segment.scenes import segment_scene
 from swinseg.visualization.palette import VisualizationError
 
@@ -204,22 +204,16 @@ def test_interrupted__goes_on_and_ends_in_the_same_files(predictor, geotiff, tmp
     assert other.first_row == 0
 
 
-KILLED = """
-import os, signal, sys
-import swinseg
-from swinseg.inference import raster_writers
-from swinseg.predictor import Predictor
-from swinseg.segment.scenes import segment_scene
-weights, scene, out, row = sys.argv[1:]
-raster_writers._BYTES_BETWEEN_RECORDS = 1
-def progress(done, total):
-    if done > int(row):
-        os.kill(os.getpid(), signal.SIGKILL)
-segment_scene(
-    Predictor.from_checkpoint(weights, device='cpu'), scene, out, confidence=True,
-    model_identity={'checkpoint': 'tiny'}, progress=progress,
-)
-"""
+def _segment_until_killed(weights, scene, out, row):
+    def progress(done, total):
+        if done > row:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    raster_writers._BYTES_BETWEEN_RECORDS = 1
+    predictor = Predictor.from_checkpoint(weights, device='cpu')
+    segment_scene(
+        predictor, scene, out, confidence=True, model_identity=IDENTITY, progress=progress
+    )
 
 
 @pytest.mark.slow
@@ -227,9 +221,16 @@ def test_killed_at_a_random_row__ends_in_the_same_file(predictor, tiny_weights, 
     options = dict(confidence=True, model_identity=IDENTITY)
     whole = segment_scene(predictor, geotiff, tmp_path / 'whole', **options)
     row = random.randrange(100, HEIGHT - 40)
-    command = [sys.executable, '-c', KILLED, tiny_weights, geotiff, tmp_path / 'out', row]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    (done,) = processes.run(
+        _segment_until_killed,
+        tiny_weights,
+        geotiff,
+        tmp_path / 'out',
+        row,
+        count=1,
+        folder=tmp_path,
+    )
+    assert done.code == -signal.SIGKILL, done.err
     assert not list((tmp_path / 'out').glob('map_*'))
     result = segment_scene(predictor, geotiff, tmp_path / 'out', **options)
     assert 0 < result.first_row < HEIGHT, row
