@@ -46,3 +46,9 @@ def shown(value: object, *, most: int = 80) -> str:
         text = f'a {type(value).__name__}'
     printable = ''.join(c if c.isprintable() else '?' for c in text[: most + 1])
     return printable if len(printable) <= most else f'{printable[: most - 3]}...'
+
+
+def quoted(value: object, *, most: int = 80) -> str:
+    """Return a value as :func:`shown` does, a text in quotation marks."""
+    text = shown(value, most=most)
+    return repr(text) if isinstance(value, str) else text

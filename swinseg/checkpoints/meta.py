@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from swinseg.checkpoints.errors import CheckpointError
+from swinseg.errors import quoted
 
 _CONSTANTS = {'inf': float('inf'), 'nan': float('nan')}
 # The longest config of mmseg's zoo has 20 kB.
@@ -67,7 +68,7 @@ def _checked_classes(classes: Any) -> tuple[str, ...]:
         or not all(name.isprintable() and len(name) <= _LONGEST_NAME for name in checked)
     ):
         raise CheckpointError(
-            f'expected a list of class names in the checkpoint, found {_shown(classes)}; '
+            f'expected a list of class names in the checkpoint, found {quoted(classes)}; '
             'save it with dataset_meta=dict(classes=(...)), or give the config with --config and leave them out'
         )
     return checked
@@ -79,7 +80,7 @@ def _checked_palette(palette: Any) -> list[list[int]]:
     is_palette = isinstance(palette, (list, tuple)) and len(palette) <= _MOST_CLASSES
     if not is_palette or not all(_is_color(color) for color in palette):
         raise CheckpointError(
-            f'expected a palette of [red, green, blue] from 0 to 255 in the checkpoint, found {_shown(palette)}; '
+            f'expected a palette of [red, green, blue] from 0 to 255 in the checkpoint, found {quoted(palette)}; '
             'save it with dataset_meta=dict(classes=(...), palette=[...]), or without one'
         )
     return [[int(value) for value in color] for color in palette]
@@ -91,18 +92,6 @@ def _is_color(color: Any) -> bool:
         and len(color) == 3
         and all(isinstance(value, (int, float)) and 0 <= value <= 255 for value in color)
     )
-
-
-def _shown(value: Any) -> str:
-    """Return the beginning of a value, however large it is."""
-    if isinstance(value, (list, tuple)):
-        return (
-            f'{type(value).__name__} of {len(value):,} beginning with {_shown(value[0])}'
-            if value
-            else '[]'
-        )
-    text = repr(value)
-    return text if len(text) <= 60 else f'{text[:57]}...'
 
 
 def raw_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

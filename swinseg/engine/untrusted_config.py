@@ -19,6 +19,7 @@ from mmseg.registry import DATASETS
 from swinseg.datasets.transforms import LABEL_LOADERS
 from swinseg.engine.config_keys import dotted
 from swinseg.engine.errors import ConfigError
+from swinseg.errors import quoted
 from swinseg.evaluation.report import pipeline_of
 
 Place = tuple[str | int, ...]
@@ -105,7 +106,7 @@ def prediction_config(content: Mapping[str, Any], *, name: str) -> Config:
         _check_anywhere(place, node, name)
     model = content.get('model')
     if not isinstance(model, dict):
-        raise ConfigError(f'expected model=dict(...) in {name}, found {_shown(model)}')
+        raise ConfigError(f'expected model=dict(...) in {name}, found {quoted(model)}')
     kept: dict[str, Any] = {
         'model': _checked(model, ('model',), name),
         'test_pipeline': _checked_steps(_test_steps(content, name), 'test_pipeline', name),
@@ -246,7 +247,7 @@ def _check_leaf(node: Any, place: Place, name: str) -> None:
         most = _LARGEST_OF.get(_last_name(place), most)
         if abs(node) > most and not (isinstance(node, float) and not math.isfinite(node)):
             raise ConfigError(
-                f'{dotted(place)}={_shown(node)} in {name} is larger than any model needs ({most:,}); '
+                f'{dotted(place)}={quoted(node)} in {name} is larger than any model needs ({most:,}); '
                 f'{HOW_TO_TRUST}'
             )
     elif node is not None:
@@ -277,7 +278,7 @@ def _checked_steps(steps: Any, key: str, name: str) -> list[dict[str, Any]]:
         isinstance(step, dict) and 'type' in step for step in steps
     ):
         raise ConfigError(
-            f"expected {key}=[dict(type='LoadImage'), ...] in {name}, found {_shown(steps)}; "
+            f"expected {key}=[dict(type='LoadImage'), ...] in {name}, found {quoted(steps)}; "
             'give the config that you know with --config'
         )
     return _checked(list(steps), (key,), name)
@@ -309,9 +310,4 @@ def _spelled_metainfo(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refused(place: Place, node: Any, name: str, why: str) -> ConfigError:
-    return ConfigError(f'{dotted(place)}={_shown(node)} in {name} {why}; {HOW_TO_TRUST}')
-
-
-def _shown(node: Any) -> str:
-    text = ' '.join(repr(node)[:200].split())
-    return text if len(text) <= 60 else f'{text[:57]}...'
+    return ConfigError(f'{dotted(place)}={quoted(node)} in {name} {why}; {HOW_TO_TRUST}')

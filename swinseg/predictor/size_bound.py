@@ -87,7 +87,7 @@ def _result_sizes(function: Any, arguments: Any, options: Mapping[str, Any]) -> 
         named['device'] = torch.device('meta')
     try:
         results = function(*sketched, **named)
-    except (RuntimeError, NotImplementedError):
+    except RuntimeError:
         return []  # It fails again when it is computed, or depends on values.
     found: list[int] = []
     tree_map_only(Tensor, lambda result: found.append(result.numel()), results)

@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.meta import checkpoint_meta, parse_config_text
+from swinseg.errors import shown
 
 CLASSES = ('sky', 'road')
 PALETTE = [[1, 2, 3], [4, 5, 6]]
@@ -101,6 +102,13 @@ def test_parse_config_text__reads_back_any_literal(value):
     assert parse_config_text(f'name = {value!r}') == {'name': value}
 
 
+def _deep(levels):
+    nested = ['sky']
+    for _ in range(levels):
+        nested = [nested]
+    return nested
+
+
 @pytest.mark.parametrize(
     'classes',
     [
@@ -115,8 +123,9 @@ def test_parse_config_text__reads_back_any_literal(value):
         ['x' * 1000],
         ['x'] * 100_000,
         [b'sky'],
+        _deep(5000),
     ],
-    ids=lambda value: repr(value)[:20],
+    ids=lambda value: shown(value)[:20],
 )
 def test_checkpoint_meta__what_is_no_list_of_names(classes):
     with pytest.raises(CheckpointError, match='expected a list of class names in the checkpoint'):

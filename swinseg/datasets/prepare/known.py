@@ -37,7 +37,7 @@ def from_color_masks(
         images: folder of images, with train, val and test below it or without.
         masks: folder of masks with the images' names, RGB or with a palette.
         classes_file: classes and their colours, see
-            :func:`~swinseg.datasets.folder.read_classes_file`.
+            :func:`~swinseg.datasets.classes_file.read_classes_file`.
         ignore_colors: of pixels that do not count.
         val_share: of the images, held out where no folders say the split.
 

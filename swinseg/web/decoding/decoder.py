@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from http import HTTPStatus
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class Decoder:
                 # Ctrl-C is for the server, which lets the requests at work end.
                 env=self._environment(), start_new_session=True,
             )  # fmt: skip
-            os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]
+            os.set_blocking(self._pipes()[0].fileno(), False)
             self._read_line(time.monotonic() + _SECONDS_TO_START)
         except (OSError, _Ended) as error:
             self._end()
@@ -139,7 +139,7 @@ class Decoder:
         return image
 
     def _send(self, data: bytes | bytearray, deadline: float) -> None:
-        output = self._running().stdin.fileno()  # type: ignore[union-attr]
+        output = self._pipes()[0].fileno()
         view = memoryview(data)
         while view:
             self._wait(output, deadline, to_write=True)
@@ -147,7 +147,7 @@ class Decoder:
 
     def _read_line(self, deadline: float) -> dict[str, Any]:
         """Read up to the end of a line and no further: pixels may follow."""
-        source = self._running().stdout.fileno()  # type: ignore[union-attr]
+        source = self._pipes()[1].fileno()
         line = b''
         while not line.endswith(b'\n') and len(line) < _LONGEST_LINE:
             self._wait(source, deadline)
@@ -159,10 +159,10 @@ class Decoder:
         return answer
 
     def _read_into(self, view: memoryview, deadline: float) -> None:
-        source = self._running().stdout
+        source = self._pipes()[1].fileno()
         while view:
-            self._wait(source.fileno(), deadline)  # type: ignore[union-attr]
-            count = source.readinto(view)  # type: ignore[union-attr]
+            self._wait(source, deadline)
+            count = os.readv(source, [view])
             if not count:
                 raise _Ended('its output has ended')
             view = view[count:]
@@ -175,10 +175,12 @@ class Decoder:
         if left <= 0 or not poll.poll(1000 * left):
             raise _Ended('it takes too long')
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        """Return the ends of the process's input and output."""
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
             raise _Ended('it has ended')
-        return self._process
+        return process.stdin, process.stdout
 
     def _end(self) -> None:
         process, self._process = self._process, None
