@@ -11,7 +11,7 @@ from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.label_map import IGNORE_INDEX, Color, Unlisted, subset_map
 from swinseg.datasets.paired_files import Matching, Pair, match_files
-from swinseg.errors import shown
+from swinseg.errors import quoted, shown
 
 MAX_CLASSES = 255
 
@@ -142,7 +142,7 @@ class CheckedDataset(BaseSegDataset):
         unknown = [str(name) for name in names if self.all_classes and name not in self.all_classes]
         if unknown:
             raise DataError(
-                f'{who} has no class named {shown(unknown[0])!r}; its {len(self.all_classes)} classes are '
+                f'{who} has no class named {quoted(unknown[0])}; its {len(self.all_classes)} classes are '
                 f'{", ".join(list(self.all_classes)[:5])} ...'
             )
 

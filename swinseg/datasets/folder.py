@@ -15,7 +15,7 @@ from swinseg.datasets.errors import DataError
 from swinseg.datasets.label_colors import MAX_COLORED_CLASSES
 from swinseg.datasets.label_map import IGNORE_INDEX, Color, compose, subset_map
 from swinseg.datasets.paired_files import Pair
-from swinseg.errors import shown
+from swinseg.errors import quoted, shown
 
 
 @DATASETS.register_module()
@@ -130,7 +130,7 @@ class FolderDataset(CheckedDataset):
             )
         if isinstance(classes, str):
             raise DataError(
-                f'classes of FolderDataset must be a list of names, found {shown(classes)!r}; '
+                f'classes of FolderDataset must be a list of names, found {quoted(classes)}; '
                 f"set classes=['{shown(classes)}']"
             )
         self._check_list(ignore_index, reduce_zero_label)

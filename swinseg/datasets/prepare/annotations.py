@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from swinseg.datasets.image_files import decode_image, read_bytes
 from swinseg.datasets.prepare.shapes import check_inside
 from swinseg.datasets.prepare.source import Label, PrepareError
-from swinseg.errors import shown
+from swinseg.errors import quoted, shown
 
 BACKGROUND = 'background'
 MOST_COORDINATE = 2**31
@@ -88,7 +88,7 @@ def inner_name(name: str, where: str, *, below: str = '') -> str:
     is_absolute = plain.startswith('/') or re.match('[A-Za-z]:', plain) is not None
     if is_absolute or '\0' in plain or path == '.' or path.split('/')[0] == '..':
         raise PrepareError(
-            f'{where} names the file {shown(name)!r}, which is not inside the folder of the data set; write '
+            f'{where} names the file {quoted(name)}, which is not inside the folder of the data set; write '
             'a name relative to it, and put the file there'
         )
     return path

@@ -32,7 +32,7 @@ from swinseg.datasets.prepare.shapes import (
     turned_box,
 )
 from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
-from swinseg.errors import shown
+from swinseg.errors import quoted, shown
 
 ANNOTATIONS_FILE = 'annotations.xml'
 _WITHOUT_AREA = ('polyline', 'points', 'cuboid', 'skeleton')
@@ -147,7 +147,7 @@ def _label(file: Path, image: Element, values: Mapping[str, int], where: str) ->
         name = shape.get('label', '')
         if name not in values:
             raise PrepareError(
-                f'{place} has the label {shown(name)!r}, which is not among those of the task'
+                f'{place} has the label {quoted(name)}, which is not among those of the task'
             )
         with told_with(place):
             mask = _mask(shape, (height, width), place)
@@ -199,7 +199,5 @@ def _number(entry: Element, key: str, where: str) -> float:
         value = math.nan
     if not abs(value) < MOST_COORDINATE:
         found = entry.get(key)
-        raise PrepareError(
-            f'{where} must have {key!r}, a number, but has {found if found is None else repr(shown(found))}'
-        )
+        raise PrepareError(f'{where} must have {key!r}, a number, but has {quoted(found)}')
     return value

@@ -28,7 +28,7 @@ from swinseg.datasets.prepare.annotations import (
 )
 from swinseg.datasets.prepare.shapes import pasted
 from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
-from swinseg.errors import shown
+from swinseg.errors import quoted, shown
 
 META_FILE = 'meta.json'
 
@@ -89,9 +89,7 @@ def _label(image: Path, path: Path, values: Mapping[str, int]) -> Label:
         where = f'object {number} of {path}'
         name = field(entry, 'classTitle', str, where)
         if name not in values:
-            raise PrepareError(
-                f'{where} has the class {shown(name)!r}, which is not in {META_FILE}'
-            )
+            raise PrepareError(f'{where} has the class {quoted(name)}, which is not in {META_FILE}')
         label[_mask(entry, size, where)] = values[name]
     return label
 
