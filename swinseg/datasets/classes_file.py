@@ -111,6 +111,11 @@ def read_classes_file(path: str | os.PathLike[str]) -> ClassList:
                 'quote names that YAML takes for something else, such as yes or 12'
             )
         _reject_unknown(entry, ('name', 'color', 'colour', 'values', 'value'), at)
+        if entry['name'] in names:
+            raise DataError(
+                f'the classes file {where} has the class {shown(entry["name"])} twice; rename one, or give one '
+                'class the values of both'
+            )
         names.append(entry['name'])
         color = entry.get('color', entry.get('colour'))
         if color is not None:

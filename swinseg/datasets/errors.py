@@ -17,6 +17,10 @@ class DataError(UserError):
         self.setting = setting
 
 
+class PrepareError(DataError):
+    """A dataset cannot be converted."""
+
+
 class LabelChannelsError(DataError):
     """A label is a picture with several channels where one channel of class indices is expected."""
 

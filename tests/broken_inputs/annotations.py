@@ -100,6 +100,18 @@ def _voc_without_lists(place: Place) -> CommandLine:
     return _prepare(place, 'voc', place.folder)
 
 
+def _voc_of_own_classes(place: Place, **lists: str) -> CommandLine:
+    root = place.pairs({'0': np.ones((8, 8), np.uint8)})
+    (root / 'images').rename(root / 'JPEGImages')
+    (root / 'labels').rename(root / 'SegmentationClass')
+    split = root / 'ImageSets' / 'Segmentation' / 'train.txt'
+    split.parent.mkdir(parents=True)
+    split.write_text('0\n')
+    for name, text in lists.items():
+        (root / f'{name}.txt').write_text(text)
+    return _prepare(place, 'voc', root)
+
+
 def _full_output(place: Place) -> CommandLine:
     place.file('out/already.txt')
     return _masks()(place)
@@ -117,6 +129,15 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         _coco(categories=[dict(id=2, name='dog')]), r'annotation 9 .* has the category 1, which is not among'),
     'COCO: an annotation of no image': (_coco(images=[]), r'has annotations of the image 1'),
     'COCO: a polygon of two corners': (_annotation(segmentation=[[1, 1, 4, 1]]), r'3 or more corners'),
+    'COCO: a box without an outline': (
+        _annotation(segmentation=[], bbox=[1, 1, 3, 2]), r'annotation 9 .* no outline but only a box'),
+    'COCO: no segmentation': (_annotation(), r'annotation 9 .* no outline .* --skip-odd leaves it out'),
+    'COCO: an id that is a text': (
+        _coco(annotations=[dict(id=9, image_id='1', category_id=1, segmentation=[[1, 1, 4, 1, 4, 3]])]),
+        r"annotation 9 .* must have 'image_id', a int, but has image_id='1'"),
+    'COCO: three annotations that are odd': (
+        _coco(annotations=[dict(id=n, image_id=1, category_id=1, bbox=[1, 1, 3, 2]) for n in (7, 8, 9)]),
+        r'3 entries cannot be used; mend them, or leave them out by --skip-odd'),
     'COCO: runs of another length': (
         _annotation(segmentation=dict(size=[4, 6], counts=[3, 4])), r'must add up to as many, but add up to 7'),
     'COCO: runs that are texts': (
@@ -191,6 +212,11 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'an output folder that is not empty': (_full_output, r'exists and is not empty'),
     'Cityscapes: not there': (lambda place: _prepare(place, 'cityscapes', place.folder / 'no'), r'does not exist'),
     'VOC: no lists': (_voc_without_lists, r'has no split lists'),
+    'VOC: own classes without a list of them': (_voc_of_own_classes, r'has no palette, .* put class_names\.txt'),
+    'VOC: a list of no classes': (
+        lambda place: _voc_of_own_classes(place, class_names='\n'), r'class_names\.txt names no class'),
+    'VOC: colors that are none': (
+        lambda place: _voc_of_own_classes(place, labelmap='roof:250,50::'), r'lines name:red,green,blue::, but'),
     'ADE20K: an address of a file': (
         lambda place: _prepare(place, 'ade20k', '--url', 'file:///etc/passwd'), r'needs an http or https address'),
 }  # fmt: skip

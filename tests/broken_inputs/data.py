@@ -117,6 +117,9 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'classes: no file': (_settings(LISTED), r'classes file classes\.yaml cannot be read'),
     'classes: not YAML': (_file('classes.yaml', 'classes: [a', LISTED), r'classes\.yaml is not valid YAML'),
     'classes: twice the same': (_file('classes.yaml', 'classes: [a, a]', LISTED), r'has the class a twice'),
+    'classes: twice the same with colors': (
+        _file('classes.yaml', 'classes: [{name: a, color: [1, 2, 3]}, {name: a, color: [4, 5, 6]}]', LISTED),
+        r'classes\.yaml has the class a twice'),
     'classes: no color': (
         _file('classes.yaml', 'classes: [{name: a, color: crimson}, b]', LISTED), r"color 'crimson', expected"),
     'classes: an unknown key': (

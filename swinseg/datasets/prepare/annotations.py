@@ -11,7 +11,7 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def field(entry: Mapping[str, Any], key: str, kind: type | tuple[type, ...], whe
         if not isinstance(entry, Mapping):
             found = f'is {shown(entry)}'
         elif key in entry:
-            found = f'has {key}={shown(value)}'
+            found = f'has {key}={quoted(value)}'
         else:
             found = 'has none'
         raise PrepareError(f'{where} must have {key!r}, a {names}, but {found}')
@@ -94,11 +94,22 @@ def inner_name(name: str, where: str, *, below: str = '') -> str:
     return path
 
 
+def is_background(name: str) -> bool:
+    """Return whether a class is called background, as Background and _background_ are."""
+    return name.strip(' _').casefold() == BACKGROUND
+
+
+def class_indices(found: Iterable[str], names: Sequence[str]) -> dict[str, int]:
+    """Return the index among ``names``, from :func:`class_names`, by name as it was found."""
+    indices = {name: index for index, name in enumerate(names)}
+    return {name: 0 if is_background(name) else indices[name] for name in found}
+
+
 def class_names(found: Sequence[str], where: str) -> list[str]:
     """Return the background and the names after it, each once.
 
     Args:
-        found: names in their order; a class that is called background is the background.
+        found: names in their order; a class that is called background, in any case, is the background.
         where: for the message.
 
     Raises:
@@ -109,7 +120,7 @@ def class_names(found: Sequence[str], where: str) -> list[str]:
             raise PrepareError(
                 f'{where} has a class with the name {name[:40]!a}; give it one that can be read'
             )
-    names = [BACKGROUND, *(name for name in dict.fromkeys(found) if name != BACKGROUND)]
+    names = [BACKGROUND, *(name for name in dict.fromkeys(found) if not is_background(name))]
     if len(names) > _MOST_CLASSES:
         raise PrepareError(
             f'{where} has {len(names)} classes with the background, but labels of 8 bits have room for '

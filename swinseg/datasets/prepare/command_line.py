@@ -10,11 +10,12 @@ from typing import NamedTuple
 from swinseg.datasets.prepare.ade20k import URL, prepare_ade20k
 from swinseg.datasets.prepare.coco import from_coco
 from swinseg.datasets.prepare.cvat import from_cvat
-from swinseg.datasets.prepare.known import from_cityscapes, from_color_masks, from_voc
+from swinseg.datasets.prepare.known import from_cityscapes, from_color_masks
 from swinseg.datasets.prepare.labelme import from_labelme
 from swinseg.datasets.prepare.layout import summary, write_dataset
 from swinseg.datasets.prepare.source import TRAIN, VAL, Source
 from swinseg.datasets.prepare.supervisely import from_supervisely
+from swinseg.datasets.prepare.voc import from_voc
 
 
 class Layout(NamedTuple):
@@ -41,6 +42,13 @@ def _add_val_share(parser: ArgumentParser) -> None:
     )
 
 
+def _add_skip_odd(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        '--skip-odd', action='store_true',
+        help='leave out and count shapes and images that cannot be used (default: refuse the set and list them)',
+    )  # fmt: skip
+
+
 def _add_masks(parser: ArgumentParser) -> None:
     parser.add_argument('images', help='folder, with train and val below it or without')
     parser.add_argument('masks', help='folder, with the names of the images')
@@ -57,6 +65,7 @@ def _add_coco(parser: ArgumentParser) -> None:
     parser.add_argument('--train', nargs=2, metavar=names, required=True, help='file and folder')
     parser.add_argument('--val', nargs=2, metavar=names, help='likewise')
     _add_val_share(parser)
+    _add_skip_odd(parser)
 
 
 def _masks(args: Namespace) -> Source:
@@ -68,23 +77,29 @@ def _masks(args: Namespace) -> Source:
 
 def _coco(args: Namespace) -> Source:
     parts = {TRAIN: args.train, **({VAL: args.val} if args.val else {})}
-    return from_coco(parts, val_share=args.val_share)
+    return from_coco(parts, val_share=args.val_share, skip_odd=args.skip_odd)
 
 
 def _written(source_of: Callable[[Namespace], Source]) -> Callable[[Namespace], str]:
     return lambda args: summary(write_dataset(source_of(args), args.out))
 
 
-def _of_one_folder(explanation: str, root: str, read: Callable[..., Source]) -> Layout:
-    """Return a layout that is a folder; ``root`` says what is in it."""
+def _of_one_folder(
+    explanation: str, root: str, read: Callable[..., Source], *, with_shapes: bool = False
+) -> Layout:
+    """Return a layout that is a folder; ``root`` says what is in it, of which ``--skip-odd`` leaves out shapes."""
 
     def add(parser: ArgumentParser) -> None:
         parser.add_argument('root', help=f'folder {root}')
         _add_val_share(parser)
+        if with_shapes:
+            _add_skip_odd(parser)
 
-    return Layout(
-        explanation, add, _written(lambda args: read(args.root, val_share=args.val_share))
-    )
+    def source(args: Namespace) -> Source:
+        options = {'skip_odd': args.skip_odd} if with_shapes else {}
+        return read(args.root, val_share=args.val_share, **options)
+
+    return Layout(explanation, add, _written(source))
 
 
 def _add_ade20k(parser: ArgumentParser) -> None:
@@ -114,14 +129,20 @@ LAYOUTS: dict[str, Layout] = {
     ),
     'voc': _of_one_folder('Pascal VOC with its split lists', 'such as VOCdevkit/VOC2012', from_voc),
     'coco': Layout('polygons and masks of COCO', _add_coco, _written(_coco)),
-    'labelme': _of_one_folder('JSON files of Labelme', 'with the JSON files', from_labelme),
+    'labelme': _of_one_folder(
+        'JSON files of Labelme', 'with the JSON files', from_labelme, with_shapes=True
+    ),
     'cvat': _of_one_folder(
-        'shapes and masks of CVAT for images 1.1', 'with annotations.xml and images', from_cvat
+        'shapes and masks of CVAT for images 1.1',
+        'with annotations.xml and images',
+        from_cvat,
+        with_shapes=True,
     ),
     'supervisely': _of_one_folder(
         'polygons, rectangles and bitmaps of Supervisely',
         'of the project, with meta.json',
         from_supervisely,
+        with_shapes=True,
     ),
     'ade20k': Layout('ADE20K, downloaded and kept in its own layout', _add_ade20k, _ade20k),
 }

@@ -18,11 +18,13 @@ from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.prepare.annotations import (
     MOST_COORDINATE,
     blank_label,
+    class_indices,
     class_names,
     inner_name,
     points,
     told_with,
 )
+from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.prepare.rle import runs_of
 from swinseg.datasets.prepare.shapes import (
     check_inside,
@@ -41,7 +43,9 @@ _SHAPES = ('polygon', 'box', 'ellipse', 'mask', *_WITHOUT_AREA)
 _NO_SUBSET = 'default'
 
 
-def from_cvat(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Source:
+def from_cvat(
+    folder: str | os.PathLike[str], *, val_share: float = 0.1, skip_odd: bool = False
+) -> Source:
     """Read an export of CVAT as labels: background, then the labels in the order of the task.
 
     Shapes with a higher ``z_order`` are on top, and later ones on those before them. A label that is called
@@ -50,6 +54,7 @@ def from_cvat(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Sour
     Args:
         folder: with ``annotations.xml``, and the images in ``images`` or beside it.
         val_share: of the images, held out where neither subsets nor folders say the split.
+        skip_odd: leave out shapes without area, and images that are missing.
 
     Raises:
         PrepareError: the file is not as it should be, or an image is missing; a shape that covers no area when
@@ -65,7 +70,8 @@ def from_cvat(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Sour
             f'{path} names no labels below meta; export the task as "CVAT for images 1.1"'
         )
     names = class_names(found, str(path))
-    values = {name: index for index, name in enumerate(names)}
+    values = class_indices(found, names)
+    odd = OddEntries(skip=skip_odd)
     images = list(root.iterfind('image'))
     if not images and root.find('track') is not None:
         raise PrepareError(
@@ -78,9 +84,12 @@ def from_cvat(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Sour
     samples = []
     for name, image in relative.items():
         split, short = placed[_without_suffix(name)]
-        file = _file_of(image, name, path)
-        samples.append(Sample(short, split, file, partial(_label, file, image, values, str(path))))
-    return Source(names, distinct_colors(len(names)), samples)
+        file = odd.attempt(partial(_file_of, image, name, path))
+        if file is not None:
+            label = partial(_label, file, image, values, str(path), odd)
+            samples.append(Sample(short, split, file, label))
+    odd.check()
+    return Source(names, distinct_colors(len(names)), samples, odd)
 
 
 class _PlainTree(TreeBuilder):
@@ -133,7 +142,9 @@ def _file_of(image: Element, name: str, path: Path) -> Path:
     )
 
 
-def _label(file: Path, image: Element, values: Mapping[str, int], where: str) -> Label:
+def _label(
+    file: Path, image: Element, values: Mapping[str, int], where: str, odd: OddEntries
+) -> Label:
     at = f'image {shown(image.get("name"))} of {where}'
     height, width = (int(_number(image, side, at)) for side in ('height', 'width'))
     label = blank_label(file, (height, width), where)
@@ -144,19 +155,26 @@ def _label(file: Path, image: Element, values: Mapping[str, int], where: str) ->
     )
     for number, shape in shapes:
         place = f'shape {number} of {at}'
-        name = shape.get('label', '')
-        if name not in values:
-            raise PrepareError(
-                f'{place} has the label {quoted(name)}, which is not among those of the task'
-            )
-        with told_with(place):
-            mask = _mask(shape, (height, width), place)
-        label[mask] = values[name]
+        mask = odd.attempt(partial(_mask, shape, values, (height, width), place))
+        if mask is not None:
+            label[mask] = values[shape.get('label', '')]
     return label
 
 
-def _mask(shape: Element, size: tuple[int, int], where: str) -> NDArray[np.bool_]:
-    """Return the (height, width) bool mask of a shape."""
+def _mask(
+    shape: Element, values: Mapping[str, int], size: tuple[int, int], where: str
+) -> NDArray[np.bool_]:
+    """Return the (height, width) bool mask of a shape that has one of the labels."""
+    name = shape.get('label', '')
+    if name not in values:
+        raise PrepareError(
+            f'{where} has the label {quoted(name)}, which is not among those of the task'
+        )
+    with told_with(where):
+        return _area(shape, size, where)
+
+
+def _area(shape: Element, size: tuple[int, int], where: str) -> NDArray[np.bool_]:
     if shape.tag in _WITHOUT_AREA:
         raise PrepareError(
             f'{where} is a {shape.tag}, which covers no area; draw a polygon, box, ellipse or mask instead'

@@ -1,4 +1,4 @@
-"""Layouts whose labels are pictures: colour masks, Cityscapes, Pascal VOC."""
+"""Layouts whose labels are pictures: colour masks and Cityscapes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmseg.datasets import CityscapesDataset, PascalVOCDataset
+from mmseg.datasets import CityscapesDataset
 
 from swinseg.datasets.cityscapes import LAST_ID, TRAIN_IDS
 from swinseg.datasets.folder import FolderDataset
-from swinseg.datasets.prepare.source import (
-    TRAIN,
-    VAL,
-    PrepareError,
-    Sample,
-    Source,
-    loading,
-    samples_of,
-)
+from swinseg.datasets.prepare.source import Source, loading, samples_of
 
 PathLike = str | os.PathLike[str]
 
@@ -84,50 +76,3 @@ def from_cityscapes(root: PathLike, *, val_share: float = 0.0) -> Source:
         test_mode=True,
     )
     return Source(meta['classes'], meta['palette'], samples_of(dataset, val_share=val_share))
-
-
-def from_voc(root: PathLike, *, val_share: float = 0.1) -> Source:
-    """Read Pascal VOC's palette labels: 21 classes with the background, 255 at borders.
-
-    Args:
-        root: such as ``VOCdevkit/VOC2012``, with ``JPEGImages``, ``SegmentationClass`` and the lists
-            ``ImageSets/Segmentation/train.txt`` and ``val.txt``; or a folder with both kinds of files.
-        val_share: of the images, held out where there are no lists.
-
-    Raises:
-        DataError: the files are not as they should be; a label that is no class when the label is made.
-    """
-    folders = [Path(root, name) for name in ('JPEGImages', 'SegmentationClass')]
-    lists = {
-        split: path
-        for split in (TRAIN, VAL)
-        if (path := Path(root, 'ImageSets', 'Segmentation', f'{split}.txt')).is_file()
-    }
-    is_devkit = all(os.path.isdir(folder) for folder in folders)
-    if is_devkit and not lists:
-        raise PrepareError(
-            f'{os.fspath(root)} has no split lists ImageSets/Segmentation/train.txt and val.txt; '
-            'without them images that have no segmentation cannot be told from those that have'
-        )
-    images, labels = folders if is_devkit else [Path(root)] * 2
-    meta = PascalVOCDataset.METAINFO
-
-    def dataset(names: str = '') -> FolderDataset:
-        return FolderDataset(
-            data_prefix=dict(img_path=str(images), seg_map_path=str(labels)),
-            ann_file=names,
-            img_suffix='.jpg',
-            seg_map_suffix='.png',
-            classes=meta['classes'],
-            palette=meta['palette'],
-            pipeline=loading(),
-            test_mode=True,
-        )
-
-    samples: list[Sample] = []
-    if is_devkit:
-        for split, path in lists.items():
-            samples += samples_of(dataset(str(path)), split)
-    else:
-        samples = samples_of(dataset(), val_share=val_share)
-    return Source(meta['classes'], meta['palette'], samples)

@@ -23,7 +23,17 @@ from numpy.typing import NDArray
 
 from swinseg.datasets.folder import FolderDataset
 from swinseg.datasets.label_map import IGNORE_INDEX
-from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, loading
+from swinseg.datasets.prepare.odd_entries import OddEntries
+from swinseg.datasets.prepare.source import (
+    TEST,
+    TRAIN,
+    VAL,
+    Label,
+    PrepareError,
+    Sample,
+    Source,
+    loading,
+)
 from swinseg.files import OutputError, make_folder
 
 CLASSES_FILE = 'classes.yaml'
@@ -39,6 +49,8 @@ class Written:
         classes: names in the order of their indices.
         pixels: (K,) int64, how many pixels each class covers.
         ignored: how many pixels do not count.
+        left_out: what of the annotations cannot be used.
+        remarks: of the source.
     """
 
     folder: Path
@@ -46,6 +58,8 @@ class Written:
     classes: tuple[str, ...]
     pixels: NDArray[np.int64]
     ignored: int
+    left_out: OddEntries
+    remarks: tuple[str, ...]
 
 
 def write_dataset(
@@ -64,7 +78,7 @@ def write_dataset(
         progress: called with the images done, written and then read back, and how many that will be.
 
     Raises:
-        PrepareError: there are no images, or ``out`` is not empty.
+        PrepareError: there are no images, ``out`` is not empty, or annotations cannot be used.
         DataError: an image or label is not as it should be.
         OutputError: a file cannot be written, or holds something else afterwards.
     """
@@ -78,10 +92,15 @@ def write_dataset(
         checksums: dict[tuple[str, str], int] = {}
         pixels = np.zeros(256, np.int64)
         for done, sample in enumerate(source.samples, 1):
-            label = sample.label()
-            checksums[_write(temporary, sample, label)] = _checksum(label)
-            pixels += np.bincount(label.reshape(-1), minlength=256)
+            label = sample.label() if source.odd is None else source.odd.attempt(sample.label)
+            if label is not None:
+                checksums[_write(temporary, sample, label)] = _checksum(label)
+                pixels += np.bincount(label.reshape(-1), minlength=256)
             progress(done, total)
+        left_out = source.odd or OddEntries()
+        left_out.check()
+        if not checksums:
+            raise PrepareError(f'no image is left to convert:\n{left_out.listed()}')
         entries = [
             {'name': name, 'color': [int(channel) for channel in color]}
             for name, color in zip(source.classes, source.palette, strict=True)
@@ -98,7 +117,10 @@ def write_dataset(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     count = len(source.classes)
-    return Written(folder, images, tuple(source.classes), pixels[:count], int(pixels[IGNORE_INDEX]))
+    return Written(
+        folder, images, tuple(source.classes), pixels[:count], int(pixels[IGNORE_INDEX]),
+        left_out, tuple(source.remarks),
+    )  # fmt: skip
 
 
 def new_folder(out: str | os.PathLike[str]) -> Path:
@@ -129,11 +151,14 @@ def summary(written: Written) -> str:
     ]
     if absent:
         lines.append(f'no pixel is {", ".join(absent)}')
-    split = next(iter(written.images))
-    lines.append(
-        f"in a config: dataset=dict(type='FolderDataset', data_root='{written.folder}', "
+    lines += written.remarks
+    if written.left_out.count:
+        lines += [f'{written.left_out.count} entries were left out:', written.left_out.listed()]
+    lines += [
+        f"in a config, for {split}: dataset=dict(type='FolderDataset', data_root='{written.folder}', "
         f"classes_file='{CLASSES_FILE}', data_prefix={data_prefix(split)})"
-    )
+        for split in sorted(written.images, key=[TRAIN, VAL, TEST].index)
+    ]
     return '\n'.join(lines)
 
 

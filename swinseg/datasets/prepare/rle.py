@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swinseg.datasets.prepare.source import PrepareError
-from swinseg.errors import shown
+from swinseg.errors import quoted, shown
 
 _BITS, _MORE, _SIGN, _FIRST_CHARACTER = 5, 32, 16, 48
 
@@ -53,6 +54,18 @@ def decode_counts(text: str, pixels: int) -> list[int]:
     return counts
 
 
+def _as_text(counts: str) -> str:
+    """Return the compressed form; pycocotools gives bytes, of which ``str`` makes a text in quotation marks."""
+    if not counts.startswith(("b'", 'b"')):
+        return counts
+    try:
+        return bytes(ast.literal_eval(counts)).decode('ascii')
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        raise PrepareError(
+            f'a compressed mask is no text but {quoted(counts)}; write counts.decode() into the JSON'
+        ) from error
+
+
 def mask_of(counts: Sequence[int] | str, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the (height, width) bool mask of a run-length encoding.
 
@@ -64,7 +77,7 @@ def mask_of(counts: Sequence[int] | str, size: tuple[int, int]) -> NDArray[np.bo
         PrepareError: the runs do not fill the mask.
     """
     height, width = size
-    runs = decode_counts(counts, height * width) if isinstance(counts, str) else counts
+    runs = decode_counts(_as_text(counts), height * width) if isinstance(counts, str) else counts
     return runs_of(runs, height * width).reshape(width, height).T
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinseg.datasets.checked import CheckedDataset
-from swinseg.datasets.errors import DataError
+from swinseg.datasets.errors import PrepareError
+from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.transforms import LoadImage, LoadLabel
 
 TRAIN, VAL, TEST = 'train', 'val', 'test'
@@ -25,10 +26,6 @@ _SPLIT_NAMES = {
 
 Label = NDArray[np.uint8]
 """(H, W) uint8 class indices, 255 where a pixel does not count."""
-
-
-class PrepareError(DataError):
-    """A dataset cannot be converted."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +53,16 @@ class Source:
         classes: names in the order of their indices.
         palette: one RGB colour for each.
         samples: of all splits.
+        odd: what of the annotations cannot be used, those among them that are found when a label is made; None for
+            layouts of which nothing can be left out.
+        remarks: sentences about what was not taken as it stands.
     """
 
     classes: Sequence[str]
     palette: Sequence[Sequence[int]]
     samples: Sequence[Sample]
+    odd: OddEntries | None = None
+    remarks: Sequence[str] = ()
 
 
 def loading() -> list[Callable[..., object]]:

@@ -20,12 +20,14 @@ from PIL import Image
 from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.prepare.annotations import (
     blank_label,
+    class_indices,
     class_names,
     embedded_png,
     field,
     points,
     read_json,
 )
+from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.prepare.shapes import pasted
 from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
 from swinseg.errors import quoted, shown
@@ -33,7 +35,9 @@ from swinseg.errors import quoted, shown
 META_FILE = 'meta.json'
 
 
-def from_supervisely(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Source:
+def from_supervisely(
+    folder: str | os.PathLike[str], *, val_share: float = 0.1, skip_odd: bool = False
+) -> Source:
     """Read a project of Supervisely as labels: background, then the classes in the order of the project.
 
     Later objects are on top of earlier ones. A class that is called background marks background. As in
@@ -43,6 +47,7 @@ def from_supervisely(folder: str | os.PathLike[str], *, val_share: float = 0.1) 
     Args:
         folder: with ``meta.json`` and a folder for each dataset, such as train and val.
         val_share: of the images, held out where no datasets say the split.
+        skip_odd: leave out objects without area, and images that are missing or whose file is damaged.
 
     Raises:
         PrepareError: a file is not as it should be, an image is missing, or there are none; an object that covers
@@ -56,7 +61,8 @@ def from_supervisely(folder: str | os.PathLike[str], *, val_share: float = 0.1) 
         for entry in field(read_json(meta), 'classes', list, str(meta))
     ]
     names = class_names(found, str(meta))
-    values = {name: index for index, name in enumerate(names)}
+    values = class_indices(found, names)
+    odd = OddEntries(skip=skip_odd)
     paths = sorted(path for path in root.rglob('*.json') if path.parent.name == 'ann')
     if not paths:
         raise PrepareError(f'there is no annotation (*/ann/*.json) in {root}; check the folder')
@@ -64,14 +70,19 @@ def from_supervisely(folder: str | os.PathLike[str], *, val_share: float = 0.1) 
     placed = split_by_name(list(relative), val_share=val_share)
     samples = []
     for name, path in relative.items():
-        image = path.parent.parent / 'img' / path.stem
-        if not os.path.isfile(image):
-            raise PrepareError(
-                f'{path} is about the image {image}, which is not there; export it too'
-            )
+        image = odd.attempt(partial(_image_of, path))
         split, short = placed[name]
-        samples.append(Sample(short, split, image, partial(_label, image, path, values)))
-    return Source(names, distinct_colors(len(names)), samples)
+        if image is not None:
+            samples.append(Sample(short, split, image, partial(_label, image, path, values, odd)))
+    odd.check()
+    return Source(names, distinct_colors(len(names)), samples, odd)
+
+
+def _image_of(path: Path) -> Path:
+    image = path.parent.parent / 'img' / path.stem
+    if not os.path.isfile(image):
+        raise PrepareError(f'{path} is about the image {image}, which is not there; export it too')
+    return image
 
 
 def _name(path: Path, root: Path) -> str:
@@ -80,22 +91,25 @@ def _name(path: Path, root: Path) -> str:
     return (dataset / Path(path.stem).stem).as_posix()
 
 
-def _label(image: Path, path: Path, values: Mapping[str, int]) -> Label:
+def _label(image: Path, path: Path, values: Mapping[str, int], odd: OddEntries) -> Label:
     content = read_json(path)
     side = field(content, 'size', dict, str(path))
     size = (field(side, 'height', int, str(path)), field(side, 'width', int, str(path)))
     label = blank_label(image, size, str(path))
     for number, entry in enumerate(field(content, 'objects', list, str(path)), 1):
-        where = f'object {number} of {path}'
-        name = field(entry, 'classTitle', str, where)
-        if name not in values:
-            raise PrepareError(f'{where} has the class {quoted(name)}, which is not in {META_FILE}')
-        label[_mask(entry, size, where)] = values[name]
+        mask = odd.attempt(partial(_mask, entry, values, size, f'object {number} of {path}'))
+        if mask is not None:
+            label[mask] = values[entry['classTitle']]
     return label
 
 
-def _mask(entry: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
-    """Return the (height, width) bool mask of an object."""
+def _mask(
+    entry: Mapping[str, Any], values: Mapping[str, int], size: tuple[int, int], where: str
+) -> NDArray[np.bool_]:
+    """Return the (height, width) bool mask of an object that has one of the classes."""
+    name = field(entry, 'classTitle', str, where)
+    if name not in values:
+        raise PrepareError(f'{where} has the class {quoted(name)}, which is not in {META_FILE}')
     kind = field(entry, 'geometryType', str, where)
     if kind == 'bitmap':
         return _bitmap(field(entry, 'bitmap', dict, where), size, where)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from swinseg.datasets.prepare import PrepareError, from_coco, write_dataset
+from swinseg.datasets.prepare.rle import decode_counts
 
 HEIGHT, WIDTH = 12, 16
 CATEGORIES = [{'id': 44, 'name': 'bottle'}, {'id': 3, 'name': 'car'}]
@@ -117,3 +118,50 @@ def test_coco__no_annotation_file(tmp_path, text, message):
         from_coco({'train': (tmp_path / 'a.json', tmp_path)})
     with pytest.raises(PrepareError, match=r'b\.json cannot be read: No such file'):
         from_coco({'train': (tmp_path / 'b.json', tmp_path)})
+
+
+@pytest.mark.parametrize('supercategories', [('none', 'car'), ('none', 'none')])
+@pytest.mark.parametrize('first', ['cars', 'car', 'background', 'Background'])
+def test_coco__the_category_before_all_others(write, tmp_path, first, supercategories):
+    """Roboflow puts the name of the set before the categories, which is above them."""
+    above = supercategories[1] == 'car'
+    categories = [
+        dict(id=0, name=first, supercategory='none'),
+        dict(id=2, name='car', supercategory=first if above else 'none'),
+    ]
+    parts = write(polygon(1, 2, 1, 1, 3, 3), categories=categories)
+    if first == 'car' and not above:
+        with pytest.raises(PrepareError, match='two categories of the name car'):
+            from_coco(parts)
+        return
+    source = from_coco(parts)
+    left_out = above or first.lower() == 'background'
+    assert source.classes == (['background', 'car'] if left_out else ['background', 'cars', 'car'])
+    assert bool(source.remarks) == above
+    written = write_dataset(source, tmp_path / 'out')
+    assert written.pixels[-1] == 4
+
+
+def test_coco__a_first_category_that_is_used_stays(write):
+    categories = [
+        dict(id=0, name='car', supercategory='none'),
+        dict(id=1, name='wheel', supercategory='car'),
+    ]
+    train = write(polygon(1, 1, 1, 1, 3, 3), categories=categories)['train']
+    val = write(polygon(1, 0, 1, 1, 3, 3), categories=categories, name='val.json')['train']
+    assert from_coco({'train': train, 'val': val}).classes == ['background', 'car', 'wheel']
+
+
+@pytest.mark.parametrize('form', [str, repr, lambda text: str(text.encode())])
+def test_coco__runs_as_bytes_that_were_made_a_text(write, tmp_path, form):
+    """As ``json.dump(..., default=str)`` writes what pycocotools gives; a backslash is doubled then."""
+    entry = dict(id=1, image_id=7, category_id=3)
+    compressed = '1c0\\5'
+    entry['segmentation'] = dict(size=[HEIGHT, WIDTH], counts=form(compressed))
+    runs = decode_counts(compressed, HEIGHT * WIDTH)
+    assert sum(runs) == HEIGHT * WIDTH
+    if form is repr:
+        with pytest.raises(PrepareError, match='holds characters from 0 to o'):
+            convert(write(entry), tmp_path / 'out')
+        return
+    assert convert(write(entry), tmp_path / 'out').pixels[1] == sum(runs[1::2])

@@ -1,4 +1,4 @@
-"""Colour masks, Cityscapes and Pascal VOC to plain index labels."""
+"""Colour masks and Cityscapes to plain index labels."""
 
 import os
 from pathlib import Path
@@ -10,13 +10,7 @@ from PIL import Image
 
 from swinseg.datasets import DataError
 from swinseg.datasets.cityscapes import TRAIN_IDS
-from swinseg.datasets.prepare import (
-    PrepareError,
-    from_cityscapes,
-    from_color_masks,
-    from_voc,
-    write_dataset,
-)
+from swinseg.datasets.prepare import from_cityscapes, from_color_masks, write_dataset
 
 DATA = os.environ.get('SWINSEG_TEST_DATA')
 needs_data = pytest.mark.skipif(DATA is None, reason='SWINSEG_TEST_DATA is not set')
@@ -121,47 +115,3 @@ def test_cityscapes__real_frames(tmp_path):
     for value, index in TRAIN_IDS.items():
         assert ((ids == value) == (label == index)).all()
     assert written.pixels[0] > 0.2 * label.size
-
-
-def voc(root, names=('2007_1', '2007_2', '2007_3')):
-    rng = np.random.default_rng(2)
-    labels = {}
-    for name in names:
-        save(root / 'JPEGImages' / f'{name}.jpg', np.zeros((10, 12, 3), np.uint8))
-        labels[name] = rng.choice(np.array([0, 3, 20, 255], np.uint8), (10, 12))
-        picture = Image.fromarray(labels[name])
-        picture.putpalette(bytes(range(256)) * 3)
-        (root / 'SegmentationClass').mkdir(parents=True, exist_ok=True)
-        picture.save(root / 'SegmentationClass' / f'{name}.png')
-    save(root / 'JPEGImages' / 'for_detection_only.jpg', np.zeros((10, 12, 3), np.uint8))
-    return labels
-
-
-def test_voc__split_lists(tmp_path):
-    labels = voc(tmp_path)
-    lists = tmp_path / 'ImageSets' / 'Segmentation'
-    lists.mkdir(parents=True)
-    (lists / 'train.txt').write_text('2007_1\n2007_3\n')
-    (lists / 'val.txt').write_text('2007_2\n')
-    written = write_dataset(from_voc(tmp_path), tmp_path / 'out')
-    assert written.images == {'train': 2, 'val': 1}
-    assert len(written.classes) == 21
-    for split, name in (('train', '2007_1'), ('val', '2007_2'), ('train', '2007_3')):
-        path = tmp_path / 'out' / 'labels' / split / f'{name}.png'
-        np.testing.assert_array_equal(read(path), labels[name])
-
-
-def test_voc__without_lists(tmp_path):
-    voc(tmp_path)
-    with pytest.raises(PrepareError, match='has no split lists'):
-        from_voc(tmp_path)
-
-
-@needs_data
-def test_voc__real_files(tmp_path):
-    given = Path(DATA, 'formats', 'palette_voc')
-    written = write_dataset(from_voc(given, val_share=0.25), tmp_path / 'out')
-    assert written.images == {'train': 3, 'val': 1}
-    for path in given.glob('*.png'):
-        (label,) = (tmp_path / 'out' / 'labels').glob(f'*/{path.name}')
-        np.testing.assert_array_equal(read(label), read(path))

@@ -51,17 +51,24 @@ def test_write_dataset__is_read_by_folder_dataset(image, tmp_path):
 
 
 def test_summary__counts_and_an_entry_that_works(image, tmp_path):
-    written = write_dataset(source(sample(image, label=LABEL * 0)), tmp_path / 'set')
+    # The names decide the order of the images, not of the lines.
+    samples = [
+        sample(image, name, split, LABEL * 0) for name, split in (('a', 'val'), ('b', 'train'))
+    ]
+    written = write_dataset(source(*samples), tmp_path / 'set')
     lines = summary(written).splitlines()
     assert lines[:3] == [
-        f'{tmp_path}/set: 1 train images, 2 classes, all read back',
+        f'{tmp_path}/set: 1 val, 1 train images, 2 classes, all read back',
         '0.0% of the pixels are ignored',
         'no pixel is road',
     ]
-    entry = lines[-1].removeprefix('in a config: ')
-    settings = eval(entry.removeprefix('dataset='), {'dict': dict})
-    assert settings.pop('type') == 'FolderDataset'
-    assert len(FolderDataset(**settings)) == 1
+    assert len(lines) == 5
+    for line, split in zip(lines[3:], ('train', 'val'), strict=True):
+        entry = line.removeprefix(f'in a config, for {split}: dataset=')
+        settings = eval(entry, {'dict': dict})
+        assert settings.pop('type') == 'FolderDataset'
+        assert len(FolderDataset(**settings)) == 1
+        assert settings['data_prefix']['img_path'] == f'images/{split}'
 
 
 @pytest.mark.parametrize(
