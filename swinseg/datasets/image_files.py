@@ -6,9 +6,11 @@ decoding anything twice.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -20,6 +22,9 @@ from PIL import Image
 
 from swinseg.datasets.errors import DataError, LabelChannelsError
 from swinseg.datasets.image_bytes import format_of, is_complete, png_chunks
+from swinseg.datasets.orientation import turned, webp_orientation
+from swinseg.datasets.tiff_bands import TiffError
+from swinseg.datasets.tiff_files import decode_tiff, import_rasterio
 
 IMAGE_SUFFIXES = (
     '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jp2', '.ppm', '.pgm', '.pnm', '.mpo',
@@ -116,6 +121,8 @@ def decode_image(
 ) -> npt.NDArray[Any]:
     """Decode the bytes of an image exactly as mmcv does with its OpenCV backend.
 
+    But TIFF files that OpenCV misreads are read as :func:`swinseg.datasets.tiff_files.decode_tiff` says.
+
     Args:
         data: from :func:`read_bytes`.
         path: for the message.
@@ -127,8 +134,11 @@ def decode_image(
         (H, W, 3) uint8 BGR for ``'color'``, (H, W) uint8 for ``'grayscale'``.
 
     Raises:
-        DataError: OpenCV cannot decode it.
+        DataError: it cannot be decoded.
     """
+    if format_of(data) == 'TIFF':
+        with _said_of('image', path):
+            return decode_tiff(data, color_type=color_type)
     try:
         if reduction == 1:
             image = mmcv.imfrombytes(data, flag=color_type, backend='cv2')
@@ -138,7 +148,18 @@ def decode_image(
         raise _undecodable('image', path, data, error.err or str(error)) from error
     if image is None:
         raise _undecodable('image', path, data, 'it is damaged')
+    if color_type in ('color', 'grayscale') and format_of(data) == 'WebP':
+        image = np.ascontiguousarray(turned(image, webp_orientation(data)))
     return image
+
+
+@contextlib.contextmanager
+def _said_of(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Make a sentence about a file of what is said of a TIFF in the block."""
+    try:
+        yield
+    except TiffError as error:
+        raise DataError(f'{what} {os.fspath(path)} {error}; {error.fix}') from error
 
 
 def jpeg_shape(data: bytes) -> tuple[int, int] | None:
@@ -216,7 +237,12 @@ def _decode_label_with_pillow(
                 mode = image.mode
                 values = np.array(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _undecodable('label', path, data, error) from error
+        if format_of(data) != 'TIFF' or import_rasterio() is None:
+            raise _undecodable('label', path, data, error) from error
+        # Compressed or laid out as Pillow does not know.
+        with _said_of('label', path):
+            values = decode_tiff(data, color_type='unchanged')
+        mode = f'{values.shape[-1]} bands'
     if values.ndim != 2:
         raise _has_channels(path, _PIL_CHANNELS.get(mode, f'several channels ({mode})'))
     if values.dtype == np.bool_ or values.dtype == np.uint8:

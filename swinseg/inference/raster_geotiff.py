@@ -5,7 +5,6 @@ Shapes: H, W = size of the image; h, w = size of a window; C = bands; K = colour
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import warnings
@@ -15,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swinseg.datasets import tiff_files
+from swinseg.datasets.tiff_bands import TiffBands, TiffError, any_band
 from swinseg.inference.raster import Georeference, RasterError, check_window
 
 _TILE = 256
@@ -30,12 +31,11 @@ def import_rasterio() -> Any:
     Raises:
         RasterError: it is not installed.
     """
-    try:
-        import rasterio
-    except ImportError as error:
+    rasterio = tiff_files.import_rasterio()
+    if rasterio is None:
         raise RasterError(
             "TIFF files are read and written by rasterio, which is not installed: pip install 'swinseg[raster]'"
-        ) from error
+        )
     return rasterio
 
 
@@ -64,44 +64,19 @@ class TiffImage:
                 self._file = rasterio.open(self._name)
         except rasterio.errors.RasterioIOError as error:
             raise RasterError(f'image {self._name} cannot be read: {error}') from error
-        self._colors: NDArray[np.uint8] | None = None
-        self._bands = self._chosen(bands)
-        if any(self._file.dtypes[band - 1].startswith('complex') for band in self._bands):
-            raise RasterError(
-                f'image {self._name} holds complex numbers, as radar scenes do, but a model is shown real ones; '
-                'write their amplitude into a file'
-            )
+        try:
+            self._bands = TiffBands(self._file, bands)
+        except TiffError as error:
+            raise RasterError(f'image {self._name} {error}; {error.fix}') from error
+        if self._bands.has_alpha:
+            # From one place, so that Python says it once.
+            warnings.warn('the alpha band of an image is not shown to the model', stacklevel=1)
+        self._is_float = any(
+            self._file.dtypes[band - 1].startswith('float') for band in self._bands.numbers
+        )
         self.shape: tuple[int, int] = (self._file.height, self._file.width)
         placed = self._file.crs is not None or not self._file.transform.is_identity
         self.georeference = Georeference(self._file.transform, self._file.crs) if placed else None
-
-    def _chosen(self, bands: Sequence[int] | None) -> tuple[int, ...]:
-        count = self._file.count
-        if bands is not None:
-            if not bands or not all(1 <= band <= count for band in bands):
-                raise RasterError(
-                    f'bands must be numbers from 1 to {count} for image {self._name}, but are {tuple(bands)}'
-                )
-            return tuple(bands)
-        roles = [role.name for role in self._file.colorinterp]
-        plain = tuple(band for band, role in enumerate(roles, 1) if role != 'alpha')
-        if len(plain) < count:
-            # From one place, so that Python says it once.
-            warnings.warn('the alpha band of an image is not shown to the model', stacklevel=1)
-        if all(roles.count(color) == 1 for color in ('red', 'green', 'blue')):
-            return tuple(roles.index(color) + 1 for color in ('red', 'green', 'blue'))
-        if len(plain) == 1:
-            if roles[plain[0] - 1] == 'palette':
-                self._colors = np.zeros((65536, 3), np.uint8)
-                for value, color in self._file.colormap(plain[0]).items():
-                    self._colors[value] = color[:3]
-            return plain * 3
-        if len(plain) != 3:
-            raise RasterError(
-                f'image {self._name} has {len(plain)} bands and does not say which are red, green and blue; '
-                'choose them, say bands=(1, 2, 3)'
-            )
-        return plain
 
     def close(self) -> None:
         """Close the file."""
@@ -113,11 +88,16 @@ class TiffImage:
         Raises:
             RasterError: the window leaves the image, or the file is damaged there.
         """
-        return self._pixels(self._values(top, bottom, left, right, masks=False))
+        return self._bands.pixels(self._values(top, bottom, left, right, masks=False))
 
     def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
-        """Return (h, w): where a chosen band has data, by the nodata value, mask or alpha of the file."""
-        return _any_band(self._values(top, bottom, left, right, masks=True))
+        """Return (h, w): where a chosen band has data, by the nodata value, mask or alpha of the file.
+
+        A number that is not finite is no data.
+        """
+        masks = self._values(top, bottom, left, right, masks=True)
+        values = self._values(top, bottom, left, right, masks=False) if self._is_float else None
+        return any_band(masks, values)
 
     def overview(self, max_side: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the pixels and the validity of the file at up to ``max_side`` pixels a side.
@@ -125,11 +105,10 @@ class TiffImage:
         GDAL reads it from the overviews of the file where it has some.
         """
         height, width = self.shape
-        scale = max(1.0, max(height, width) / max_side)
-        size = (max(1, math.floor(height / scale)), max(1, math.floor(width / scale)))
+        size = tiff_files.view_size(self.shape, max_side)
         values = self._values(0, height, 0, width, masks=False, size=size)
         masks = self._values(0, height, 0, width, masks=True, size=size)
-        return self._pixels(values), _any_band(masks)
+        return self._bands.pixels(values), any_band(masks, values if self._is_float else None)
 
     def _values(
         self,
@@ -143,7 +122,7 @@ class TiffImage:
     ) -> NDArray[Any]:
         check_window(self.shape, top, bottom, left, right)
         # A band that is asked for three times is decoded once.
-        unique = sorted(set(self._bands))
+        unique = sorted(set(self._bands.numbers))
         window = ((top, bottom), (left, right))
         shape = None if size is None else (len(unique), *size)
         try:
@@ -155,16 +134,7 @@ class TiffImage:
                 f'image {self._name} cannot be read in rows {top} to {bottom}, columns {left} to {right}: '
                 f'{error}; copy the file again'
             ) from error
-        return values[[unique.index(band) for band in self._bands]]
-
-    def _pixels(self, values: NDArray[Any]) -> NDArray[Any]:
-        if self._colors is not None:
-            return self._colors[values[0]]
-        return np.ascontiguousarray(values.transpose(1, 2, 0))
-
-
-def _any_band(masks: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.asarray(masks.any(axis=0))
+        return values[[unique.index(band) for band in self._bands.numbers]]
 
 
 def write_geotiff(

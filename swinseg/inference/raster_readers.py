@@ -17,27 +17,28 @@ from PIL.PngImagePlugin import PngImageFile
 
 from swinseg.datasets.image_bytes import format_of
 from swinseg.datasets.image_files import decode_image, read_bytes
+from swinseg.datasets.stretch import PERCENTILES, VIEW_SIDE, Stretch
+from swinseg.datasets.tiff_files import read_header
 from swinseg.inference.raster import ArrayImage, RasterError, RasterImage, open_npy
 from swinseg.inference.raster_geotiff import TiffImage
+from swinseg.inference.raster_turned import TurnedImage
 
 MAX_DECODED_PIXELS = 2**28
 """Pixels of the largest image that is decoded whole where nothing else is said; they take 768 MiB."""
-
-_OVERVIEW_SIDE = 1024
 
 
 def open_image(
     image: str | os.PathLike[str] | NDArray[Any],
     *,
     bands: Sequence[int] | None = None,
-    percentiles: tuple[float, float] | None = (2.0, 98.0),
+    percentiles: tuple[float, float] | None = PERCENTILES,
     max_decoded_pixels: int = MAX_DECODED_PIXELS,
 ) -> RasterImage:
     """Open an image to be read by windows.
 
     ``.npy`` files are memory-mapped and TIFF files read by window through rasterio; all other formats are
-    decoded whole, turned as their EXIF orientation says. Grey is widened to three bands, alpha dropped, and of a
-    multi-picture JPEG the first picture read.
+    decoded whole. All but TIFF files with a georeference are turned as their orientation says. Grey is widened to
+    three bands, alpha dropped, and of a multi-picture JPEG the first picture read.
 
     Args:
         image: a file, or (H, W) or (H, W, C) pixels, RGB where C is 3.
@@ -62,7 +63,7 @@ def _open(
     max_decoded_pixels: int,
 ) -> RasterImage:
     if not isinstance(image, np.ndarray) and _is_tiff(image):
-        return TiffImage(image, bands=bands)
+        return _open_tiff(image, bands)
     if bands is not None:
         raise RasterError(f'bands={tuple(bands)} can be chosen of TIFF files only; leave it out')
     if isinstance(image, np.ndarray):
@@ -70,6 +71,17 @@ def _open(
     if Path(image).suffix.lower() == '.npy':
         return open_npy(image)
     return ArrayImage(_decode(image, max_decoded_pixels), name=image)
+
+
+def _open_tiff(path: str | os.PathLike[str], bands: Sequence[int] | None) -> RasterImage:
+    image = TiffImage(path, bands=bands)
+    if image.georeference is not None:
+        return image
+    with open(path, 'rb') as file:
+        header = read_header(file)
+    if header is None or header.orientation == 1:
+        return image
+    return TurnedImage(image, header.orientation)
 
 
 def open_header(file: BinaryIO, kind: str | None) -> Image.Image:
@@ -147,14 +159,8 @@ class EightBitImage:
                 f'percentiles must be two increasing numbers from 0 to 100, but are {percentiles}'
             )
         self._image = image
-        pixels, valid = image.overview(_OVERVIEW_SIDE)
-        chosen = pixels[valid].astype(np.float64)
-        if len(chosen):
-            self._low, tops = np.percentile(chosen, (low, high), axis=0)
-        else:
-            self._low = tops = np.zeros(pixels.shape[2])
-        # A band of one value becomes 0 instead of a division by zero.
-        self._range = np.where(tops > self._low, tops - self._low, np.inf)
+        pixels, valid = image.overview(VIEW_SIDE)
+        self._stretch = Stretch(pixels, valid, percentiles)
         self.shape = image.shape
         self.georeference = image.georeference
 
@@ -170,11 +176,3 @@ class EightBitImage:
         """Return a coarse view in 8 bits, and its validity."""
         pixels, valid = self._image.overview(max_side)
         return self._stretch(pixels), valid
-
-    def _stretch(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        stretched = np.empty(pixels.shape, np.uint8)
-        # Row by row: float64 numbers of a whole strip would take more memory than the scores of its windows.
-        for row, result in zip(pixels, stretched, strict=True):
-            scaled = (np.nan_to_num(row.astype(np.float64)) - self._low) / self._range * 255
-            result[:] = np.rint(np.clip(scaled, 0, 255))
-        return stretched

@@ -43,7 +43,7 @@ class Options:
         confidence: also write the probability of the labels of images and scenes.
         reject_below: give pixels with a lower probability a label of their own.
         window, stride, blend, max_memory, bands: as ``segment_scene`` takes them. With a window every image is a
-            scene.
+            scene, with bands every TIFF.
         frame_stride: segment every so many-th frame of a video.
         model_identity: as ``segment_scene`` takes it.
     """
@@ -131,6 +131,7 @@ def results_of(
         sources,
         confidence=options.confidence,
         has_window=options.window is not None,
+        has_bands=options.bands is not None,
         sheet=options.sheet,
         overwrite=overwrite,
     )
@@ -170,8 +171,12 @@ class _Work:
     def __call__(self, source: Source) -> Done:
         if is_video(source.path):
             return self._video(source)
-        has_window = self._options.window is not None
-        reason = why_scene(source.path, has_window=has_window)
+        options = self._options
+        reason = why_scene(
+            source.path,
+            has_window=options.window is not None,
+            has_bands=options.bands is not None,
+        )
         return self._image(source) if reason is None else self._scene(source, reason)
 
     def finish(self) -> None:

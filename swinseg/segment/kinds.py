@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from swinseg.datasets.image_bytes import format_of
+from swinseg.datasets.orientation import tiff_tags
 from swinseg.inference.raster_readers import open_header
 
 SCENE_PIXELS = 2**26
@@ -24,16 +22,19 @@ _WIDTH, _HEIGHT = 256, 257
 _GEO_TAGS = frozenset({33550, 33922, 34264, 34735})
 
 
-def why_scene(path: str | os.PathLike[str], *, has_window: bool = False) -> str | None:
+def why_scene(
+    path: str | os.PathLike[str], *, has_window: bool = False, has_bands: bool = False
+) -> str | None:
     """Return why an image is a scene, in a few words, or None for a photograph.
 
     A photograph goes through the test pipeline of the model's config, which as a rule resizes it. A scene is a
-    TIFF file with a georeference, an ``.npy`` file, an image with more than :data:`SCENE_PIXELS` pixels, or any
-    for which a window was asked for. Only the beginning of the file is read.
+    TIFF file with a georeference or of which bands were chosen, an ``.npy`` file, an image with more than
+    :data:`SCENE_PIXELS` pixels, or any for which a window was asked for. Only the beginning of the file is read.
 
     Args:
         path: the image; one that cannot be read is a photograph, whose reader says what is wrong.
         has_window: whether a window was asked for.
+        has_bands: whether bands of TIFF files were chosen.
     """
     if has_window:
         return 'a window was given'
@@ -44,9 +45,11 @@ def why_scene(path: str | os.PathLike[str], *, has_window: bool = False) -> str 
             kind = format_of(file.read(16))
             file.seek(0)
             if kind == 'TIFF':
-                tags = _tiff_tags(file)
+                tags = tiff_tags(file)
                 if _GEO_TAGS.intersection(tags):
                     return GEOTIFF
+                if has_bands:
+                    return 'bands were chosen'
                 pixels = tags[_WIDTH] * tags[_HEIGHT]
             else:
                 with open_header(file, kind) as picture:
@@ -56,17 +59,3 @@ def why_scene(path: str | os.PathLike[str], *, has_window: bool = False) -> str 
     except Exception:  # Pillow has many ways to fail at a damaged header
         return None
     return f'more than {SCENE_PIXELS >> 20} Mi pixels' if pixels > SCENE_PIXELS else None
-
-
-def _tiff_tags(file: BinaryIO) -> ImageFileDirectory_v2:
-    """Return the first picture's tags, whatever its bands; Pillow opens files with few kinds of bands only."""
-    header = file.read(8)
-    if header[2] == 43:  # BigTIFF
-        header += file.read(8)
-    tags = ImageFileDirectory_v2(header)
-    file.seek(tags.next)
-    with warnings.catch_warnings():
-        # What is wrong with a damaged file, its reader says.
-        warnings.simplefilter('ignore')
-        tags.load(file)
-    return tags

@@ -36,6 +36,7 @@ class Results:
         sources: from ``find_sources``.
         confidence: whether the probability of labels is written.
         has_window: whether every image is a scene.
+        has_bands: whether every TIFF is one.
         sheet: whether sheets are written.
         overwrite: whether files that are no results of the same source may be replaced.
 
@@ -50,6 +51,7 @@ class Results:
         *,
         confidence: bool = False,
         has_window: bool = False,
+        has_bands: bool = False,
         sheet: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -57,6 +59,7 @@ class Results:
         self._sources = sources
         self._confidence = confidence
         self._has_window = has_window
+        self._has_bands = has_bands
         self._sheet = sheet
         self._overwrite = overwrite
         self._record = OutputRecord(out)
@@ -191,7 +194,7 @@ class Results:
     def _endings(self, source: Source) -> list[str]:
         if is_video(source.path):
             return list(VIDEO_ENDINGS)
-        reason = why_scene(source.path, has_window=self._has_window)
+        reason = why_scene(source.path, has_window=self._has_window, has_bands=self._has_bands)
         if reason is None:
             return self._image_endings()
         is_georeferenced = GEOTIFF in (reason, why_scene(source.path))

@@ -30,6 +30,20 @@ def _cut(
     return make
 
 
+def _file_of(name: str, content: Callable[[Place], bytes]) -> Callable[[Place], CommandLine]:
+    return lambda place: place.segment(place.file(name, content(place)))
+
+
+def _tiff(pixels: np.ndarray, **options: object) -> bytes:
+    count, height, width = pixels.shape
+    with rasterio.MemoryFile() as memory:
+        with memory.open(
+            driver='GTiff', height=height, width=width, count=count, dtype=pixels.dtype, **options
+        ) as file:
+            file.write(pixels)
+        return memory.read()
+
+
 def _photo(place: Place) -> bytes:
     return next((place.good_data / 'images' / 'training').glob('*.jpg')).read_bytes()
 
@@ -72,6 +86,8 @@ def _flat_array(place: Place) -> CommandLine:
     return place.segment(place.folder / 'flat.npy')
 
 
+_NOISE = np.random.default_rng(0).integers(0, 255, (3, 64, 64), np.uint8)
+
 KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'not there': (
         lambda place: place.segment(place.folder / 'gone.jpg'), r'no image or video was found in .*gone\.jpg'),
@@ -85,7 +101,14 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'a scene cut short': (_cut('cut.tif', _scene, 0.6), r'cut\.tif cannot be read in rows 0 to 96'),
     'a scene of text': (_file('text.tif', 'hello'), r'text\.tif is not an image: it is a text file'),
     'a scene of complex numbers': (_complex_scene, r'complex\.tif holds complex numbers'),
-    'a scene of two bands': (_two_bands, r'two\.tif .*bands'),
+    'a scene of two bands': (_two_bands, r'two\.tif .* choose three, --bands 1,1,1'),
+    'a TIFF of five bands': (
+        _file_of('five.tif', lambda place: _tiff(np.zeros((5, 8, 8), np.uint8))),
+        r'five\.tif has 5 bands .* choose three, --bands 1,2,3'),
+    'a DICOM file that begins like a TIFF': (
+        _file('scan.tif', b'II*\0'.ljust(128, b'\0') + b'DICM' + bytes(99)), r'scan\.tif is a DICOM file'),
+    'a compressed TIFF cut short': (
+        _cut('cut.tif', lambda place: _tiff(_NOISE, compress='zstd'), 0.6), r'cut\.tif cannot be decoded as TIFF'),
     'an array of no image': (_flat_array, r'flat\.npy is \(12,\) uint8'),
     'an array that holds a pickle': (_array_of_objects, r'objects\.npy cannot be read as an \.npy file'),
     'an array of text': (_file('text.npy', 'hello'), r'text\.npy cannot be read as an \.npy file'),

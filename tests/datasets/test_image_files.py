@@ -1,10 +1,11 @@
+import io
 import struct
 import zlib
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from support.encoded_images import JPEG_KINDS, encoded, jpegs, saved
 from swinseg.datasets.errors import DataError
@@ -14,6 +15,7 @@ from swinseg.datasets.image_files import (
     jpeg_shape,
     read_bytes,
 )
+from swinseg.web.decoding.images import decode
 
 
 def truncated_jpeg(photo):
@@ -219,3 +221,27 @@ def test_decode_label__damaged(kind):
     data[at : at + 40] = bytes(40)
     with pytest.raises(DataError, match=r'label a\.png cannot be decoded as PNG'):
         decode_label(bytes(data), 'a.png')
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('prefix', [b'', b'Exif\0\0'], ids=['plain', 'with prefix'])
+def test_decode_image__webp_is_turned_as_its_exif_says(orientation, prefix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    data = saved(
+        Image.fromarray(pixels),
+        'WEBP',
+        lossless=True,
+        exif=exif.tobytes().removeprefix(b'Exif\0\0'),
+    )
+    # Pillow writes the chunk without the prefix.
+    start = data.index(b'EXIF')
+    content = prefix + data[start + 8 :]
+    head = data[:start] + b'EXIF' + len(content).to_bytes(4, 'little')
+    data = head[:4] + (len(head + content) - 8).to_bytes(4, 'little') + head[8:] + content
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    np.testing.assert_array_equal(decode_image(data, 'a.webp')[..., ::-1], expected)
+    np.testing.assert_array_equal(decode(data, pixels=99), expected)
+    stored = decode_image(data, 'a.webp', color_type='color_ignore_orientation')
+    np.testing.assert_array_equal(stored[..., ::-1], pixels)

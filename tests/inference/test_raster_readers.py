@@ -179,6 +179,23 @@ def test_tiff__nodata_and_16_bits(tmp_path):
     np.testing.assert_array_equal(whole(image), expected)
 
 
+@pytest.mark.parametrize('nothing', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('declared', [False, True])
+def test_tiff__what_is_no_number_is_no_data(tmp_path, nothing, declared):
+    pixels = np.random.default_rng(3).normal(0, 5, (H, W, 3)).astype(np.float32)
+    low, high = np.percentile(pixels[:, 20:].reshape(-1, 3), (2, 98), axis=0)
+    expected = np.rint(np.clip((pixels - low) / (high - low) * 255, 0, 255))
+    pixels[:, :20] = nothing
+    expected[:, :20] = 0
+    options = dict(nodata=nothing) if declared else {}
+    write_tiff(tmp_path / 'a.tif', pixels, photometric='rgb', **options)
+    image = open_image(tmp_path / 'a.tif')
+    np.testing.assert_array_equal(image.valid(0, H, 0, W), np.arange(W)[None].repeat(H, 0) >= 20)
+    np.testing.assert_array_equal(whole(image), expected)
+    np.save(tmp_path / 'a.npy', pixels)
+    np.testing.assert_array_equal(whole(open_image(tmp_path / 'a.npy')), expected)
+
+
 def test_tiff__grey_and_colour_table(tmp_path):
     write_tiff(tmp_path / 'grey.tif', RGB[..., :1])
     found = whole(open_image(tmp_path / 'grey.tif'))

@@ -37,6 +37,8 @@ def test_tiff__is_a_scene_where_it_has_a_place(tmp_path, options):
     assert why_scene(placed) == 'GeoTIFF'
     assert why_scene(plain) is None
     assert why_scene(plain, has_window=True) == 'a window was given'
+    assert why_scene(plain, has_bands=True) == 'bands were chosen'
+    assert why_scene(placed, has_bands=True) == 'GeoTIFF'
 
 
 @pytest.mark.parametrize('suffix', ['.png', '.jpg', '.tif', '.bmp', '.webp'])
@@ -55,6 +57,11 @@ def test_damaged__is_left_to_the_reader(tmp_path, content):
     (tmp_path / 'a.tif').write_bytes(content)
     assert why_scene(tmp_path / 'a.tif') is None
     assert why_scene(tmp_path / 'missing.png') is None
+
+
+def test_bands__are_of_tiff_files(tmp_path):
+    Image.new('RGB', (3, 2)).save(tmp_path / 'a.png')
+    assert why_scene(tmp_path / 'a.png', has_bands=True) is None
 
 
 def test_npy(tmp_path):

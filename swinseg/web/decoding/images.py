@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from swinseg.datasets.image_bytes import format_of, is_complete
+from swinseg.datasets.orientation import turned, webp_orientation
+from swinseg.datasets.tiff_bands import TiffError
+from swinseg.datasets.tiff_files import decode_tiff, read_header
 from swinseg.web.decoding.costs import CostError, check_cost
 from swinseg.web.errors import RequestError
 
@@ -65,10 +68,30 @@ def decode(data: bytes, *, pixels: int) -> NDArray[np.uint8]:
             f'the {kind} file is cut short: it ends after {len(data):,} bytes without its end-of-image mark; '
             'send it again',
         )
-    _check_header(data, kind, pixels)
-    image = _decoded(data, kind)
+    if kind == 'TIFF':
+        image = _tiff(data, pixels)
+    else:
+        _check_header(data, kind, pixels)
+        image = _decoded(data, kind)
     _check_pixels(image.shape[:2], pixels)
     cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image)
+    return image
+
+
+def _tiff(data: bytes, pixels: int) -> NDArray[np.uint8]:
+    """Decode a TIFF to BGR as training and the predictor do."""
+    header = read_header(io.BytesIO(data))
+    if header is None:
+        raise _damaged('TIFF')
+    _check_pixels(header.shape, pixels)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            image: NDArray[np.uint8] = decode_tiff(data)
+    except TiffError as error:
+        raise RequestError(
+            HTTPStatus.BAD_REQUEST, f'the TIFF file {error}; send it as 8-bit RGB, or send another'
+        ) from error
     return image
 
 
@@ -100,6 +123,8 @@ def _decoded(data: bytes, kind: str) -> NDArray[np.uint8]:
     if image is None:
         raise _damaged(kind)
     pixels: NDArray[np.uint8] = image
+    if kind == 'WebP':
+        pixels = np.ascontiguousarray(turned(pixels, webp_orientation(data)))
     return pixels
 
 

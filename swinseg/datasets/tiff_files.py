@@ -1,0 +1,264 @@
+"""Decoding a TIFF: the common kinds by OpenCV, as mmcv does, and what that misreads or refuses by rasterio.
+
+OpenCV multiplies colours by their transparency, takes the first of several bands without roles for all of them,
+and knows neither floats as colours nor compression by ZSTD, LERC, LZMA or WebP. The module imports neither PyTorch
+nor mmcv, so that a process that only decodes stays small.
+
+Shapes: H, W = size of the image; C = bands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from swinseg.datasets.orientation import ORIENTATION_TAG, tiff_tags, turned
+from swinseg.datasets.stretch import VIEW_SIDE, Stretch
+from swinseg.datasets.tiff_bands import TiffBands, TiffError, any_band
+
+_OPENCV_FLAGS = {
+    'color': cv2.IMREAD_COLOR,
+    'grayscale': cv2.IMREAD_GRAYSCALE,
+    'unchanged': cv2.IMREAD_UNCHANGED,
+    'color_ignore_orientation': cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_COLOR,
+    'grayscale_ignore_orientation': cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_GRAYSCALE,
+}
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _BANDS = 256, 257, 258, 259, 262, 277
+_EXTRA, _FORMAT = 338, 339
+_UNSIGNED, _FLOAT = 1, 3
+_RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 2, 3, 5, 6, 8
+_UNASSOCIATED_ALPHA = 2
+# None, CCITT, LZW, JPEG, Deflate and PackBits; the others OpenCV's builds seldom know.
+_COMMON_COMPRESSION = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
+_CACHE_BYTES = 2**25
+
+
+@dataclass(frozen=True)
+class TiffHeader:
+    """What the first directory of a TIFF says of its picture.
+
+    Attributes:
+        shape: H, W as stored.
+        bands: C, transparency among them.
+        bits: of a number.
+        format: 1 for unsigned numbers, 2 for signed ones, 3 for floats.
+        compression: how they are compressed.
+        photometric: what the bands mean.
+        has_alpha: whether there is transparency that the colours are not multiplied by.
+        orientation: 1 to 8, as in EXIF.
+    """
+
+    shape: tuple[int, int]
+    bands: int
+    bits: int
+    format: int
+    compression: int
+    photometric: int
+    has_alpha: bool
+    orientation: int
+
+
+def read_header(file: BinaryIO) -> TiffHeader | None:
+    """Read the header of a TIFF from its beginning; None where it makes no sense."""
+    try:
+        tags = tiff_tags(file)
+        orientation = int(tags.get(ORIENTATION_TAG, 1))
+        return TiffHeader(
+            shape=(int(tags[_HEIGHT]), int(tags[_WIDTH])),
+            bands=int(tags.get(_BANDS, 1)),
+            bits=int(np.max(tags.get(_BITS, 1))),
+            format=int(np.max(tags.get(_FORMAT, _UNSIGNED))),
+            compression=int(tags.get(_COMPRESSION, 1)),
+            photometric=int(tags.get(_PHOTOMETRIC, -1)),
+            has_alpha=_UNASSOCIATED_ALPHA in np.atleast_1d(tags.get(_EXTRA, ())),
+            orientation=orientation if 1 <= orientation <= 8 else 1,
+        )
+    except Exception:  # Pillow has many ways to fail at a damaged header
+        return None
+
+
+def import_rasterio() -> Any | None:
+    """Return the rasterio package, or None where it is not installed."""
+    try:
+        import rasterio
+    except ImportError:
+        return None
+    return rasterio
+
+
+def decode_tiff(data: bytes, *, color_type: str = 'color') -> NDArray[Any]:
+    """Decode the first picture of a TIFF.
+
+    For ``'color'`` and ``'grayscale'``, floats and numbers of 32 bits are stretched between the 2nd and the 98th
+    percentile of each band, as scenes are, which is said once; of 9 to 16 bits the upper 8 are taken.
+
+    Args:
+        data: the file.
+        color_type: as of :func:`swinseg.datasets.image_files.decode_image`.
+
+    Returns:
+        (H, W, 3) uint8 BGR for ``'color'`` and (H, W) uint8 for ``'grayscale'``, turned as the file says; for
+        ``'unchanged'`` (H, W) or (H, W, C) of the file's type, as stored: BGR where the file names colours, else
+        in its own order.
+
+    Raises:
+        TiffError: it cannot be read so.
+        MemoryError: there is too little.
+    """
+    header = read_header(io.BytesIO(data))
+    if header is None or _is_for_opencv(header, color_type):
+        image = _by_opencv(data, color_type)
+        if image is not None:
+            return image
+    if import_rasterio() is None:
+        return _without_rasterio(data, header, color_type)
+    with open_tiff(data) as file:
+        if color_type == 'unchanged':
+            return _unchanged(file)
+        pixels = _eight_bits(file)
+    if header is not None and not color_type.endswith('ignore_orientation'):
+        pixels = turned(pixels, header.orientation)
+    if color_type.startswith('grayscale'):
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY))
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
+@contextlib.contextmanager
+def open_tiff(data: bytes) -> Iterator[Any]:
+    """Open the bytes of a TIFF by rasterio; as nothing else, and no other file with it.
+
+    Raises:
+        TiffError: it cannot be opened, or read in the block.
+        MemoryError: there is too little.
+    """
+    rasterio = import_rasterio()
+    assert rasterio is not None
+    options = {'GDAL_CACHEMAX': _CACHE_BYTES, 'GDAL_DISABLE_READDIR_ON_OPEN': 'EMPTY_DIR'}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
+            with (
+                rasterio.Env(**options),
+                rasterio.MemoryFile(data) as memory,
+                memory.open(driver='GTiff') as file,
+            ):
+                yield file
+    except rasterio.errors.RasterioError as error:
+        reason = str(error.__cause__ or error)
+        if 'memory' in reason.lower():
+            raise MemoryError from error
+        raise undecodable(data, reason) from error
+
+
+def undecodable(data: bytes, reason: str) -> TiffError:
+    """Return the error about a file that the reader of its format does not read."""
+    if data[128:132] == b'DICM':
+        return TiffError(
+            'is a DICOM file that begins like a TIFF, and holds no picture as TIFF does',
+            fix='convert it to PNG or TIFF by a DICOM tool',
+        )
+    first_line = reason.strip().splitlines()[0] if reason.strip() else 'it is damaged'
+    return TiffError(
+        f'cannot be decoded as TIFF: {first_line}', fix='copy it again or remove it from the set'
+    )
+
+
+def _is_for_opencv(header: TiffHeader, color_type: str) -> bool:
+    """Whether OpenCV gives the values of such a file."""
+    if header.has_alpha or header.bands > 4 or header.compression not in _COMMON_COMPRESSION:
+        return False
+    has_colors = header.photometric in (_RGB, _YCBCR, _CMYK, _LAB)
+    if color_type == 'unchanged':
+        is_known = header.format == _FLOAT or header.bits in (1, 8, 16, 32)
+    else:
+        is_known = header.format == _UNSIGNED and header.bits in (1, 8, 16)
+    return is_known and (header.bands == 1 or (has_colors and header.bands >= 3))
+
+
+def _by_opencv(data: bytes, color_type: str) -> NDArray[Any] | None:
+    try:
+        image: NDArray[Any] | None = cv2.imdecode(
+            np.frombuffer(data, np.uint8), _OPENCV_FLAGS[color_type]
+        )
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
+        return None
+    return image
+
+
+def _without_rasterio(data: bytes, header: TiffHeader | None, color_type: str) -> NDArray[Any]:
+    if header is None:
+        raise undecodable(data, '')
+    if header.has_alpha and header.bits == 8 and not color_type.startswith('grayscale'):
+        with (
+            contextlib.suppress(Exception),
+            Image.open(io.BytesIO(data), formats=('TIFF',)) as image,
+        ):
+            pixels = np.asarray(image)
+            if image.mode == 'RGBA' and color_type == 'unchanged':
+                return np.ascontiguousarray(pixels[..., [2, 1, 0, 3]])
+            if image.mode == 'RGBA':
+                plain = pixels[..., 2::-1]
+                if not color_type.endswith('ignore_orientation'):
+                    plain = turned(plain, header.orientation)
+                return np.ascontiguousarray(plain)
+    if header.compression not in _COMMON_COMPRESSION:
+        image = _by_opencv(data, color_type)
+        if image is not None:
+            return image
+    kind = {_UNSIGNED: 'unsigned numbers', _FLOAT: 'floats'}.get(header.format, 'signed numbers')
+    raise TiffError(
+        f'is a TIFF of {header.bands} bands of {header.bits} bits ({kind}, compression {header.compression}) that '
+        'OpenCV does not read',
+        fix="rasterio does, if it is whole: pip install 'swinseg[raster]'",
+    )
+
+
+def _unchanged(file: Any) -> NDArray[Any]:
+    values = file.read()
+    if len(values) == 1:
+        return np.asarray(values[0])
+    roles = [role.name for role in file.colorinterp]
+    pixels = values.transpose(1, 2, 0)
+    if roles[:3] == ['red', 'green', 'blue'] and len(roles) <= 4:
+        pixels = pixels[..., [2, 1, 0, *range(3, len(roles))]]
+    return np.ascontiguousarray(pixels)
+
+
+def _eight_bits(file: Any) -> NDArray[np.uint8]:
+    """Return (H, W, 3) uint8 RGB as stored."""
+    bands = TiffBands(file)
+    unique = sorted(set(bands.numbers))
+    order = [unique.index(band) for band in bands.numbers]
+    pixels = bands.pixels(file.read(unique)[order])
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        return (pixels >> max(0, bands.bits - 8)).astype(np.uint8)
+    # From one place, so that Python says it once.
+    warnings.warn(
+        f'TIFF files of {pixels.dtype} are stretched to 8 bits, each by itself; '
+        "color_type='unchanged' of LoadImage gives the numbers in them",
+        stacklevel=1,
+    )
+    size = view_size(file.shape, VIEW_SIDE)
+    shape = (len(unique), *size)
+    view = file.read(unique, out_shape=shape)[order]
+    masks = file.read_masks(unique, out_shape=shape)[order]
+    return Stretch(bands.pixels(view), any_band(masks, view))(pixels)
+
+
+def view_size(shape: tuple[int, int], most: int) -> tuple[int, int]:
+    """Return the (height, width) of a coarse view of at most ``most`` pixels a side."""
+    scale = max(1.0, max(shape) / most)
+    return max(1, int(shape[0] / scale)), max(1, int(shape[1] / scale))
