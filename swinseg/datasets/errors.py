@@ -21,6 +21,18 @@ class PrepareError(DataError):
     """A dataset cannot be converted."""
 
 
+class DecodingError(ValueError):
+    """The bytes of an image are not decoded; the message is a clause about the file: ``holds complex numbers``.
+
+    Attributes:
+        fix: what to do about it.
+    """
+
+    def __init__(self, message: str, *, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
 class LabelChannelsError(DataError):
     """A label is a picture with several channels where one channel of class indices is expected."""
 

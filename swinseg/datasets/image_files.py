@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import cv2
-import mmcv
 import numpy as np
 import numpy.typing as npt
 from mmengine import fileio
 from PIL import Image
 
-from swinseg.datasets.errors import DataError, LabelChannelsError
+from swinseg.datasets.decoding import decode
+from swinseg.datasets.errors import DataError, DecodingError, LabelChannelsError
 from swinseg.datasets.image_bytes import format_of, is_complete, png_chunks
-from swinseg.datasets.orientation import turned, webp_orientation
-from swinseg.datasets.tiff_bands import TiffError
+from swinseg.datasets.opencv_decoding import undecodable
 from swinseg.datasets.tiff_files import decode_tiff, import_rasterio
+from swinseg.datasets.value_range import ValueRange, too_deep
 
 IMAGE_SUFFIXES = (
     '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jp2', '.ppm', '.pgm', '.pnm', '.mpo',
@@ -34,11 +34,6 @@ IMAGE_SUFFIXES = (
 LABEL_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp', '.gif', '.pgm')
 """File name endings (lower case) that are taken for labels where none is named: the lossless formats."""
 
-_REDUCED = {
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
 _EXIF_ORIENTATION = 0x0112
 
 _PNG_GREY, _PNG_PALETTE = 0, 3
@@ -117,9 +112,14 @@ def _looks_like_text(data: bytes) -> bool:
 
 
 def decode_image(
-    data: bytes, path: str | os.PathLike[str], *, color_type: str = 'color', reduction: int = 1
+    data: bytes,
+    path: str | os.PathLike[str],
+    *,
+    color_type: str = 'color',
+    reduction: int = 1,
+    value_range: ValueRange | None = None,
 ) -> npt.NDArray[Any]:
-    """Decode the bytes of an image exactly as mmcv does with its OpenCV backend.
+    """Decode the bytes of an image to 8 bits; where the file has 8 bits, as mmcv does with its OpenCV backend.
 
     But TIFF files that OpenCV misreads are read as :func:`swinseg.datasets.tiff_files.decode_tiff` says.
 
@@ -127,39 +127,53 @@ def decode_image(
         data: from :func:`read_bytes`.
         path: for the message.
         color_type: mmcv's flag: ``'color'`` gives three channels whatever the file has, turned as its EXIF
-            orientation says; ``'grayscale'``; ``'unchanged'``; and ``'..._ignore_orientation'``.
+            orientation says; ``'grayscale'``; ``'..._ignore_orientation'``; and ``'unchanged'``, with channels and
+            values as they are in the file.
         reduction: 1, or 2, 4 or 8 to decode to that part of each side, rounded up; only for ``'color'``.
+        value_range: which values of a file of more than 8 bits become 0 and 255. Not for ``'unchanged'``.
 
     Returns:
         (H, W, 3) uint8 BGR for ``'color'``, (H, W) uint8 for ``'grayscale'``.
 
     Raises:
+        DataError: it cannot be decoded, or it has more than 8 bits and ``value_range`` does not say what they
+            mean.
+    """
+    image = decode_values(data, path, color_type=color_type, reduction=reduction)
+    if image.dtype == np.uint8 or color_type == 'unchanged':
+        return image
+    if value_range is None:
+        raise too_deep(os.fspath(path), image.dtype)
+    return value_range.to_8_bits(image, is_bgr=True, name=os.fspath(path))
+
+
+def decode_values(
+    data: bytes,
+    path: str | os.PathLike[str],
+    *,
+    color_type: str = 'color',
+    reduction: int = 1,
+) -> npt.NDArray[Any]:
+    """Decode as :func:`decode_image` does, but to the values of the file, of its own type.
+
+    Raises:
         DataError: it cannot be decoded.
     """
-    if format_of(data) == 'TIFF':
-        with _said_of('image', path):
-            return decode_tiff(data, color_type=color_type)
-    try:
-        if reduction == 1:
-            image = mmcv.imfrombytes(data, flag=color_type, backend='cv2')
-        else:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[reduction])
-    except cv2.error as error:
-        raise _undecodable('image', path, data, error.err or str(error)) from error
-    if image is None:
-        raise _undecodable('image', path, data, 'it is damaged')
-    if color_type in ('color', 'grayscale') and format_of(data) == 'WebP':
-        image = np.ascontiguousarray(turned(image, webp_orientation(data)))
-    return image
+    with _said_of('image', path):
+        return decode(data, color_type=color_type, reduction=reduction)
 
 
 @contextlib.contextmanager
 def _said_of(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
-    """Make a sentence about a file of what is said of a TIFF in the block."""
+    """Make a sentence about a file of what is said of its bytes in the block."""
     try:
         yield
-    except TiffError as error:
+    except DecodingError as error:
         raise DataError(f'{what} {os.fspath(path)} {error}; {error.fix}') from error
+    except MemoryError as error:
+        raise DataError(
+            f'{what} {os.fspath(path)} needs more memory to be decoded than there is; cut it into tiles'
+        ) from error
 
 
 def jpeg_shape(data: bytes) -> tuple[int, int] | None:
@@ -183,11 +197,8 @@ def jpeg_shape(data: bytes) -> tuple[int, int] | None:
 
 
 def _undecodable(what: str, path: str | os.PathLike[str], data: bytes, reason: object) -> DataError:
-    first_line = str(reason).strip().splitlines()[0] if str(reason).strip() else 'it is damaged'
-    return DataError(
-        f'{what} {os.fspath(path)} cannot be decoded as {format_of(data)}: {first_line}; '
-        'copy it again or remove it from the set'
-    )
+    error = undecodable(data, reason)
+    return DataError(f'{what} {os.fspath(path)} {error}; {error.fix}')
 
 
 def decode_label(

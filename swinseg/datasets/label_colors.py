@@ -12,6 +12,7 @@ import numpy.typing as npt
 from swinseg.datasets import image_bytes, image_files
 from swinseg.datasets.errors import LabelColorsError
 from swinseg.datasets.label_map import Color, LabelRule
+from swinseg.datasets.value_range import HIGH_BYTE, ValueRange
 
 MAX_COLORED_CLASSES = 254
 _COLORS = 1 << 24
@@ -25,7 +26,10 @@ def decode_colors(data: bytes, path: str | os.PathLike[str]) -> npt.NDArray[np.u
     """
     if image_bytes.format_of(data) == 'JPEG':
         raise image_files.lossy_label(path)
-    return image_files.decode_image(data, path, color_type='color_ignore_orientation')
+    # Colours of 16 bits are those of 8 bits, written twice.
+    return image_files.decode_image(
+        data, path, color_type='color_ignore_orientation', value_range=ValueRange(rule=HIGH_BYTE)
+    )
 
 
 def decode_by_rule(

@@ -11,19 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swinseg.datasets.errors import DecodingError
+
 _COLORS = ('red', 'green', 'blue')
-
-
-class TiffError(ValueError):
-    """A TIFF is not read; the message is a clause about the file, such as ``holds complex numbers``.
-
-    Attributes:
-        fix: what to do about it.
-    """
-
-    def __init__(self, message: str, *, fix: str) -> None:
-        super().__init__(message)
-        self.fix = fix
 
 
 class TiffBands:
@@ -40,7 +30,8 @@ class TiffBands:
         bits: of a number that is used.
 
     Raises:
-        TiffError: a number is none of the file's, which bands to take is unclear, or they hold complex numbers.
+        DecodingError: a number is none of the file's, which bands to take is unclear, or they hold complex
+            numbers.
     """
 
     def __init__(self, file: Any, chosen: Sequence[int] | None = None) -> None:
@@ -55,7 +46,7 @@ class TiffBands:
             for value, color in file.colormap(first).items():
                 self._table[value] = color[:3]
         if any(file.dtypes[band - 1].startswith('complex') for band in self.numbers):
-            raise TiffError(
+            raise DecodingError(
                 'holds complex numbers, as radar scenes do, but a model is shown real ones',
                 fix='write their amplitude into a file',
             )
@@ -95,7 +86,7 @@ def any_band(masks: NDArray[Any], values: NDArray[Any] | None = None) -> NDArray
 
 def _checked(chosen: Sequence[int], count: int) -> tuple[int, ...]:
     if not chosen or not all(1 <= band <= count for band in chosen):
-        raise TiffError(
+        raise DecodingError(
             f'has the bands 1 to {count}, but {tuple(chosen)} were asked for',
             fix=f'bands must be numbers from 1 to {count}',
         )
@@ -110,7 +101,7 @@ def _numbers(roles: Sequence[str], plain: tuple[int, ...]) -> tuple[int, ...]:
     if len(plain) == 3:
         return plain
     example = (1, 2, 3) if len(plain) > 3 else (1, 1, 1)
-    raise TiffError(
+    raise DecodingError(
         f'has {len(plain)} bands and does not say which are red, green and blue',
         fix=f'choose three, --bands {",".join(map(str, example))} or bands={example}; to a model with '
         f"in_channels={len(plain)} LoadImage(color_type='unchanged') gives all of them",

@@ -21,25 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from swinseg.datasets.errors import DecodingError
+from swinseg.datasets.opencv_decoding import decode_by_opencv, undecodable
 from swinseg.datasets.orientation import ORIENTATION_TAG, tiff_tags, turned
-from swinseg.datasets.stretch import VIEW_SIDE, Stretch
-from swinseg.datasets.tiff_bands import TiffBands, TiffError, any_band
+from swinseg.datasets.tiff_bands import TiffBands
 
-_OPENCV_FLAGS = {
-    'color': cv2.IMREAD_COLOR,
-    'grayscale': cv2.IMREAD_GRAYSCALE,
-    'unchanged': cv2.IMREAD_UNCHANGED,
-    'color_ignore_orientation': cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_COLOR,
-    'grayscale_ignore_orientation': cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_GRAYSCALE,
-}
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _BANDS = 256, 257, 258, 259, 262, 277
 _EXTRA, _FORMAT = 338, 339
 _UNSIGNED, _FLOAT = 1, 3
-_RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 2, 3, 5, 6, 8
+_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 2, 3, 5, 6, 8
 _UNASSOCIATED_ALPHA = 2
 # None, CCITT, LZW, JPEG, Deflate and PackBits; the others OpenCV's builds seldom know.
 _COMMON_COMPRESSION = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
 _CACHE_BYTES = 2**25
+# Of red, green and blue in a grey value (ITU-R BT.601), as OpenCV has it.
+_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -98,20 +94,17 @@ def import_rasterio() -> Any | None:
 def decode_tiff(data: bytes, *, color_type: str = 'color') -> NDArray[Any]:
     """Decode the first picture of a TIFF.
 
-    For ``'color'`` and ``'grayscale'``, floats and numbers of 32 bits are stretched between the 2nd and the 98th
-    percentile of each band, as scenes are, which is said once; of 9 to 16 bits the upper 8 are taken.
-
     Args:
         data: the file.
         color_type: as of :func:`swinseg.datasets.image_files.decode_image`.
 
     Returns:
-        (H, W, 3) uint8 BGR for ``'color'`` and (H, W) uint8 for ``'grayscale'``, turned as the file says; for
-        ``'unchanged'`` (H, W) or (H, W, C) of the file's type, as stored: BGR where the file names colours, else
-        in its own order.
+        (H, W, 3) BGR for ``'color'`` and (H, W) for ``'grayscale'``, turned as the file says; for ``'unchanged'``
+        (H, W) or (H, W, C) as stored: BGR where the file names colours, else in its own order. They are of the
+        file's type, uint8 for those of less than 8 bits.
 
     Raises:
-        TiffError: it cannot be read so.
+        DecodingError: it cannot be read so.
         MemoryError: there is too little.
     """
     header = read_header(io.BytesIO(data))
@@ -124,11 +117,13 @@ def decode_tiff(data: bytes, *, color_type: str = 'color') -> NDArray[Any]:
     with open_tiff(data) as file:
         if color_type == 'unchanged':
             return _unchanged(file)
-        pixels = _eight_bits(file)
+        bands = TiffBands(file)
+        unique = sorted(set(bands.numbers))
+        pixels = bands.pixels(file.read(unique)[[unique.index(band) for band in bands.numbers]])
     if header is not None and not color_type.endswith('ignore_orientation'):
         pixels = turned(pixels, header.orientation)
     if color_type.startswith('grayscale'):
-        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY))
+        return _gray(pixels)
     return np.ascontiguousarray(pixels[..., ::-1])
 
 
@@ -137,7 +132,7 @@ def open_tiff(data: bytes) -> Iterator[Any]:
     """Open the bytes of a TIFF by rasterio; as nothing else, and no other file with it.
 
     Raises:
-        TiffError: it cannot be opened, or read in the block.
+        DecodingError: it cannot be opened, or read in the block.
         MemoryError: there is too little.
     """
     rasterio = import_rasterio()
@@ -156,25 +151,32 @@ def open_tiff(data: bytes) -> Iterator[Any]:
         reason = str(error.__cause__ or error)
         if 'memory' in reason.lower():
             raise MemoryError from error
-        raise undecodable(data, reason) from error
+        raise _undecodable(data, reason) from error
 
 
-def undecodable(data: bytes, reason: str) -> TiffError:
-    """Return the error about a file that the reader of its format does not read."""
+def _undecodable(data: bytes, reason: object = '') -> DecodingError:
     if data[128:132] == b'DICM':
-        return TiffError(
+        return DecodingError(
             'is a DICOM file that begins like a TIFF, and holds no picture as TIFF does',
             fix='convert it to PNG or TIFF by a DICOM tool',
         )
-    first_line = reason.strip().splitlines()[0] if reason.strip() else 'it is damaged'
-    return TiffError(
-        f'cannot be decoded as TIFF: {first_line}', fix='copy it again or remove it from the set'
-    )
+    return undecodable(data, reason)
+
+
+def _gray(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return (H, W) of (H, W, 3) RGB."""
+    if (pixels == pixels[..., :1]).all():
+        return np.ascontiguousarray(pixels[..., 0])
+    if pixels.dtype in (np.uint8, np.uint16, np.float32):
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY))
+    return np.asarray(pixels @ np.array(_LUMA))
 
 
 def _is_for_opencv(header: TiffHeader, color_type: str) -> bool:
     """Whether OpenCV gives the values of such a file."""
     if header.has_alpha or header.bands > 4 or header.compression not in _COMMON_COMPRESSION:
+        return False
+    if header.photometric == _WHITE_IS_ZERO and header.bits > 8:
         return False
     has_colors = header.photometric in (_RGB, _YCBCR, _CMYK, _LAB)
     if color_type == 'unchanged':
@@ -185,20 +187,20 @@ def _is_for_opencv(header: TiffHeader, color_type: str) -> bool:
 
 
 def _by_opencv(data: bytes, color_type: str) -> NDArray[Any] | None:
+    """Return the pixels, or None where OpenCV cannot read them."""
+    # It would print a line for each tag that it does not know, such as those of a georeference.
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     try:
-        image: NDArray[Any] | None = cv2.imdecode(
-            np.frombuffer(data, np.uint8), _OPENCV_FLAGS[color_type]
-        )
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
-            raise MemoryError from error
+        return decode_by_opencv(data, color_type=color_type)
+    except DecodingError:
         return None
-    return image
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _without_rasterio(data: bytes, header: TiffHeader | None, color_type: str) -> NDArray[Any]:
     if header is None:
-        raise undecodable(data, '')
+        raise _undecodable(data)
     if header.has_alpha and header.bits == 8 and not color_type.startswith('grayscale'):
         with (
             contextlib.suppress(Exception),
@@ -217,7 +219,7 @@ def _without_rasterio(data: bytes, header: TiffHeader | None, color_type: str) -
         if image is not None:
             return image
     kind = {_UNSIGNED: 'unsigned numbers', _FLOAT: 'floats'}.get(header.format, 'signed numbers')
-    raise TiffError(
+    raise DecodingError(
         f'is a TIFF of {header.bands} bands of {header.bits} bits ({kind}, compression {header.compression}) that '
         'OpenCV does not read',
         fix="rasterio does, if it is whole: pip install 'swinseg[raster]'",
@@ -233,29 +235,6 @@ def _unchanged(file: Any) -> NDArray[Any]:
     if roles[:3] == ['red', 'green', 'blue'] and len(roles) <= 4:
         pixels = pixels[..., [2, 1, 0, *range(3, len(roles))]]
     return np.ascontiguousarray(pixels)
-
-
-def _eight_bits(file: Any) -> NDArray[np.uint8]:
-    """Return (H, W, 3) uint8 RGB as stored."""
-    bands = TiffBands(file)
-    unique = sorted(set(bands.numbers))
-    order = [unique.index(band) for band in bands.numbers]
-    pixels = bands.pixels(file.read(unique)[order])
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == np.uint16:
-        return (pixels >> max(0, bands.bits - 8)).astype(np.uint8)
-    # From one place, so that Python says it once.
-    warnings.warn(
-        f'TIFF files of {pixels.dtype} are stretched to 8 bits, each by itself; '
-        "color_type='unchanged' of LoadImage gives the numbers in them",
-        stacklevel=1,
-    )
-    size = view_size(file.shape, VIEW_SIDE)
-    shape = (len(unique), *size)
-    view = file.read(unique, out_shape=shape)[order]
-    masks = file.read_masks(unique, out_shape=shape)[order]
-    return Stretch(bands.pixels(view), any_band(masks, view))(pixels)
 
 
 def view_size(shape: tuple[int, int], most: int) -> tuple[int, int]:

@@ -14,15 +14,9 @@ from swinseg.datasets.errors import DataError
 from swinseg.datasets.label_colors import decode_by_rule
 from swinseg.datasets.label_faults import size_sentence, value_sentence
 from swinseg.datasets.label_map import LabelRule, apply_table, contains_any, rule_tables
+from swinseg.datasets.opencv_decoding import COLOR_TYPES
 from swinseg.datasets.resize_crop import DRAWN_SCALE, checked_scale, draw_scale, resized_size
-
-COLOR_TYPES = (
-    'color',
-    'grayscale',
-    'unchanged',
-    'color_ignore_orientation',
-    'grayscale_ignore_orientation',
-)
+from swinseg.datasets.value_range import Setting, ValueRange
 
 LABEL_LOADERS = ('LoadLabel', 'LoadAnnotations')
 """Types of the steps, ours and mmseg's, that load a label; prediction leaves them out."""
@@ -30,7 +24,7 @@ LABEL_LOADERS = ('LoadLabel', 'LoadAnnotations')
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Load ``results['img_path']``, pixel for pixel as mmcv's ``LoadImageFromFile`` with OpenCV.
+    """Load ``results['img_path']``, of 8 bits pixel for pixel as mmcv's ``LoadImageFromFile`` with OpenCV.
 
     Adds ``img`` ((H, W, 3) uint8 BGR for ``'color'``; grey files are widened), ``img_shape`` and
     ``ori_shape`` ((H, W)).
@@ -43,6 +37,10 @@ class LoadImage(BaseTransform):
             follows. Then the scale is drawn here, with the same draws, and a JPEG of at least twice the drawn
             size is decoded at half, a quarter or an eighth of its size. That saves time with large
             photographs, but averages pixels that mmseg would skip. ``ori_shape`` stays that of the file.
+        value_range: which values of a file of more than 8 bits become 0 and 255: ``[low, high]`` for all bands,
+            one pair for each (red, green, blue), or ``'high_byte'`` for mmcv's 16-bit values divided by 256. The
+            checkpoint keeps it with the config, so that files mean the same wherever the model is used. Files of
+            8 bits are taken as they are; None refuses others.
 
     Raises:
         DataError: on loading, when the file is missing, empty, no image, truncated or damaged.
@@ -55,6 +53,7 @@ class LoadImage(BaseTransform):
         color_type: str = 'color',
         backend_args: dict[str, Any] | None = None,
         reduced_for: Mapping[str, Any] | None = None,
+        value_range: Setting | None = None,
     ) -> None:
         if color_type not in COLOR_TYPES:
             raise DataError(
@@ -68,6 +67,12 @@ class LoadImage(BaseTransform):
             raise DataError(
                 f"LoadImage with reduced_for takes color_type='color', not {color_type!r}; leave one of them out"
             )
+        self.value_range = None if value_range is None else ValueRange.of(value_range)
+        if self.value_range is not None and color_type == 'unchanged':
+            raise DataError(
+                "LoadImage with color_type='unchanged' gives the model the values of the file, so value_range "
+                'has nothing to do; leave one of them out'
+            )
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the image to ``results`` and return it."""
@@ -77,7 +82,11 @@ class LoadImage(BaseTransform):
         if self.reduced_for is not None:
             results[DRAWN_SCALE], full_shape, reduction = _draw_reduction(data, **self.reduced_for)
         image = image_files.decode_image(
-            data, path, color_type=self.color_type, reduction=reduction
+            data,
+            path,
+            color_type=self.color_type,
+            reduction=reduction,
+            value_range=self.value_range,
         )
         if self.to_float32:
             image = image.astype(np.float32)
@@ -89,7 +98,7 @@ class LoadImage(BaseTransform):
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(to_float32={self.to_float32}, color_type={self.color_type!r}, '
-            f'backend_args={self.backend_args}, reduced_for={self.reduced_for})'
+            f'backend_args={self.backend_args}, reduced_for={self.reduced_for}, value_range={self.value_range})'
         )
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinseg.datasets import tiff_files
-from swinseg.datasets.tiff_bands import TiffBands, TiffError, any_band
+from swinseg.datasets.errors import DecodingError
+from swinseg.datasets.tiff_bands import TiffBands, any_band
 from swinseg.inference.raster import Georeference, RasterError, check_window
 
 _TILE = 256
@@ -66,7 +67,7 @@ class TiffImage:
             raise RasterError(f'image {self._name} cannot be read: {error}') from error
         try:
             self._bands = TiffBands(self._file, bands)
-        except TiffError as error:
+        except DecodingError as error:
             raise RasterError(f'image {self._name} {error}; {error.fix}') from error
         if self._bands.has_alpha:
             # From one place, so that Python says it once.

@@ -16,9 +16,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from swinseg.datasets.image_bytes import format_of
-from swinseg.datasets.image_files import decode_image, read_bytes
-from swinseg.datasets.stretch import PERCENTILES, VIEW_SIDE, Stretch
+from swinseg.datasets.image_files import decode_values, read_bytes
 from swinseg.datasets.tiff_files import read_header
+from swinseg.datasets.value_range import PER_IMAGE, VIEW_SIDE, ValueRange, too_deep
 from swinseg.inference.raster import ArrayImage, RasterError, RasterImage, open_npy
 from swinseg.inference.raster_geotiff import TiffImage
 from swinseg.inference.raster_turned import TurnedImage
@@ -31,7 +31,8 @@ def open_image(
     image: str | os.PathLike[str] | NDArray[Any],
     *,
     bands: Sequence[int] | None = None,
-    percentiles: tuple[float, float] | None = PERCENTILES,
+    value_range: ValueRange | None = None,
+    keep_values: bool = False,
     max_decoded_pixels: int = MAX_DECODED_PIXELS,
 ) -> RasterImage:
     """Open an image to be read by windows.
@@ -43,18 +44,24 @@ def open_image(
     Args:
         image: a file, or (H, W) or (H, W, C) pixels, RGB where C is 3.
         bands: numbers of the bands to read, from 1; None takes red, green and blue. For TIFF files only.
-        percentiles: of each band, become 0 and 255 where the pixels are not uint8; None leaves the pixels as they
-            are. They are taken from the valid pixels of a coarse view.
+        value_range: which values become 0 and 255 where the pixels are not uint8. A range of each image is taken
+            from the valid pixels of a coarse view.
+        keep_values: leave the pixels as they are.
         max_decoded_pixels: of an image that is decoded whole.
 
     Raises:
         RasterError: the image is too large to be decoded whole, or cannot be read by windows.
-        DataError: the file is missing, damaged or no image.
+        DataError: the file is missing, damaged or no image, or has more than 8 bits of which nothing says what
+            they mean.
     """
     opened = _open(image, bands, max_decoded_pixels)
-    if percentiles is None or opened.read(0, 1, 0, 1).dtype == np.uint8:
+    dtype = opened.read(0, 1, 0, 1).dtype
+    if keep_values or dtype == np.uint8:
         return opened
-    return EightBitImage(opened, percentiles=percentiles)
+    name = 'the array' if isinstance(image, np.ndarray) else os.fspath(image)
+    if value_range is None:
+        raise too_deep(name, dtype)
+    return EightBitImage(opened, value_range, name=name)
 
 
 def _open(
@@ -134,39 +141,33 @@ def _decode(path: str | os.PathLike[str], max_pixels: int) -> NDArray[Any]:
     if has_alpha:
         # From one place, so that Python says it once.
         warnings.warn('the alpha band of an image is not shown to the model', stacklevel=1)
-    is_deep = kind == 'PNG' and data[24] == 16
-    pixels = decode_image(data, path, color_type='unchanged' if is_deep else 'color')
-    if pixels.ndim == 2:
-        return pixels
-    return pixels[..., 2::-1]
+    pixels = decode_values(data, path)
+    return pixels[..., ::-1]
 
 
 class EightBitImage:
-    """Another image, whose bands are stretched to 8 bits.
+    """Another image, whose values become 0 to 255.
 
     Args:
         image: of any dtype.
-        percentiles: of the valid pixels of each band, that become 0 and 255.
-
-    Raises:
-        RasterError: the percentiles do not increase within 0 to 100.
+        value_range: which values become 0 and 255.
+        name: of the file, for messages.
     """
 
-    def __init__(self, image: RasterImage, *, percentiles: tuple[float, float]) -> None:
-        low, high = percentiles
-        if not 0 <= low < high <= 100:
-            raise RasterError(
-                f'percentiles must be two increasing numbers from 0 to 100, but are {percentiles}'
-            )
+    def __init__(
+        self, image: RasterImage, value_range: ValueRange, *, name: str = 'the image'
+    ) -> None:
         self._image = image
-        pixels, valid = image.overview(VIEW_SIDE)
-        self._stretch = Stretch(pixels, valid, percentiles)
+        self._name = name
+        if value_range.rule == PER_IMAGE:
+            value_range = ValueRange.measured(*image.overview(VIEW_SIDE))
+        self._range = value_range
         self.shape = image.shape
         self.georeference = image.georeference
 
     def read(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
         """Return (h, w, C) uint8 pixels; what is no number is 0."""
-        return self._stretch(self._image.read(top, bottom, left, right))
+        return self._mapped(self._image.read(top, bottom, left, right))
 
     def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
         """Return (h, w): where the other image has data."""
@@ -175,4 +176,7 @@ class EightBitImage:
     def overview(self, max_side: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return a coarse view in 8 bits, and its validity."""
         pixels, valid = self._image.overview(max_side)
-        return self._stretch(pixels), valid
+        return self._mapped(pixels), valid
+
+    def _mapped(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        return self._range.to_8_bits(pixels, name=self._name)

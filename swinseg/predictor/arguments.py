@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from swinseg.datasets.errors import DataError
+from swinseg.datasets.value_range import HIGH_BYTE, PER_IMAGE, Setting, ValueRange
 from swinseg.predictor.predictor import Predictor
 
 
@@ -20,10 +22,37 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         '--dtype', default='float32', choices=['float32', 'bfloat16', 'float16'],
         help='precision of the model; the half ones are faster and change a few labels',
     )  # fmt: skip
+    parser.add_argument(
+        '--value-range', type=value_range, metavar='LOW,HIGH',
+        help='values of 16-bit and floating-point images that become 0 and 255, such as 0,4095, or a pair for '
+        f"each band, '{HIGH_BYTE}', or '{PER_IMAGE}' for each image's own range (default: as in training)",
+    )  # fmt: skip
 
 
 def predictor_of(args: argparse.Namespace) -> Predictor:
     """Return the predictor that the arguments name, with the errors of ``Predictor.from_checkpoint``."""
     return Predictor.from_checkpoint(
-        args.checkpoint, args.config, args.device, dtype=args.dtype, trust=args.trust
+        args.checkpoint,
+        args.config,
+        args.device,
+        dtype=args.dtype,
+        trust=args.trust,
+        value_range=args.value_range,
     )
+
+
+def value_range(text: str) -> Setting:
+    """Turn ``0,4095`` and ``0,3000,0,2800,0,2500`` into pairs of numbers; names stay as they are."""
+    try:
+        numbers = [float(part) for part in text.split(',')]
+    except ValueError:
+        setting: Setting = text
+    else:
+        setting = [numbers[first : first + 2] for first in range(0, len(numbers), 2)]
+    try:
+        return ValueRange.of(setting).setting
+    except DataError as error:
+        raise argparse.ArgumentTypeError(
+            f'two increasing numbers such as 0,4095, two for each band, {HIGH_BYTE} or {PER_IMAGE} are expected, '
+            f'not {text!r}'
+        ) from error

@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
 
 from swinseg.datasets.transforms import LABEL_LOADERS, LoadImage
+from swinseg.datasets.value_range import Setting, ValueRange
 from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
 from swinseg.predictor.pixels import ImageLike, load_as
 
@@ -28,20 +29,41 @@ class Pipeline:
     Args:
         steps: the test pipeline; loading of labels is left out.
         tta_steps: a loader and ``TestTimeAug``; None without. Images are loaded as ``steps`` say.
+        value_range: of the loader, in the place of its own.
 
     Raises:
-        PredictorError: the steps do not begin with loading an image, or cannot be built.
+        DataError: ``value_range`` is none.
+        PredictorError: the steps do not begin with loading an image, or cannot be built, or load by another
+            class than takes the ``value_range``.
     """
 
-    def __init__(self, steps: Sequence[Step], tta_steps: Sequence[Step] | None) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        tta_steps: Sequence[Step] | None,
+        *,
+        value_range: Setting | None = None,
+    ) -> None:
         with (
             DefaultScope.overwrite_default_scope('mmseg'),
             build_errors_in_one_sentence('test pipeline'),
         ):
             loading, following = _split(steps)
-            self._load_file = _loader(loading)
+            self._load_file = _loader(loading, value_range)
             self._plain = Compose([TRANSFORMS.build(step) for step in following])
             self._augmented = None if tta_steps is None else _augmentations(_split(tta_steps)[1])
+
+    @property
+    def keeps_values(self) -> bool:
+        """Whether the model gets the values of a file as they are, however many bits they have."""
+        return (
+            not isinstance(self._load_file, LoadImage) or self._load_file.color_type == 'unchanged'
+        )
+
+    @property
+    def value_range(self) -> ValueRange | None:
+        """Which values of files of more than 8 bits become 0 and 255."""
+        return None if self.keeps_values else self._load_file.value_range
 
     def load(self, image: ImageLike) -> Loaded:
         """Load a file, an array or a PIL image; it is not changed.
@@ -105,12 +127,19 @@ def _split(steps: Sequence[Step]) -> tuple[dict[str, Any], list[dict[str, Any]]]
     return kept[0], kept[1:]
 
 
-def _loader(step: dict[str, Any]) -> Any:
+def _loader(step: dict[str, Any], value_range: Setting | None) -> Any:
     """Build a loading step: ours, which says what is wrong with a file, where it does the same."""
     is_plain = step['type'] in ('LoadImage', 'LoadImageFromFile')
     if is_plain and step.get('imdecode_backend', 'cv2') == 'cv2':
-        names = ('to_float32', 'color_type', 'backend_args')
-        return LoadImage(**{name: step[name] for name in names if name in step})
+        names = ('to_float32', 'color_type', 'backend_args', 'value_range')
+        arguments = {name: step[name] for name in names if name in step}
+        if value_range is not None:
+            arguments['value_range'] = value_range
+        return LoadImage(**arguments)
+    if value_range is not None:
+        raise PredictorError(
+            f'the config loads images by {step["type"]}, which takes no value_range; leave it out'
+        )
     return TRANSFORMS.build(step)
 
 

@@ -14,20 +14,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from swinseg.datasets.transforms import LoadImage
+from swinseg.datasets.value_range import ValueRange
 from swinseg.predictor.errors import PredictorError
 
-ImageLike = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
-"""A path, an (H, W, 3) uint8 RGB array, or a PIL image."""
+ImageLike = str | os.PathLike[str] | NDArray[Any] | Image.Image
+"""A path, an (H, W, 3) RGB array, or a PIL image."""
 
 
-def load_as(loader: LoadImage, image: NDArray[np.uint8] | Image.Image) -> dict[str, Any]:
+def load_as(loader: LoadImage, image: NDArray[Any] | Image.Image) -> dict[str, Any]:
     """Return what ``loader`` makes of a file with this picture: ``img``, ``img_shape``, ``ori_shape``.
 
     Raises:
-        PredictorError: it is no (H, W, 3) uint8 array, or a PIL image that cannot be decoded or has other than
-            8 bits.
+        DataError: an array of more than 8 bits, of which the loader's ``value_range`` says something else.
+        PredictorError: it is no (H, W, 3) array, of other than 8 bits though nothing says what they mean, or a
+            PIL image that cannot be decoded or has other than 8 bits.
     """
-    pixels: NDArray[Any] = _to_bgr(image)
+    pixels: NDArray[Any] = _to_bgr(image, loader.value_range)
     if loader.color_type.startswith('grayscale'):
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     if loader.to_float32:
@@ -36,15 +38,22 @@ def load_as(loader: LoadImage, image: NDArray[np.uint8] | Image.Image) -> dict[s
 
 
 def to_rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return a loaded image, (H, W) or (H, W, C) BGR, as (H, W, 3) uint8 RGB to draw on."""
+    """Return a loaded image, (H, W) or (H, W, C) BGR, as (H, W, 3) uint8 RGB to draw on.
+
+    Values that the model gets as they are in the file, beyond 0 to 255, are stretched to be seen.
+    """
     if pixels.dtype != np.uint8:
-        pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+        known = pixels[np.isfinite(pixels)]
+        if known.size and (known.max() > 255 or known.min() < 0):
+            pixels = ValueRange.measured(pixels).to_8_bits(pixels)
+        else:
+            pixels = np.clip(np.nan_to_num(pixels), 0, 255).astype(np.uint8)
     if pixels.ndim == 2 or pixels.shape[2] < 3:
         return np.repeat(pixels.reshape(*pixels.shape[:2], -1)[..., :1], 3, axis=2)
     return _swapped(pixels[..., :3])
 
 
-def _to_bgr(image: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8]:
+def _to_bgr(image: NDArray[Any] | Image.Image, value_range: ValueRange | None) -> NDArray[np.uint8]:
     """Return an RGB array or a PIL image as a new (H, W, 3) uint8 BGR array."""
     if isinstance(image, Image.Image):
         image = _from_pil(image)
@@ -52,12 +61,16 @@ def _to_bgr(image: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8]:
         raise PredictorError(
             f'an image must be a path, an array or a PIL image, but is a {type(image).__name__}'
         )
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise PredictorError(
-            f'an image array must be (height, width, 3) uint8 RGB, but is {image.shape} {image.dtype}; '
-            'convert it, or give a path'
-        )
-    return _swapped(image)
+    if image.ndim == 3 and image.shape[2] == 3 and image.size and image.dtype.kind in 'uif':
+        if value_range is not None:
+            image = value_range.to_8_bits(image, name='the array')
+        if image.dtype == np.uint8:
+            return _swapped(image)
+    expected = '(height, width, 3) uint8 RGB' if value_range is None else '(height, width, 3) RGB'
+    raise PredictorError(
+        f'an image array must be {expected}, but is {image.shape} {image.dtype}; '
+        'convert it, say its value_range, or give a path'
+    )
 
 
 def _swapped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -26,6 +26,7 @@ from swinseg.checkpoints.loading import (
     read_checkpoint,
     state_dict_of,
 )
+from swinseg.datasets.value_range import Setting, ValueRange
 from swinseg.evaluation.report import pipeline_of
 from swinseg.models.label_decision import decide
 from swinseg.models.prepare import prepare_for_inference
@@ -67,9 +68,13 @@ class Predictor:
         palette: K RGB colours; None makes some.
         tta_pipeline: the steps of test-time augmentation, a loader and ``TestTimeAug``; None
             without.
+        value_range: which values of images of more than 8 bits become 0 and 255, in the place of what the
+            pipeline's ``LoadImage`` says, which takes the same.
 
     Raises:
-        PredictorError: the names do not match the model's number of classes.
+        DataError: ``value_range`` is none.
+        PredictorError: the names do not match the model's number of classes, or the pipeline has no use for
+            ``value_range``.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Predictor:
         classes: Sequence[str],
         palette: Sequence[Sequence[int]] | None = None,
         tta_pipeline: Sequence[Step] | None = None,
+        value_range: Setting | None = None,
     ) -> None:
         if len(classes) != model.num_classes:
             raise PredictorError(
@@ -93,7 +99,7 @@ class Predictor:
             if palette is None
             else check_palette(palette, num_classes=len(classes))
         )
-        self._pipeline = Pipeline(pipeline, tta_pipeline)
+        self._pipeline = Pipeline(pipeline, tta_pipeline, value_range=value_range)
 
     @classmethod
     def from_checkpoint(
@@ -104,6 +110,7 @@ class Predictor:
         *,
         dtype: torch.dtype | str = torch.float32,
         trust: bool = False,
+        value_range: Setting | None = None,
     ) -> Predictor:
         """Build the model of a checkpoint, load its weights and prepare it for inference.
 
@@ -120,10 +127,13 @@ class Predictor:
             trust: whether the config inside the checkpoint may name any class and import any module, as a
                 config file of one's own may. Without, only classes that are known to be harmless are
                 built from it, and no more than the weights fill.
+            value_range: which values of images of more than 8 bits become 0 and 255; None for what the config
+                says, which is what the model was trained with.
 
         Raises:
             CheckpointError: the file cannot be read or does not fit the model.
             ConfigError: the config is wrong, or one inside the checkpoint is not to be trusted.
+            DataError: ``value_range`` is none.
             PredictorError: config or class names are nowhere to be found, or there is no such
                 device.
         """
@@ -144,12 +154,23 @@ class Predictor:
             classes=classes,
             palette=palette,
             tta_pipeline=cfg.get('tta_pipeline'),
+            value_range=value_range,
         )
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+    @property
+    def value_range(self) -> ValueRange | None:
+        """Which values of images of more than 8 bits become 0 and 255; None where nothing says it."""
+        return self._pipeline.value_range
+
+    @property
+    def keeps_values(self) -> bool:
+        """Whether the model gets the values of a file as they are, however many bits they have."""
+        return self._pipeline.keeps_values
 
     @property
     def default_batch_size(self) -> int:
@@ -200,8 +221,9 @@ class Predictor:
         """Segment one image, or several; ``predictor(images)`` does the same.
 
         Args:
-            images: a path, an (H, W, 3) uint8 RGB array, or a PIL image; or a list or other iterable of
-                these. They are not changed. EXIF orientation of files and PIL images is applied.
+            images: a path, an (H, W, 3) RGB array, or a PIL image; or a list or other iterable of these. They are
+                not changed. EXIF orientation of files and PIL images is applied. Arrays are uint8, or of another
+                type where :attr:`value_range` says what its values mean.
             confidence: also return the probability of each label.
             probabilities: also return the probabilities of all classes: 4 x K x H x W bytes for each image.
             tta: average the probabilities over the scales and flips of the config's ``tta_pipeline``.
@@ -217,7 +239,8 @@ class Predictor:
             a list in their order.
 
         Raises:
-            DataError: a file is missing, empty, no image, truncated or damaged.
+            DataError: a file is missing, empty, no image, truncated or damaged, or has more than 8 bits of which
+                nothing says what they mean.
             PredictorError: an array or PIL image of another kind, ``tta`` without a ``tta_pipeline``, or an
                 argument outside its range.
         """

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swinseg.datasets.value_range import ValueRange
 from swinseg.files import write_text
 from swinseg.inference import RasterImage
 from swinseg.visualization import colorize as drawing
@@ -82,7 +83,7 @@ def write_pictures(
     Raises:
         OutputError: a file cannot be written.
     """
-    pixels, _ = image.overview(OVERVIEW_SIDE)
+    pixels, valid = image.overview(OVERVIEW_SIDE)
     counts, labels = _survey(rows, image.shape, pixels.shape[:2], naming.nodata)
     palette, nodata = naming.palette, naming.nodata
     save_rgb_png(paths['color'], drawing.colorize(labels, palette, ignore_index=nodata))
@@ -90,7 +91,7 @@ def write_pictures(
     present = [int(i) for i in np.argsort(-counts, kind='stable') if counts[i] and i != nodata]
     areas = {naming.names[i]: int(counts[i]) / with_data for i in present}
     picture = drawing.overlay(
-        _as_rgb(pixels), labels, palette, alpha=alpha, borders=borders, ignore_index=nodata
+        _as_rgb(pixels, valid), labels, palette, alpha=alpha, borders=borders, ignore_index=nodata
     )
     entries = [
         LegendEntry(tuple(palette[i].tolist()), name, percentage(areas[name]))
@@ -160,7 +161,7 @@ def _survey(
     return counts, np.concatenate(picked)
 
 
-def _as_rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return (h, w, 3) of (h, w, C) pixels: the first three bands, or the first one."""
+def _as_rgb(pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return (h, w, 3) of (h, w, C) pixels: the first three bands, or the first one, to be seen."""
     chosen = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1].repeat(3, axis=2)
-    return np.ascontiguousarray(chosen)
+    return np.ascontiguousarray(ValueRange.measured(chosen, valid).to_8_bits(chosen))

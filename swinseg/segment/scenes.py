@@ -93,7 +93,7 @@ def segment_scene(
 
     Args:
         predictor: the model.
-        path: the scene. Bands that are not 8 bits are stretched between their 2nd and 98th percentile.
+        path: the scene. Values of more than 8 bits become 0 to 255 as the model's ``value_range`` says.
         out: folder for the results; made where it does not exist.
         stem: beginning of their names; None takes the file's name without suffix.
         window: side, or height and width; None takes that of the model's slide mode, or 512.
@@ -113,7 +113,8 @@ def segment_scene(
         progress: called when rows are finished.
 
     Raises:
-        DataError: the file is missing, damaged or no image.
+        DataError: the file is missing, damaged or no image, or has more than 8 bits though nothing says what
+            they mean.
         OutputError: a result cannot be written.
         PredictorError: ``tta`` without a ``tta_pipeline``, or ``reject_below`` outside its range.
         RasterError: the image cannot be read by windows, or the model takes another number of bands.
@@ -125,7 +126,17 @@ def segment_scene(
     check_threshold(reject_below, predictor.classes)
     check_alpha(alpha)
     windows = choose_windows(predictor.model, window=window, stride=stride, blend=blend)
-    image = open_image(path, bands=bands)
+    image = open_image(
+        path,
+        bands=bands,
+        value_range=predictor.value_range,
+        keep_values=predictor.keeps_values,
+    )
+    if tta and image.read(0, 1, 0, 1).dtype != np.uint8:
+        raise RasterError(
+            f'image {os.fspath(path)} is shown to the model with the values of the file, for which scales and '
+            'flips are not averaged by windows; leave --tta out'
+        )
     base = Path(out) / (Path(path).stem if stem is None else stem)
     make_folder(base.parent)
     endings = scene_endings(
@@ -146,6 +157,7 @@ def segment_scene(
                 **source_identity(path), 'model': dict(model_identity), **asdict(windows),
                 'device': predictor.device.type, 'batch_size': workload.batch_size,
                 'score_dtype': str(workload.score_dtype), 'bands': bands, 'tta': tta,
+                'value_range': None if predictor.value_range is None else predictor.value_range.setting,
                 'confidence': confidence, 'reject_below': reject_below,
             }  # fmt: skip
         # The labels do not depend on how the overlay looks, and are continued when that changes.

@@ -19,6 +19,7 @@ from swinseg.datasets.check.pair import Job
 from swinseg.datasets.check.text import verdict
 from swinseg.datasets.label_colors import decode_by_rule
 from swinseg.datasets.label_map import IGNORE_INDEX, rule_tables
+from swinseg.datasets.value_range import ValueRange
 from swinseg.visualization.colorize import overlay
 from swinseg.visualization.html_page import html_page, picture, swatch
 from swinseg.visualization.resize import fitting_size, resize_image, resize_labels
@@ -124,7 +125,9 @@ def _class_table(report: SplitReport) -> str:
 def _picture(job: Job, report: SplitReport) -> str:
     """Draw a photograph and the same with its label over it; the files have been read without a problem before."""
     assert job.label is not None
-    image = image_files.decode_image(image_files.read_bytes(job.image), job.image)
+    values = image_files.decode_values(image_files.read_bytes(job.image), job.image)
+    value_range = report.split.loading.value_range or ValueRange.measured(values)
+    image = value_range.to_8_bits(values, is_bgr=True)
     raw = decode_by_rule(image_files.read_bytes(job.label, what='label'), job.label, job.rule)
     size = fitting_size(raw.shape, min(_LONGEST_SIDE, max(raw.shape)))
     table, allowed = rule_tables(job.rule, 65536)

@@ -83,7 +83,7 @@ class Service:
         self._in_flight = 0
         self._uploads = UploadBudget(limits.upload_bytes)
         self._pixels = PixelBudget(limits.decoded_pixels)
-        self._decoders = DecoderPool(limits)
+        self._decoders = DecoderPool(limits, predictor.value_range)
         self._worker = BatchWorker(
             self._answer_batch,
             batch_size=limits.batch or predictor.default_batch_size,

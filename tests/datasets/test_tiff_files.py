@@ -10,14 +10,15 @@ import pytest
 import rasterio
 from PIL import Image, ImageOps
 
-from swinseg.datasets.errors import DataError
-from swinseg.datasets.image_files import decode_image, decode_label
-from swinseg.datasets.tiff_bands import TiffError
+from swinseg.datasets.errors import DataError, DecodingError
+from swinseg.datasets.image_files import decode_image, decode_label, decode_values
 from swinseg.datasets.tiff_files import decode_tiff
+from swinseg.datasets.value_range import ValueRange
 from swinseg.inference import open_image
 from swinseg.web.decoding.images import decode
 from swinseg.web.errors import RequestError
 
+PER_IMAGE = ValueRange(rule='per_image')
 H, W = 20, 24
 RGB = np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
 FIVE = np.dstack([RGB, RGB[..., 1::-1]])
@@ -66,7 +67,6 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings('ignore:TIFF files of')
 @pytest.mark.parametrize('kind', KINDS)
 def test_color__is_one_array_in_training_in_a_scene_and_in_the_server(kind, tmp_path):
     data, expected = KINDS[kind]
@@ -74,13 +74,17 @@ def test_color__is_one_array_in_training_in_a_scene_and_in_the_server(kind, tmp_
     path.write_bytes(data)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        image = decode_image(data, path)
-        scene = open_image(path).read(0, H, 0, W)
+        image = decode_image(data, path, value_range=PER_IMAGE)
+        scene = open_image(path, value_range=PER_IMAGE).read(0, H, 0, W)
     np.testing.assert_array_equal(image[..., ::-1], expected)
     np.testing.assert_array_equal(scene, expected)
-    np.testing.assert_array_equal(decode(data, pixels=H * W), expected)
-    grey = decode_image(data, path, color_type='grayscale')
-    assert np.abs(grey.astype(int) - cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY)).max() <= 1
+    sent = decode(data, pixels=H * W, value_range=PER_IMAGE)
+    np.testing.assert_array_equal(sent, expected)
+    grey = decode_image(data, path, color_type='grayscale', value_range=PER_IMAGE)
+    if decode_values(data, path).dtype == np.uint8:
+        expected_grey = cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY)
+        assert np.abs(grey.astype(int) - expected_grey).max() <= 1
+    assert grey.shape == (H, W)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +126,17 @@ def test_orientation__turns_photographs_and_windows(tmp_path, orientation, compr
     assert scene.valid(3, 11, 5, 20).shape == (8, 15)
 
 
-def test_floats__are_stretched_and_that_is_said():
-    with pytest.warns(UserWarning, match="float32 are stretched .* color_type='unchanged'"):
-        decode_tiff(KINDS['float32'][0])
+@pytest.mark.parametrize('kind', ['float32', 'int32', '16 bits', '12 bits'])
+def test_more_than_8_bits__mean_something_only_where_it_is_said(kind):
+    deep = RGB.astype(np.uint16) * 16
+    data = KINDS[kind][0] if kind in KINDS else tiff(deep, nbits=int(kind[:2]), **COLORS)
+    with pytest.raises(DataError, match=r'^image a\.tif holds .*-bit .*values, and nothing says'):
+        decode_image(data, 'a.tif')
+    with pytest.raises(RequestError, match='this server was not told'):
+        decode(data, pixels=H * W)
+    if kind not in KINDS:
+        found = decode_image(data, 'a.tif', value_range=ValueRange.of([0, 4080]))
+        np.testing.assert_array_equal(found[..., ::-1], RGB)
 
 
 def dicom():
@@ -146,7 +158,7 @@ def dicom():
 def test_what_is_not_read__is_called_what_it_is(data, message):
     with pytest.raises(DataError, match=rf'^image street\.tif {message}'):
         decode_image(data, 'street.tif')
-    with pytest.raises(RequestError, match=r'the TIFF file .*; send'):
+    with pytest.raises(RequestError, match=r'the (TIFF )?file .*; send'):
         decode(data, pixels=10**6)
 
 
@@ -154,7 +166,9 @@ def test_what_is_not_read__is_called_what_it_is(data, message):
 def test_without_rasterio__pillow_or_the_name_of_the_extra(monkeypatch, color_type):
     five = tiff(FIVE)
     monkeypatch.setitem(sys.modules, 'rasterio', None)
-    with pytest.raises(TiffError, match=r'5 bands of 8 bits .* OpenCV does not read') as refused:
+    with pytest.raises(
+        DecodingError, match=r'5 bands of 8 bits .* OpenCV does not read'
+    ) as refused:
         decode_tiff(five, color_type=color_type)
     assert "pip install 'swinseg[raster]'" in refused.value.fix
     plain = decode_tiff(KINDS['transparency'][0], color_type=color_type)
@@ -178,7 +192,7 @@ def test_label__in_a_compression_that_pillow_does_not_know():
 def test_another_format__is_not_opened_by_rasterio():
     """A file that names others, given in the place of a TIFF."""
     vrt = b'<VRTDataset rasterXSize="2" rasterYSize="2"><VRTRasterBand/></VRTDataset>'
-    with pytest.raises(TiffError):
+    with pytest.raises(DecodingError):
         decode_tiff(vrt)
     with pytest.raises(RequestError, match='no image that this server reads'):
         decode(vrt, pixels=100)

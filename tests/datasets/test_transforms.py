@@ -98,17 +98,41 @@ def test_load_image__real_files_as_mmcv(real_data, folder, color_type):
     ('name', 'mode'),
     [
         ('a.png', 'L'), ('a.png', 'RGB'), ('a.png', 'RGBA'), ('a.png', 'LA'), ('a.png', 'P'), ('a.png', '1'),
-        ('a.png', 'I;16'), ('a.jpg', 'L'), ('a.jpg', 'CMYK'), ('a.tif', 'RGB'), ('a.bmp', 'P'), ('a.webp', 'RGBA'),
+        ('a.jpg', 'L'), ('a.jpg', 'CMYK'), ('a.tif', 'RGB'), ('a.bmp', 'P'), ('a.webp', 'RGBA'),
     ],
 )  # fmt: skip
 def test_load_image__every_mode_as_mmcv(photo, write, name, mode):
     image = Image.fromarray(photo)
-    image = image.convert('L').convert('I;16') if mode == 'I;16' else image.convert(mode)
-    path = write(image, name)
+    path = write(image.convert(mode), name)
     theirs = mmcv.transforms.LoadImageFromFile().transform(image_info(path))
     ours = LoadImage().transform(image_info(path))
     assert_same_results(ours, theirs)
     assert ours['img'].shape == (40, 56, 3)
+
+
+@pytest.mark.parametrize('color_type', ['color', 'grayscale'])
+def test_load_image__16_bits(photo, write, color_type):
+    values = photo.astype(np.uint16) * 16 + 3
+    info = image_info(write(values, 'a.png'))
+    with pytest.raises(
+        DataError, match=r'a\.png holds 16-bit values, and nothing says which of them'
+    ):
+        LoadImage(color_type=color_type).transform(dict(info))
+    theirs = mmcv.transforms.LoadImageFromFile(color_type=color_type).transform(dict(info))
+    ours = LoadImage(color_type=color_type, value_range='high_byte').transform(dict(info))
+    assert_same_results(ours, theirs)
+    found = LoadImage(color_type=color_type, value_range=[3, 4083]).transform(dict(info))['img']
+    expected = photo if color_type == 'color' else cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY)
+    assert np.abs(found.astype(int) - expected).max() <= (color_type == 'grayscale')
+    unchanged = LoadImage(color_type='unchanged').transform(dict(info))['img']
+    np.testing.assert_array_equal(unchanged, values)
+
+
+def test_load_image__value_range_and_values_as_they_are():
+    with pytest.raises(DataError, match="color_type='unchanged' gives the model the values"):
+        LoadImage(color_type='unchanged', value_range=[0, 1])
+    with pytest.raises(DataError, match='value_range must be'):
+        LoadImage(value_range=[5, 1])
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))

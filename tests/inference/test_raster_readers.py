@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from swinseg.datasets.errors import DataError
+from swinseg.datasets.value_range import ValueRange
 from swinseg.inference.raster import RasterError
 from swinseg.inference.raster_readers import open_image
 
@@ -116,16 +117,22 @@ def test_png__alpha_is_dropped_and_said(tmp_path):
 
 def test_png__16_bits_are_stretched(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), DEEP[..., ::-1])
-    np.testing.assert_array_equal(whole(open_image(tmp_path / 'a.png', percentiles=None)), DEEP)
+    np.testing.assert_array_equal(whole(open_image(tmp_path / 'a.png', keep_values=True)), DEEP)
     low, high = np.percentile(DEEP.reshape(-1, 3), (2, 98), axis=0)
     expected = np.rint(np.clip((DEEP - low) / (high - low) * 255, 0, 255))
-    np.testing.assert_array_equal(whole(open_image(tmp_path / 'a.png')), expected)
+    found = whole(open_image(tmp_path / 'a.png', value_range=ValueRange(rule='per_image')))
+    np.testing.assert_array_equal(found, expected)
+    value_range = ValueRange.of([[0, 4095], [100, 3000], [7, 70]])
+    found = whole(open_image(tmp_path / 'a.png', value_range=value_range))
+    np.testing.assert_array_equal(found, value_range.to_8_bits(DEEP))
 
 
-def test_percentiles__constant_band_and_bad_values():
-    assert not whole(open_image(np.full((4, 5, 3), 700, np.uint16))).any()
-    with pytest.raises(RasterError, match='two increasing numbers'):
-        open_image(DEEP, percentiles=(50, 50))
+def test_open_image__more_than_8_bits_that_mean_nothing(tmp_path):
+    with pytest.raises(DataError, match='the array holds 16-bit values, and nothing says which of'):
+        open_image(DEEP)
+    cv2.imwrite(str(tmp_path / 'a.png'), DEEP[..., ::-1])
+    with pytest.raises(DataError, match=r'a\.png holds 16-bit values'):
+        open_image(tmp_path / 'a.png')
 
 
 def test_decode__too_large(tmp_path, files):
@@ -171,7 +178,7 @@ def test_tiff__nodata_and_16_bits(tmp_path):
     pixels = DEEP.copy()
     pixels[20:50, 10:80] = 65535
     write_tiff(tmp_path / 'a.tif', pixels, photometric='rgb', nodata=65535)
-    image = open_image(tmp_path / 'a.tif')
+    image = open_image(tmp_path / 'a.tif', value_range=ValueRange(rule='per_image'))
     valid = (pixels < 65535).all(2)
     np.testing.assert_array_equal(image.valid(0, H, 0, W), valid)
     low, high = np.percentile(DEEP[valid], (2, 98), axis=0)
@@ -189,7 +196,7 @@ def test_tiff__what_is_no_number_is_no_data(tmp_path, nothing, declared):
     expected[:, :20] = 0
     options = dict(nodata=nothing) if declared else {}
     write_tiff(tmp_path / 'a.tif', pixels, photometric='rgb', **options)
-    image = open_image(tmp_path / 'a.tif')
+    image = open_image(tmp_path / 'a.tif', value_range=ValueRange(rule='per_image'))
     np.testing.assert_array_equal(image.valid(0, H, 0, W), np.arange(W)[None].repeat(H, 0) >= 20)
     np.testing.assert_array_equal(whole(image), expected)
     np.save(tmp_path / 'a.npy', pixels)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -110,6 +111,25 @@ def test_call__pil_images_of_other_modes(predictor, images, mode):
 def test_call__images_of_the_wrong_kind(predictor, image, message):
     with pytest.raises(PredictorError, match=message):
         predictor(image)
+
+
+def test_call__16_bits_mean_what_the_config_says(predictor, data, checkpoint, images, tmp_path):
+    photo = np.array(Image.open(images[0]))
+    deep = photo.astype(np.uint16) * 10 + 500
+    cv2.imwrite(str(tmp_path / 'deep.png'), deep[..., ::-1])
+    cfg = tiny_checkpoint.config(data)
+    cfg.test_dataloader.dataset.pipeline[0].value_range = [500, 3050]
+    ours = Predictor.from_checkpoint(checkpoint, cfg)
+    expected = predictor(photo)
+    for image in (tmp_path / 'deep.png', deep):
+        result = ours(image)
+        np.testing.assert_array_equal(result.labels, expected.labels)
+        np.testing.assert_array_equal(result.image, photo)
+    with pytest.raises(DataError, match=r'deep\.png holds 16-bit values'):
+        predictor(tmp_path / 'deep.png')
+    given = Predictor.from_checkpoint(checkpoint, value_range=[[500, 3050]] * 3)
+    assert given.value_range.setting == [[500, 3050]] * 3
+    np.testing.assert_array_equal(given(deep).labels, expected.labels)
 
 
 def test_call__damaged_files(predictor, images, tmp_path):

@@ -15,6 +15,8 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from support import processes, tiny_checkpoint
+from swinseg.datasets.errors import DataError
+from swinseg.datasets.value_range import ValueRange
 from swinseg.files import OutputError
 from swinseg.inference import RasterError, SlideError, open_image, raster_writers
 from swinseg.predictor import Predictor
@@ -29,6 +31,19 @@ IDENTITY = {'checkpoint': 'tiny'}
 def coarse_noise(bands=3, dtype=np.uint8, top=256):
     cells = np.random.default_rng(5).integers(1, top, (HEIGHT // 10, WIDTH // 10, bands))
     return np.kron(cells, np.ones((10, 10, 1))).astype(dtype)
+
+
+def with_value_range(predictor, setting, *, tta=False, **loading):
+    load, pack = dict(type='LoadImage', **loading), dict(type='PackSegInputs')
+    augment = dict(type='TestTimeAug', transforms=[[pack]])
+    return Predictor(
+        predictor.model,
+        [load, pack],
+        tta_pipeline=[load, augment] if tta else None,
+        classes=predictor.classes,
+        palette=predictor.palette,
+        value_range=setting,
+    )
 
 
 def write_geotiff(path, pixels, **options):
@@ -84,6 +99,7 @@ def assert_same_labels(found, expected):
 def test_geotiff__keeps_its_place_and_has_the_labels_of_the_whole_array(
     predictor, tmp_path, pixels, options, bands
 ):
+    predictor = with_value_range(predictor, [0, 4000])
     path = write_geotiff(tmp_path / 'map.tif', pixels, **options)
     result = segment_scene(predictor, path, tmp_path / 'out', bands=bands, blend='uniform')
     with rasterio.open(result.paths['labels']) as file:
@@ -94,10 +110,34 @@ def test_geotiff__keeps_its_place_and_has_the_labels_of_the_whole_array(
         assert file.dtypes == ('uint8',)
         colors = [file.colormap(1)[i][:3] for i in range(4)]
     assert colors == [tuple(color) for color in tiny_checkpoint.PALETTE]
-    whole = open_image(path, bands=bands).read(0, HEIGHT, 0, WIDTH)
+    opened = open_image(path, bands=bands, value_range=ValueRange.of([0, 4000]))
+    whole = opened.read(0, HEIGHT, 0, WIDTH)
     assert_same_labels(labels, labels_of_stock(predictor, whole))
     assert result.shape == (HEIGHT, WIDTH)
     assert result.paths['labels'].name == 'map_labels.tif'
+
+
+def test_geotiff__of_16_bits_that_mean_nothing_is_refused(predictor, tmp_path):
+    path = write_geotiff(tmp_path / 'map.tif', coarse_noise(3, np.uint16, 4000))
+    with pytest.raises(
+        DataError, match=r'map\.tif holds 16-bit values, .*--value-range to segment'
+    ):
+        segment_scene(predictor, path, tmp_path / 'out')
+
+
+def test_geotiff__values_as_they_are_for_a_model_that_was_trained_on_them(predictor, tmp_path):
+    """Its loader leaves them, and the picture to look at is stretched."""
+    raw = with_value_range(predictor, None, color_type='unchanged')
+    pixels = coarse_noise(3, np.float32, 250)
+    path = write_geotiff(tmp_path / 'map.tif', pixels * 3)
+    result = segment_scene(raw, path, tmp_path / 'out', blend='uniform')
+    with rasterio.open(result.paths['labels']) as file:
+        assert_same_labels(file.read(1), labels_of_stock(predictor, pixels * 3))
+    overlay = np.array(Image.open(result.paths['overlay']))[:HEIGHT, :WIDTH]
+    assert 60 < overlay.mean() < 200
+    raw = with_value_range(predictor, None, color_type='unchanged', tta=True)
+    with pytest.raises(RasterError, match=r'values of the file, .* leave --tta out'):
+        segment_scene(raw, path, tmp_path / 'tta', tta=True)
 
 
 def test_png__is_what_the_predictor_makes_of_it_without_a_resize(predictor, png, tmp_path):

@@ -61,7 +61,7 @@ def odd_image_findings(split: str, facts: Sequence[PairFacts]) -> list[Finding]:
         ),
         (
             'blank-images',
-            lambda image: max(image.std) < _FLAT,
+            lambda image: image.std is not None and max(image.std) < _FLAT,
             '{} of one colour throughout',
             'remove them, or export them again',
         ),

@@ -107,4 +107,5 @@ def _loading(dataset: Any) -> Loading:
         color_type=getattr(image, 'color_type', 'color'),
         image_backend=getattr(image, 'backend_args', None),
         label_backend=getattr(label, 'backend_args', None),
+        value_range=getattr(image, 'value_range', None),
     )

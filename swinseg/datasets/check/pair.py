@@ -16,10 +16,13 @@ from swinseg.datasets.label_colors import decode_by_rule, decode_colors
 from swinseg.datasets.label_faults import size_sentence
 from swinseg.datasets.label_map import Color, LabelRule
 from swinseg.datasets.resize_crop import class_counts
+from swinseg.datasets.value_range import ValueRange
 
 _DIGEST_BYTES = 16
 # A mask has as many colours as classes; a photograph or a smoothed mask has thousands.
 _COLORS_KEPT = 512
+# Of each of many images they go to the parent process.
+_VALUES_KEPT = 1024
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Loading:
     color_type: str = 'color'
     image_backend: dict[str, Any] | None = None
     label_backend: dict[str, Any] | None = None
+    value_range: ValueRange | None = None
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,17 @@ class ImageFacts:
     Attributes:
         shape: (H, W), turned as its EXIF says where the pipeline does so.
         digest: of the decoded pixels.
-        mean: of each channel over all pixels, 0 to 255, RGB.
+        mean: of each channel over all pixels, 0 to 255, RGB; None for a file of more than 8 bits of which
+            nothing says what they mean.
         std: the standard deviation likewise.
+        values: (n, C) float32, some of the finite values of a file of more than 8 bits, RGB; None for others.
     """
 
     shape: tuple[int, int]
     digest: bytes
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    values: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,14 +147,25 @@ def look_at_pair(job: Job, loading: Loading) -> PairFacts:
 
 def _look_at_image(path: str, loading: Loading) -> ImageFacts:
     data = image_files.read_bytes(path, backend_args=loading.image_backend)
-    pixels = image_files.decode_image(data, path, color_type=loading.color_type)
+    pixels = image_files.decode_values(data, path, color_type=loading.color_type)
+    shape, digest = (pixels.shape[0], pixels.shape[1]), _digest(pixels)
+    values = None
+    if pixels.dtype != np.uint8 and loading.color_type != 'unchanged':
+        values = _some_values(pixels)
+        if loading.value_range is None:
+            return ImageFacts(shape, digest, None, None, values)
+        pixels = loading.value_range.to_8_bits(pixels, is_bgr=True, name=path)
     mean, std = cv2.meanStdDev(pixels)
-    return ImageFacts(
-        shape=(pixels.shape[0], pixels.shape[1]),
-        digest=_digest(pixels),
-        mean=tuple(mean.ravel()[::-1].tolist()),  # OpenCV has BGR
-        std=tuple(std.ravel()[::-1].tolist()),
-    )
+    # OpenCV has BGR
+    means, stds = tuple(mean.ravel()[::-1].tolist()), tuple(std.ravel()[::-1].tolist())
+    return ImageFacts(shape, digest, means, stds, values)
+
+
+def _some_values(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return values of evenly spread pixels of an image, (H, W) or (H, W, 3) BGR."""
+    flat = pixels.reshape(pixels.shape[0] * pixels.shape[1], -1)
+    chosen = flat[:: max(1, len(flat) // _VALUES_KEPT), ::-1].astype(np.float32)
+    return chosen[np.isfinite(chosen).all(axis=1)]
 
 
 def _look_at_label(raw: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None) -> LabelFacts:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from swinseg.datasets.check.colors import color_findings
+from swinseg.datasets.check.depth import depth_findings
 from swinseg.datasets.check.duplicates import contradiction_findings, duplicate_findings
 from swinseg.datasets.check.files import file_findings, odd_image_findings
 from swinseg.datasets.check.findings import Finding, by_severity, some
@@ -160,6 +161,9 @@ def check_splits(
             *label_findings(split.name, facts, report.classes),
             *contradiction_findings(split.name, facts),
             *odd_image_findings(split.name, facts),
+            *depth_findings(
+                split.name, facts, split.loading.value_range, training=facts_of.get('train', ())
+            ),
             *normalization_findings(split.name, report.images, normalization),
         ]
         facts_of[split.name], reports[split.name] = facts, report

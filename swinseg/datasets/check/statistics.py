@@ -121,7 +121,7 @@ class ImageStatistics:
         median: (width, height), each the median.
         largest: (width, height) of the image with the most pixels.
         mean: of each channel over all pixels of all images, 0 to 255, RGB; None where the images differ in
-            their number of channels.
+            their number of channels, or have more than 8 bits of which nothing says what they mean.
         std: the standard deviation likewise.
     """
 
@@ -141,7 +141,7 @@ def image_statistics(facts: Sequence[PairFacts]) -> ImageStatistics | None:
     areas = shapes.prod(axis=1)
     middle = np.median(shapes, axis=0)
     mean = std = None
-    if len({len(image.mean) for image in images}) == 1:
+    if len({len(image.mean or ()) for image in images}) == 1 and images[0].mean:
         weights = areas[:, None] / areas.sum()
         means, stds = (np.array([getattr(image, of) for image in images]) for of in ('mean', 'std'))
         over_all = (weights * means).sum(axis=0)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swinseg.datasets.image_files import decode_image, read_bytes
+from swinseg.datasets.image_files import decode_values, read_bytes
 from swinseg.datasets.prepare.shapes import check_inside
 from swinseg.datasets.prepare.source import Label, PrepareError
 from swinseg.errors import quoted, shown
@@ -197,7 +197,7 @@ def blank_label(image: Path, expected: tuple[int, int] | None, where: str) -> La
     Raises:
         DataError: the image cannot be read, or has another size.
     """
-    size = decode_image(read_bytes(image), image).shape[:2]
+    size = decode_values(read_bytes(image), image).shape[:2]
     if expected is not None and size != expected:
         raise PrepareError(
             f'{where} is about an image of {shown(expected[0])} x {shown(expected[1])} pixels, but {image} has '

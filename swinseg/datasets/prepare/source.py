@@ -17,6 +17,7 @@ from swinseg.datasets.checked import CheckedDataset
 from swinseg.datasets.errors import PrepareError
 from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.transforms import LoadImage, LoadLabel
+from swinseg.datasets.value_range import PER_IMAGE
 
 TRAIN, VAL, TEST = 'train', 'val', 'test'
 _SPLIT_NAMES = {
@@ -67,7 +68,8 @@ class Source:
 
 def loading() -> list[Callable[..., object]]:
     """Return the pipeline that datasets given to :func:`samples_of` have."""
-    return [LoadImage(), LoadLabel()]
+    # Of the image only the size is asked for; what its values mean, training must be told.
+    return [LoadImage(value_range=PER_IMAGE), LoadLabel()]
 
 
 def samples_of(

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 import cv2
 
+from swinseg.datasets.value_range import ValueRange
 from swinseg.web.decoding.images import decode
 from swinseg.web.errors import RequestError
 
@@ -48,9 +49,11 @@ def main() -> None:
     """Decode what comes, with the options that the one argument has as JSON.
 
     They are ``pixels`` of an image at most; ``memory``, bytes of data beyond what the process has when it is
-    ready; and ``seconds`` of processor time for a file.
+    ready; ``seconds`` of processor time for a file; and ``value_range`` of the model, or null.
     """
     options = json.loads(sys.argv[1])
+    setting = options['value_range']
+    value_range = None if setting is None else ValueRange.of(setting)
     files, answers = _take_streams()
     os.nice(_NICENESS)
     cv2.setNumThreads(1)
@@ -61,7 +64,7 @@ def main() -> None:
     while head := files.read(8):
         data = files.read(int.from_bytes(head, 'big'))
         _bound_seconds(options['seconds'])
-        _answer(answers, data, options['pixels'], most_held=held + most // 2)
+        _answer(answers, data, options['pixels'], value_range, most_held=held + most // 2)
         del data
 
 
@@ -99,10 +102,17 @@ def _bound_seconds(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
 
 
-def _answer(answers: BinaryIO, data: bytes, pixels: int, *, most_held: int) -> None:
+def _answer(
+    answers: BinaryIO,
+    data: bytes,
+    pixels: int,
+    value_range: ValueRange | None,
+    *,
+    most_held: int,
+) -> None:
     """Decode a file and write the answer; the last one where this process holds more than ``most_held`` by now."""
     try:
-        image = decode(data, pixels=pixels)
+        image = decode(data, pixels=pixels, value_range=value_range)
     except RequestError as error:
         is_last = _held_memory() > most_held
         _write(answers, {'status': error.status, 'sentence': str(error), 'last': is_last})

@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swinseg.datasets.value_range import ValueRange
 from swinseg.web.decoding.child import START
 from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
@@ -38,10 +39,12 @@ class Decoder:
 
     Args:
         limits: of an image, and of decoding it.
+        value_range: which values of a file of more than 8 bits become 0 and 255; None refuses such files.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, value_range: ValueRange | None = None) -> None:
         self._limits = limits
+        self._value_range = value_range
         self._process: subprocess.Popen[bytes] | None = None
         self._is_closed = False
 
@@ -58,6 +61,7 @@ class Decoder:
             'pixels': self._limits.pixels,
             'memory': self._limits.decoder_memory,
             'seconds': self._limits.decode_seconds,
+            'value_range': None if self._value_range is None else self._value_range.setting,
         }
         command = [sys.executable, '-c', START, json.dumps(options)]
         try:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import io
 import warnings
 from http import HTTPStatus
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from swinseg.datasets import decoding
+from swinseg.datasets.errors import DataError, DecodingError
 from swinseg.datasets.image_bytes import format_of, is_complete
-from swinseg.datasets.orientation import turned, webp_orientation
-from swinseg.datasets.tiff_bands import TiffError
-from swinseg.datasets.tiff_files import decode_tiff, read_header
+from swinseg.datasets.tiff_files import read_header
+from swinseg.datasets.value_range import ValueRange
 from swinseg.web.decoding.costs import CostError, check_cost
 from swinseg.web.errors import RequestError
 
@@ -34,19 +36,20 @@ _FORMATS = {
 }
 
 
-def decode(data: bytes, *, pixels: int) -> NDArray[np.uint8]:
+def decode(data: bytes, *, pixels: int, value_range: ValueRange | None = None) -> NDArray[np.uint8]:
     """Decode an image file.
 
     Args:
         data: the file.
         pixels: that it may have at most.
+        value_range: which values of a file of more than 8 bits become 0 and 255.
 
     Returns:
         (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
 
     Raises:
-        RequestError: it is no image of a known format, it is cut short or damaged, it has too many pixels, or it
-            costs too much to decode.
+        RequestError: it is no image of a known format, it is cut short or damaged, it has too many pixels, it
+            costs too much to decode, or it has more than 8 bits of which nothing says what they mean.
         MemoryError: there is too little.
     """
     kind = format_of(data)
@@ -68,35 +71,22 @@ def decode(data: bytes, *, pixels: int) -> NDArray[np.uint8]:
             f'the {kind} file is cut short: it ends after {len(data):,} bytes without its end-of-image mark; '
             'send it again',
         )
-    if kind == 'TIFF':
-        image = _tiff(data, pixels)
-    else:
-        _check_header(data, kind, pixels)
-        image = _decoded(data, kind)
-    _check_pixels(image.shape[:2], pixels)
+    _check_header(data, kind, pixels)
+    values = _decoded(data)
+    _check_pixels(values.shape[:2], pixels)
+    image = _in_8_bits(values, value_range)
     cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image)
-    return image
-
-
-def _tiff(data: bytes, pixels: int) -> NDArray[np.uint8]:
-    """Decode a TIFF to BGR as training and the predictor do."""
-    header = read_header(io.BytesIO(data))
-    if header is None:
-        raise _damaged('TIFF')
-    _check_pixels(header.shape, pixels)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            image: NDArray[np.uint8] = decode_tiff(data)
-    except TiffError as error:
-        raise RequestError(
-            HTTPStatus.BAD_REQUEST, f'the TIFF file {error}; send it as 8-bit RGB, or send another'
-        ) from error
     return image
 
 
 def _check_header(data: bytes, kind: str, pixels: int) -> None:
     """Check the size that a file's header tells, before anything is decoded."""
+    if kind == 'TIFF':
+        header = read_header(io.BytesIO(data))
+        if header is None:
+            raise _damaged('TIFF')
+        _check_pixels(header.shape, pixels)
+        return
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -112,20 +102,31 @@ def _check_header(data: bytes, kind: str, pixels: int) -> None:
     _check_pixels((height, width), pixels)
 
 
-def _decoded(data: bytes, kind: str) -> NDArray[np.uint8]:
-    """Decode to BGR as mmcv's OpenCV backend does, and so the predictor."""
+def _decoded(data: bytes) -> NDArray[Any]:
+    """Decode to BGR as training and the predictor do."""
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
-            raise MemoryError from error
-        raise _damaged(kind) from error
-    if image is None:
-        raise _damaged(kind)
-    pixels: NDArray[np.uint8] = image
-    if kind == 'WebP':
-        pixels = np.ascontiguousarray(turned(pixels, webp_orientation(data)))
-    return pixels
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return decoding.decode(data)
+    except DecodingError as error:
+        raise RequestError(
+            HTTPStatus.BAD_REQUEST, f'the file {error}; send it as 8-bit RGB, or send another'
+        ) from error
+
+
+def _in_8_bits(values: NDArray[Any], value_range: ValueRange | None) -> NDArray[np.uint8]:
+    if values.dtype == np.uint8:
+        return values
+    if value_range is None:
+        raise RequestError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f'the image has {values.dtype.itemsize * 8} bits, and this server was not told which of its values '
+            'are dark and which are bright; send one of 8 bits, or start the server with --value-range',
+        )
+    try:
+        return value_range.to_8_bits(values, is_bgr=True)
+    except DataError as error:
+        raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
 
 
 def _check_pixels(size: tuple[int, ...], most: int) -> None:

@@ -11,6 +11,7 @@ from http import HTTPStatus
 import numpy as np
 from numpy.typing import NDArray
 
+from swinseg.datasets.value_range import ValueRange
 from swinseg.web.decoding.decoder import Decoder, DecoderError
 from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
@@ -27,11 +28,12 @@ class DecoderPool:
 
     Args:
         limits: of an image, of decoding it, and of how long it waits for that.
+        value_range: which values of a file of more than 8 bits become 0 and 255; None refuses such files.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, value_range: ValueRange | None = None) -> None:
         self._limits = limits
-        self._decoders = [Decoder(limits) for _ in range(limits.decoders)]
+        self._decoders = [Decoder(limits, value_range) for _ in range(limits.decoders)]
         self._idle: asyncio.Queue[Decoder] = asyncio.Queue()
         self._threads = ThreadPoolExecutor(limits.decoders, 'decoder')
         self._failed: set[Decoder] = set()

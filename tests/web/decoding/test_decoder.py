@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +17,7 @@ from PIL import Image
 from support import costly_images as costly
 from support.encoded_images import saved
 from swinseg.datasets.image_files import decode_image
+from swinseg.datasets.value_range import ValueRange
 from swinseg.web.decoding.child import START
 from swinseg.web.decoding.decoder import Decoder, DecoderError
 from swinseg.web.errors import RequestError
@@ -55,6 +57,23 @@ def is_running(pid: int) -> bool:
 def test_decode__as_the_predictor_does(decoder, kind):
     data = saved(PHOTO, kind)
     np.testing.assert_array_equal(decoder.decode(data), decode_image(data, 'x')[..., ::-1])
+
+
+def test_decode__16_bits_as_the_model_was_trained():
+    values = np.asarray(PHOTO).astype(np.uint16) * 16
+    data = cv2.imencode('.png', values[..., ::-1])[1].tobytes()
+    setting = ValueRange.of([[0, 4080], [0, 4095], [100, 900]])
+    for value_range in (setting, None):
+        decoder = Decoder(Limits(pixels=1_000_000, decode_seconds=20), value_range)
+        try:
+            if value_range is not None:
+                expected = decode_image(data, 'x', value_range=setting)[..., ::-1]
+                np.testing.assert_array_equal(decoder.decode(data), expected)
+            else:
+                with pytest.raises(RequestError, match='has 16 bits, and this server was not told'):
+                    decoder.decode(data)
+        finally:
+            decoder.close()
 
 
 @pytest.mark.parametrize(
