@@ -19,7 +19,6 @@ _SIGNATURES = (
     (b'MM\x00*', 'TIFF'),
     (b'II+\x00', 'TIFF'),
     (b'MM\x00+', 'TIFF'),
-    (b'RIFF', 'WebP'),
     (b'\x00\x00\x00\x0cjP  ', 'JPEG 2000'),
     (b'P2', 'PNM'),
     (b'P3', 'PNM'),
@@ -38,6 +37,8 @@ _MARKERS_WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 
 def format_of(data: bytes) -> str | None:
     """Name the image format that ``data`` begins as, or None where it is none that we know."""
+    if data.startswith(b'RIFF') and data[8:12] == b'WEBP':
+        return 'WebP'
     return next((name for signature, name in _SIGNATURES if data.startswith(signature)), None)
 
 

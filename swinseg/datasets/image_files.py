@@ -21,13 +21,15 @@ from PIL import Image
 
 from swinseg.datasets.decoding import decode
 from swinseg.datasets.errors import DataError, DecodingError, LabelChannelsError
+from swinseg.datasets.foreign_files import HEAD_BYTES, foreign_kind
 from swinseg.datasets.image_bytes import format_of, is_complete, png_chunks
 from swinseg.datasets.opencv_decoding import undecodable
 from swinseg.datasets.tiff_files import decode_tiff, import_rasterio
 from swinseg.datasets.value_range import ValueRange, too_deep
 
 IMAGE_SUFFIXES = (
-    '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jp2', '.ppm', '.pgm', '.pnm', '.mpo',
+    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jp2', '.ppm', '.pgm',
+    '.pnm', '.mpo',
 )  # fmt: skip
 """File name endings (lower case) that are taken for images where none is named."""
 
@@ -90,7 +92,8 @@ def read_bytes(
         )
     found = format_of(data)
     if found is None:
-        kind = 'a text file' if _looks_like_text(data) else 'no image format that can be read'
+        text = 'a text file' if _looks_like_text(data) else None
+        kind = foreign_kind(data[:HEAD_BYTES]) or text or 'no image format that can be read'
         raise DataError(
             f'{what} {name} is not an image: it is {kind} (it begins with {data[:12]!r}); '
             'replace it or remove it from the set'

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swinseg.errors import UserError
+from swinseg.errors import UserError, quoted, shown
 
 
 class RasterError(UserError):
@@ -84,7 +85,7 @@ class ArrayImage:
         if pixels.ndim not in (2, 3) or pixels.dtype.kind not in 'uif' or not pixels.size:
             raise RasterError(
                 f'an image must be (height, width) or (height, width, bands) numbers, but {os.fspath(name)} is '
-                f'{pixels.shape} {pixels.dtype}'
+                f'{pixels.shape} {pixels.dtype}{_how_to_mend(pixels)}'
             )
         self._pixels = pixels[..., None] if pixels.ndim == 2 else pixels
 
@@ -116,6 +117,8 @@ def open_npy(path: str | os.PathLike[str]) -> ArrayImage:
         RasterError: it is missing, no ``.npy`` file, cut short, or holds no image.
     """
     name = os.fspath(path)
+    if os.path.splitext(name)[1].lower() == '.npz':
+        raise RasterError(f'image {name} is an archive of arrays; {_how_to_unpack(name)}')
     try:
         pixels = np.load(name, mmap_mode='r', allow_pickle=False)
     except FileNotFoundError as error:
@@ -125,6 +128,39 @@ def open_npy(path: str | os.PathLike[str]) -> ArrayImage:
             f'image {name} cannot be read as an .npy file: {error}; save it again with numpy.save'
         ) from error
     return ArrayImage(pixels, name=name)
+
+
+def _how_to_unpack(name: str) -> str:
+    try:
+        with np.load(name, allow_pickle=False) as archive:
+            keys = archive.files
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return f'it cannot be read: {shown(str(error))}'
+    if not keys:
+        return 'it is empty'
+    # The first is an example where there are several.
+    return (
+        f'it holds {", ".join(map(quoted, keys[:5]))}{" and more" if len(keys) > 5 else ""}: '
+        f'numpy.save("{name[:-4]}.npy", numpy.load("{name}")[{quoted(keys[0])}])'
+    )
+
+
+def _how_to_mend(pixels: NDArray[Any]) -> str:
+    if pixels.ndim == 4 and len(pixels) == 1:
+        turned = '.transpose(1, 2, 0)' if is_bands_first(pixels.shape[1:]) else ''
+        return f', a batch of one: save array[0]{turned}'
+    if pixels.ndim == 4:
+        return f', a batch of {len(pixels)}: save each into a file of its own'
+    if pixels.dtype == np.bool_:
+        return (
+            ", a mask, which no model is shown; save array.astype('uint8') * 255 if it is a picture"
+        )
+    return ''
+
+
+def is_bands_first(shape: tuple[int, ...]) -> bool:
+    """Whether the shape of an array looks like (bands, height, width), of at least 16 pixels a side."""
+    return len(shape) == 3 and shape[0] < 16 <= min(shape[1:])
 
 
 def _widen(pixels: NDArray[Any]) -> NDArray[Any]:

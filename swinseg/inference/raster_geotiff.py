@@ -1,4 +1,4 @@
-"""TIFF and GeoTIFF by windows, through rasterio.
+"""TIFF, GeoTIFF and a few other formats of GDAL by windows, through rasterio; and writing GeoTIFF.
 
 Shapes: H, W = size of the image; h, w = size of a window; C = bands; K = colours.
 """
@@ -18,6 +18,7 @@ from swinseg.datasets import tiff_files
 from swinseg.datasets.errors import DecodingError
 from swinseg.datasets.tiff_bands import TiffBands, any_band
 from swinseg.inference.raster import Georeference, RasterError, check_window
+from swinseg.inference.raster_formats import TIFF
 
 _TILE = 256
 
@@ -40,11 +41,12 @@ def import_rasterio() -> Any:
     return rasterio
 
 
-class TiffImage:
-    """A tiled or striped TIFF as an image that is read by windows; threads may share it.
+class GdalImage:
+    """A tiled or striped TIFF, or another file of GDAL, as an image that is read by windows; threads may share it.
 
     Args:
         path: the file.
+        driver: GDAL's name of the format; it is opened as nothing else.
         bands: numbers of the bands to read, from 1, in this order. None takes red, green and blue where the
             file names them, or its only three; a single band is widened to three, through its colour table
             where it has one. Alpha counts as validity only, which is said once.
@@ -53,16 +55,22 @@ class TiffImage:
         RasterError: rasterio is missing, the file cannot be read, or which bands to take is unclear.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, bands: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        driver: str = TIFF,
+        bands: Sequence[int] | None = None,
+    ) -> None:
         rasterio = import_rasterio()
         self._name = os.fspath(path)
         self._rasterio = rasterio
         # GDAL's handles are not safe to share.
         self._lock = threading.Lock()
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), rasterio.Env(GDAL_VRT_ENABLE_PYTHON='NO'):
                 warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
-                self._file = rasterio.open(self._name)
+                self._file = rasterio.open(self._name, driver=driver)
         except rasterio.errors.RasterioIOError as error:
             raise RasterError(f'image {self._name} cannot be read: {error}') from error
         try:
@@ -127,7 +135,10 @@ class TiffImage:
         window = ((top, bottom), (left, right))
         shape = None if size is None else (len(unique), *size)
         try:
-            with self._lock, self._rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
+            with (
+                self._lock,
+                self._rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GDAL_VRT_ENABLE_PYTHON='NO'),
+            ):
                 read = self._file.read_masks if masks else self._file.read
                 values: NDArray[Any] = read(unique, window=window, out_shape=shape)
         except self._rasterio.errors.RasterioError as error:

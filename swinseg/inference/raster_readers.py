@@ -20,7 +20,8 @@ from swinseg.datasets.image_files import decode_values, read_bytes
 from swinseg.datasets.tiff_files import read_header
 from swinseg.datasets.value_range import PER_IMAGE, VIEW_SIDE, ValueRange, too_deep
 from swinseg.inference.raster import ArrayImage, RasterError, RasterImage, open_npy
-from swinseg.inference.raster_geotiff import TiffImage
+from swinseg.inference.raster_formats import TIFF, driver_of
+from swinseg.inference.raster_geotiff import GdalImage
 from swinseg.inference.raster_turned import TurnedImage
 
 MAX_DECODED_PIXELS = 2**28
@@ -37,9 +38,10 @@ def open_image(
 ) -> RasterImage:
     """Open an image to be read by windows.
 
-    ``.npy`` files are memory-mapped and TIFF files read by window through rasterio; all other formats are
-    decoded whole. All but TIFF files with a georeference are turned as their orientation says. Grey is widened to
-    three bands, alpha dropped, and of a multi-picture JPEG the first picture read.
+    ``.npy`` files are memory-mapped; TIFF, VRT, ERDAS Imagine and georeferenced JPEG 2000 files are read by window
+    through rasterio; all other formats are decoded whole. Files without a georeference are turned as their
+    orientation says. Grey is widened to three bands, alpha dropped, and of a multi-picture JPEG the first picture
+    read.
 
     Args:
         image: a file, or (H, W) or (H, W, C) pixels, RGB where C is 3.
@@ -69,20 +71,24 @@ def _open(
     bands: Sequence[int] | None,
     max_decoded_pixels: int,
 ) -> RasterImage:
-    if not isinstance(image, np.ndarray) and _is_tiff(image):
-        return _open_tiff(image, bands)
+    if not isinstance(image, np.ndarray):
+        driver = driver_of(image)
+        if driver is not None:
+            return _open_with_gdal(image, driver, bands)
     if bands is not None:
         raise RasterError(f'bands={tuple(bands)} can be chosen of TIFF files only; leave it out')
     if isinstance(image, np.ndarray):
         return ArrayImage(image)
-    if Path(image).suffix.lower() == '.npy':
+    if Path(image).suffix.lower() in ('.npy', '.npz'):
         return open_npy(image)
     return ArrayImage(_decode(image, max_decoded_pixels), name=image)
 
 
-def _open_tiff(path: str | os.PathLike[str], bands: Sequence[int] | None) -> RasterImage:
-    image = TiffImage(path, bands=bands)
-    if image.georeference is not None:
+def _open_with_gdal(
+    path: str | os.PathLike[str], driver: str, bands: Sequence[int] | None
+) -> RasterImage:
+    image = GdalImage(path, driver=driver, bands=bands)
+    if image.georeference is not None or driver != TIFF:
         return image
     with open(path, 'rb') as file:
         header = read_header(file)
@@ -106,14 +112,6 @@ def open_header(file: BinaryIO, kind: str | None) -> Image.Image:
     by_class = {'JPEG': JpegImageFile, 'PNG': PngImageFile}.get(kind or '', Image.open)
     opened: Image.Image = by_class(file)
     return opened
-
-
-def _is_tiff(path: str | os.PathLike[str]) -> bool:
-    try:
-        with open(path, 'rb') as file:
-            return format_of(file.read(16)) == 'TIFF'
-    except OSError:
-        return False  # the decoder says what is wrong
 
 
 def _decode(path: str | os.PathLike[str], max_pixels: int) -> NDArray[Any]:

@@ -9,13 +9,16 @@ from PIL import Image
 
 from swinseg.datasets.image_bytes import format_of
 from swinseg.datasets.orientation import tiff_tags
+from swinseg.inference.raster_formats import IMAGINE, JPEG_2000, VRT, driver_of
 from swinseg.inference.raster_readers import open_header
 
 SCENE_PIXELS = 2**26
 """Images with more pixels, 8,192 x 8,192, are scenes."""
 
-GEOTIFF = 'GeoTIFF'
-"""Why a TIFF file with a georeference is a scene."""
+_GEOTIFF, _GEOJP2 = 'GeoTIFF', 'GeoJP2'
+_OF_DRIVER = {IMAGINE: 'ERDAS Imagine', VRT: 'VRT', JPEG_2000: _GEOJP2}
+GEOREFERENCED = (_GEOTIFF, *_OF_DRIVER.values())
+"""Why files with a place on the earth are scenes; of two kinds all are, whose results are TIFF files as well."""
 
 _WIDTH, _HEIGHT = 256, 257
 # ModelPixelScale, ModelTiepoint, ModelTransformation and GeoKeyDirectory (OGC GeoTIFF standard 1.1).
@@ -28,8 +31,9 @@ def why_scene(
     """Return why an image is a scene, in a few words, or None for a photograph.
 
     A photograph goes through the test pipeline of the model's config, which as a rule resizes it. A scene is a
-    TIFF file with a georeference or of which bands were chosen, an ``.npy`` file, an image with more than
-    :data:`SCENE_PIXELS` pixels, or any for which a window was asked for. Only the beginning of the file is read.
+    TIFF or JPEG 2000 file with a georeference, a TIFF file of which bands were chosen, a VRT, an ERDAS Imagine
+    file, an ``.npy`` file, an image with more than :data:`SCENE_PIXELS` pixels, or any for which a window was
+    asked for. Only the beginning of the file is read.
 
     Args:
         path: the image; one that cannot be read is a photograph, whose reader says what is wrong.
@@ -38,8 +42,12 @@ def why_scene(
     """
     if has_window:
         return 'a window was given'
-    if Path(path).suffix.lower() == '.npy':
-        return 'npy file'
+    suffix = Path(path).suffix.lower()
+    if suffix in ('.npy', '.npz'):
+        return f'{suffix[1:]} file'
+    driver = driver_of(path)
+    if driver in _OF_DRIVER:
+        return _OF_DRIVER[driver]
     try:
         with open(path, 'rb') as file:
             kind = format_of(file.read(16))
@@ -47,7 +55,7 @@ def why_scene(
             if kind == 'TIFF':
                 tags = tiff_tags(file)
                 if _GEO_TAGS.intersection(tags):
-                    return GEOTIFF
+                    return _GEOTIFF
                 if has_bands:
                     return 'bands were chosen'
                 pixels = tags[_WIDTH] * tags[_HEIGHT]

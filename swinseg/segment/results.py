@@ -11,7 +11,7 @@ from pathlib import Path
 
 from swinseg.files import OutputError, watching
 from swinseg.output_record import OutputRecord
-from swinseg.segment.kinds import GEOTIFF, why_scene
+from swinseg.segment.kinds import GEOREFERENCED, why_scene
 from swinseg.segment.scenes import scene_endings
 from swinseg.segment.sheets import TILES, sheet_name
 from swinseg.segment.sources import Source, folded
@@ -197,7 +197,7 @@ class Results:
         reason = why_scene(source.path, has_window=self._has_window, has_bands=self._has_bands)
         if reason is None:
             return self._image_endings()
-        is_georeferenced = GEOTIFF in (reason, why_scene(source.path))
+        is_georeferenced = why_scene(source.path) in GEOREFERENCED
         scene = scene_endings(
             source.path, is_georeferenced=is_georeferenced, with_confidence=self._confidence
         )

@@ -28,6 +28,7 @@ from swinseg.inference import (
     source_identity,
 )
 from swinseg.inference.prefetch import WriteBehind
+from swinseg.inference.raster import is_bands_first
 from swinseg.predictor import Predictor
 from swinseg.predictor.rejection import check_threshold, with_rejected
 from swinseg.segment.overview import Naming, read_shares, write_areas, write_pictures
@@ -83,10 +84,10 @@ def segment_scene(
     model_identity: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> SceneResult:
-    """Segment a TIFF, GeoTIFF, ``.npy``, JPEG or PNG file by windows into files of the same extent.
+    """Segment a TIFF, VRT, ERDAS Imagine, ``.npy``, JPEG or PNG file by windows into files of the same extent.
 
     Written are ``<stem>_labels`` and, on request, ``<stem>_confidence``, from 1 to 255; as ``.tif`` with the
-    georeference for TIFF files, as ``.npy`` for ``.npy`` files, and else as ``.png``. ``<stem>_color.png`` and
+    georeference for those of GDAL, as ``.npy`` for ``.npy`` files, and else as ``.png``. ``<stem>_color.png`` and
     ``<stem>_overlay.png`` show the whole in at most 2,048 pixels a side, and ``<stem>_areas.json`` has the area
     of each class. Pixels without data, as the file says, have the label 255, or 65,535 from 256 labels on, and
     the confidence 0; windows without any data are not computed.
@@ -200,7 +201,7 @@ def scene_endings(
 ) -> dict[str, str]:
     """Return what the names of a scene's results end in, for each of ``SceneResult.paths``."""
     source = Path(path).suffix.lower()
-    is_tiff = source in ('.tif', '.tiff') or is_georeferenced
+    is_tiff = source in ('.tif', '.tiff', '.vrt', '.img') or is_georeferenced
     suffix = '.tif' if is_tiff else '.npy' if source == '.npy' else '.png'
     endings = {'labels': f'_labels{suffix}'}
     if with_confidence:
@@ -214,6 +215,12 @@ def _checked_bands(predictor: Predictor, image: RasterImage, path: str | os.Path
     first_layer = next(each for each in predictor.model.backbone.parameters() if each.dim() == 4)
     expected = first_layer.shape[1]
     if found != expected:
+        shape = (*image.shape, found)
+        if Path(path).suffix.lower() == '.npy' and is_bands_first(shape):
+            raise RasterError(
+                f'image {os.fspath(path)} must be (height, width, bands), but is {shape}, which looks like '
+                '(bands, height, width); save array.transpose(1, 2, 0)'
+            )
         raise RasterError(
             f'the model takes images of {expected} bands, but {found} bands of image {os.fspath(path)} are read; '
             'choose as many of a TIFF file by --bands, or take a model that fits'

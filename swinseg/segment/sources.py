@@ -13,10 +13,15 @@ from pathlib import Path
 from swinseg.datasets.image_files import IMAGE_SUFFIXES
 from swinseg.errors import UserError
 from swinseg.files import NAME_BYTES, fitted_name, is_partial, short_checksum
+from swinseg.inference.raster_formats import VRT_SUFFIX, driver_of
 from swinseg.output_record import RECORD_FILE, OutputRecord, real_path
-from swinseg.segment.video_files import VIDEO_SUFFIXES
+from swinseg.segment.sidecars import is_sidecar
+from swinseg.segment.video_files import VIDEO_SUFFIXES, is_video
 
-_SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+_RASTER_SUFFIXES = ('.img',)
+_SUFFIXES = (*IMAGE_SUFFIXES, *_RASTER_SUFFIXES, *VIDEO_SUFFIXES)
+# Of videos and of other things, such as programs and disks.
+_AMBIGUOUS_SUFFIXES = ('', '.ts', '.img')
 
 LONGEST_NAME = NAME_BYTES - len('._confidence.tif.partial.labels')
 """Bytes of a name to which every ending can be put, those of unfinished scenes as well."""
@@ -44,16 +49,17 @@ class Source:
 def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list[Source]:
     """Turn files, folders and globs into images, videos and the names of their results.
 
-    Folders are searched with their sub-folders for the known suffixes, leaving aside what earlier calls wrote
-    there, and keep their sub-folders in the names; files are named by their stem. When two would
+    Folders are searched with their sub-folders for the known suffixes, and for videos without one, leaving aside
+    what earlier calls wrote there, and keep their sub-folders in the names; files are named by their stem. A VRT,
+    which may name any other file, is not searched for. What belongs to other files or to a folder, such as
+    ``a.tif.aux.xml``, ``a.tfw`` and ``__MACOSX``, is passed over, also where a shell has named it. When two would
     get the same name, all of them keep their folders below the deepest one that they share, and the
     suffix where that is not enough. Names count as the same where a file system may take them so: without regard
     to case and to the form of accents. What still differs by these only gets a checksum, as ``a.jpg~1f3a99c0``,
     and so does a name that is too long for a file.
 
     Args:
-        inputs: paths and globs (``**`` goes through sub-folders). A file is taken whatever its
-            suffix.
+        inputs: paths and globs (``**`` goes through sub-folders). A file is taken whatever its suffix.
         out: where results are written.
 
     Returns:
@@ -82,12 +88,13 @@ def _expand(item: str, record: OutputRecord) -> Iterable[Source]:
     if os.path.isdir(item):
         return _in_folder(Path(item), record)
     if os.path.exists(item) or not glob.has_magic(item):
-        return [_named_by_stem(item)]
+        return [] if is_sidecar(os.path.basename(item)) else [_named_by_stem(item)]
     sources: list[Source] = []
     for match in sorted(glob.glob(item, recursive=True)):
         # "**" matches folders as well as what is in them; a folder matched by name is searched.
         if os.path.isfile(match):
-            if not _is_of_earlier_call(match, record):
+            names_vrt = not match.lower().endswith(VRT_SUFFIX) or item.lower().endswith(VRT_SUFFIX)
+            if names_vrt and not is_sidecar(match) and not _is_of_earlier_call(match, record):
                 sources.append(_named_by_stem(match))
         elif not item.endswith('**'):
             sources.extend(_in_folder(Path(match), record))
@@ -106,10 +113,23 @@ def _in_folder(folder: Path, record: OutputRecord) -> list[Source]:
     return [
         Source(path, path.relative_to(folder).with_suffix('').as_posix())
         for path in paths
-        if path.suffix.lower() in _SUFFIXES
-        and path.is_file()
+        if _is_looked_for(path, path.relative_to(folder))
         and not any(_is_of_earlier_call(path, each) for each in records)
     ]
+
+
+def _is_looked_for(path: Path, relative: Path) -> bool:
+    """Whether a file in a folder is an image or a video, by its name or, where that tells little, its content."""
+    suffix = path.suffix.lower()
+    if (
+        suffix not in (*_SUFFIXES, *_AMBIGUOUS_SUFFIXES)
+        or is_sidecar(relative)
+        or not path.is_file()
+    ):
+        return False
+    if suffix not in _AMBIGUOUS_SUFFIXES:
+        return True
+    return is_video(path) or (suffix in _RASTER_SUFFIXES and driver_of(path) is not None)
 
 
 def _is_of_earlier_call(path: str | os.PathLike[str], record: OutputRecord) -> bool:

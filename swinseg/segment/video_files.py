@@ -14,11 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from swinseg.datasets import foreign_files
+from swinseg.datasets.image_files import IMAGE_SUFFIXES
 from swinseg.errors import UserError
 from swinseg.files import OutputError, atomic_path
 
 VIDEO_SUFFIXES = (
     '.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.3gp', '.ogv', '.mts',
+    '.m2ts', '.y4m',
 )  # fmt: skip
 """What :func:`is_video` knows, in lower case."""
 
@@ -38,8 +41,15 @@ class VideoError(UserError):
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file's suffix is one of :data:`VIDEO_SUFFIXES`."""
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+    """Return whether a file has one of :data:`VIDEO_SUFFIXES`, or, without that of an image, begins as a video."""
+    suffix = Path(path).suffix.lower()
+    if suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES:
+        return suffix in VIDEO_SUFFIXES
+    try:
+        with open(path, 'rb') as file:
+            return foreign_files.is_video(file.read(foreign_files.HEAD_BYTES))
+    except OSError:
+        return False
 
 
 class VideoReader:

@@ -76,6 +76,16 @@ def _two_bands(place: Place) -> CommandLine:
     return place.segment(place.file('two.tif', _scene(place, count=2)))
 
 
+def _array(place: Place, array: np.ndarray) -> CommandLine:
+    np.save(place.folder / 'a.npy', array)
+    return place.segment(place.folder / 'a.npy')
+
+
+def _archive(place: Place) -> CommandLine:
+    np.savez(place.folder / 'a.npz', image=np.zeros((4, 5), np.uint8))
+    return place.segment(place.folder / 'a.npz')
+
+
 def _array_of_objects(place: Place) -> CommandLine:
     np.save(place.folder / 'objects.npy', np.array([[{}]]), allow_pickle=True)
     return place.segment(place.folder / 'objects.npy')
@@ -110,6 +120,15 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'a compressed TIFF cut short': (
         _cut('cut.tif', lambda place: _tiff(_NOISE, compress='zstd'), 0.6), r'cut\.tif cannot be decoded as TIFF'),
     'an array of no image': (_flat_array, r'flat\.npy is \(12,\) uint8'),
+    'an array with its bands first': (
+        lambda place: _array(place, np.zeros((3, 40, 50), np.uint8)), r'is \(3, 40, 50\), .*\.transpose\('),
+    'an array that is a batch': (lambda place: _array(place, np.zeros((1, 4, 5, 3))), r'a batch of one: save '),
+    'an array of booleans': (lambda place: _array(place, np.zeros((4, 5), bool)), r'bool, a mask'),
+    'an archive of arrays': (_archive, r"a\.npz is an archive of arrays; it holds 'image'"),
+    'a VRT by another name': (_file('a.tif', '<VRTDataset/>'), r'a\.tif is not an image: it is a VRT'),
+    'a VRT that is none': (_file('a.vrt', '<VRTDataset'), r'a\.vrt cannot be read'),
+    'a DICOM file': (_file('a.png', bytes(128) + b'DICM'), r'a\.png is not an image: it is a DICOM file'),
+    'nothing but sidecars': (_file('a.tif.aux.xml', '<PAMDataset/>'), r'no image or video was found in'),
     'an array that holds a pickle': (_array_of_objects, r'objects\.npy cannot be read as an \.npy file'),
     'an array of text': (_file('text.npy', 'hello'), r'text\.npy cannot be read as an \.npy file'),
     'a video of text': (_file('text.avi', 'hello'), r'no frame of .*text\.avi can be decoded'),

@@ -25,7 +25,7 @@ def test_tiff__memory_does_not_grow_with_the_height(tmp_path, monkeypatch):
         )  # fmt: skip
 
     def read():
-        image = raster_geotiff.TiffImage(tmp_path / 'a.tif')
+        image = raster_geotiff.GdalImage(tmp_path / 'a.tif')
         for top in range(0, shape[0], 256):
             image.read(top, top + 256, 0, shape[1])
         image.close()

@@ -200,7 +200,8 @@ def test_tiff__what_is_no_number_is_no_data(tmp_path, nothing, declared):
     np.testing.assert_array_equal(image.valid(0, H, 0, W), np.arange(W)[None].repeat(H, 0) >= 20)
     np.testing.assert_array_equal(whole(image), expected)
     np.save(tmp_path / 'a.npy', pixels)
-    np.testing.assert_array_equal(whole(open_image(tmp_path / 'a.npy')), expected)
+    image = open_image(tmp_path / 'a.npy', value_range=ValueRange(rule='per_image'))
+    np.testing.assert_array_equal(whole(image), expected)
 
 
 def test_tiff__grey_and_colour_table(tmp_path):
@@ -227,3 +228,30 @@ def test_tiff__cut_short(tmp_path):
     (tmp_path / 'a.tif').write_bytes(data[: len(data) // 2])
     with pytest.raises(RasterError, match='cannot be read'):
         whole(open_image(tmp_path / 'a.tif'))
+
+
+@pytest.mark.parametrize(
+    ('array', 'message'),
+    [
+        (RGB[None], r'\(1, 70, 93, 3\) uint8, a batch of one: save array\[0\]$'),
+        (RGB.transpose(2, 0, 1)[None], r'a batch of one: save array\[0\]\.transpose\(1, 2, 0\)$'),
+        (np.stack([RGB, RGB]), 'a batch of 2: save each into a file of its own'),
+        (RGB[..., 0] > 9, r"\(70, 93\) bool, a mask, .* save array\.astype\('uint8'\) \* 255"),
+    ],
+)
+def test_array__says_how_to_make_an_image_of_it(array, message):
+    with pytest.raises(RasterError, match=message):
+        open_image(array)
+
+
+def test_npz__names_its_arrays(tmp_path):
+    np.savez(tmp_path / 'a.npz', image=RGB, label=RGB)
+    with pytest.raises(
+        RasterError, match=r"""it holds 'image', 'label': numpy\.save\(".*a\.npy", .*\['image'\]"""
+    ):
+        open_image(tmp_path / 'a.npz')
+    np.savez(tmp_path / 'b.npz')
+    (tmp_path / 'c.npz').write_bytes(b'text')
+    for name, message in (('b.npz', 'it is empty'), ('c.npz', 'it cannot be read')):
+        with pytest.raises(RasterError, match=message):
+            open_image(tmp_path / name)

@@ -185,3 +185,22 @@ def test_unique_names__no_two_images_share_a_result(images):
     for source in sources:
         assert not Path(source.name).is_absolute()
         assert '..' not in Path(source.name).parts
+
+
+def test_find_sources__videos_and_rasters_by_their_content(tmp_path):
+    content = {
+        'walk': b'\x1aE\xdf\xa3', 'walk.ts': (b'G' + bytes(187)) * 3, 'clip.m2ts': b'', 'clip.y4m': b'',
+        'scene.img': b'EHFA_HEADER_TAG', 'main.ts': b'import', 'disk.img': bytes(512), 'README': b'text',
+        'picture': b'\x89PNG\r\n\x1a\n', 'a.jfif': b'', 'b.jpe': b'', 'mosaic.vrt': b'<VRTDataset',
+    }  # fmt: skip
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    expected = {'walk', 'walk.ts', 'clip.m2ts', 'clip.y4m', 'scene.img', 'a.jfif', 'b.jpe'}
+
+    def names(*inputs):
+        return {source.path.name for source in find_sources(inputs, out=tmp_path / 'out')}
+
+    assert names(tmp_path) == expected
+    # A VRT names other files: who wants it read says so.
+    assert 'mosaic.vrt' not in names(f'{tmp_path}/*')
+    assert names(f'{tmp_path}/*.vrt') == names(tmp_path / 'mosaic.vrt') == {'mosaic.vrt'}
