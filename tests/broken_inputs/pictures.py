@@ -120,6 +120,13 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'a compressed TIFF cut short': (
         _cut('cut.tif', lambda place: _tiff(_NOISE, compress='zstd'), 0.6), r'cut\.tif cannot be decoded as TIFF'),
     'an array of no image': (_flat_array, r'flat\.npy is \(12,\) uint8'),
+    'a photograph of 16 bits that mean nothing': (
+        _file_of('deep.png', lambda place: cv2.imencode('.png', _NOISE[0].astype(np.uint16) << 4)[1].tobytes()),
+        r'deep\.png holds 16-bit values, and nothing says which of them are dark .*--value-range'),
+    'a scene of 16 bits that mean nothing': (
+        _file_of('deep.tif', lambda place: _scene(place, 'uint16')), r'deep\.tif holds 16-bit values'),
+    'a range that ends before it begins': (
+        _option('--value-range', '4095,0'), r'--value-range: two increasing numbers such as 0,4095'),
     'an array with its bands first': (
         lambda place: _array(place, np.zeros((3, 40, 50), np.uint8)), r'is \(3, 40, 50\), .*\.transpose\('),
     'an array that is a batch': (lambda place: _array(place, np.zeros((1, 4, 5, 3))), r'a batch of one: save '),
