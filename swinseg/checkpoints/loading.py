@@ -39,6 +39,7 @@ Logger = str | logging.Logger | None
 
 # Each model computes these from its own window size.
 _COMPUTED = 'relative_position_index'
+_AS_NAMED_BY_THE_MODEL = 'own'
 # Only training uses the auxiliary head, so a file without it is complete for everything else.
 _OPTIONAL = ('auxiliary_head.',)
 _SHOWN = 4
@@ -50,7 +51,7 @@ class Receipt:
 
     Attributes:
         source: path or address of the file.
-        format: one of ``formats.FORMATS``.
+        format: one of ``formats.FORMATS``, or ``'own'`` where the file has the names of the model itself.
         loaded: keys of the model that were filled with the file's values.
         resized: keys that were filled after resizing to another window or image size (not in ``loaded``).
         missing: keys of the model that the file does not have.
@@ -71,7 +72,7 @@ class Receipt:
     def __str__(self) -> str:
         """Return the receipt as lines to print."""
         lines = [
-            f'weights from {self.source} ({formats.FORMATS[self.format]})',
+            f'weights from {self.source} ({formats.FORMATS.get(self.format, "in the names of the model")})',
             f'  filled: {100 * self.backbone_fraction:.2f}% of the backbone, '
             f'{len(self.loaded) + len(self.resized)} tensors in all',
         ]
@@ -101,9 +102,11 @@ def load_weights(
 ) -> Receipt:
     """Load a segmentor's weights from a file of any known format, and print the receipt.
 
+    The formats are those of Swin Transformers; the weights of a model with another backbone have its own names.
+
     Args:
-        model: segmentor with its backbone at ``model.backbone``, in mmseg's names; changed in place, and only
-            when nothing is wrong.
+        model: segmentor with its backbone at ``model.backbone``, a Swin Transformer in mmseg's names or any other;
+            changed in place, and only when nothing is wrong.
         source: path, http(s) address, checkpoint or state dict; of a segmentor or of a backbone alone.
         minimum_backbone: share of the backbone's parameters that must be filled, in [0, 1]; 0 also allows
             weights of another architecture, of which what fits is taken.
@@ -116,12 +119,15 @@ def load_weights(
         CheckpointError: unreadable file, unknown format, too little of the backbone filled, weights for another
             architecture or with values that are not finite, or under ``strict`` anything unfilled or unused.
     """
-    name, weights, source_format = _read(source, name)
-    if not any(key.startswith('backbone.') for key in weights):
-        weights = {f'backbone.{key}': value for key, value in weights.items()}
-    fitted, receipt = _fit(model, weights, name, source_format, backbone='backbone.')
+    own_names = [key for key, _ in model.named_parameters()]
+    # A model without a backbone of that name must be filled as a whole.
+    backbone = 'backbone.' if any(key.startswith('backbone.') for key in own_names) else ''
+    name, weights, source_format = _read(source, model, name)
+    if not any(key.startswith(backbone) for key in weights):
+        weights = {f'{backbone}{key}': value for key, value in weights.items()}
+    fitted, receipt = _fit(model, weights, name, source_format, backbone=backbone)
     print_log(str(receipt), logger=logger)
-    _check_backbone(model, weights, receipt, minimum_backbone, backbone='backbone.')
+    _check_backbone(model, weights, receipt, minimum_backbone, backbone=backbone)
     if strict:
         _check_complete(receipt)
     model.load_state_dict(fitted, strict=False)
@@ -142,7 +148,7 @@ def load_backbone_weights(
     Raises:
         CheckpointError: as for ``load_weights``.
     """
-    name, weights, source_format = _read(source)
+    name, weights, source_format = _read(source, backbone)
     weights = formats.backbone_part(weights)
     fitted, receipt = _fit(backbone, weights, name, source_format, backbone='')
     print_log(str(receipt), logger=logger)
@@ -151,7 +157,10 @@ def load_backbone_weights(
     return receipt
 
 
-def _read(source: Source, name: str | None = None) -> tuple[str, formats.StateDict, str]:
+def _read(
+    source: Source, model: nn.Module, name: str | None = None
+) -> tuple[str, formats.StateDict, str]:
+    """Return what to call a source, its weights in the names of the model, and their format."""
     checkpoint: Mapping[str, Any]
     if isinstance(source, Mapping):
         name, checkpoint = name or 'the state dict', source
@@ -159,10 +168,24 @@ def _read(source: Source, name: str | None = None) -> tuple[str, formats.StateDi
         name, checkpoint = name or os.fspath(source), read_checkpoint(source)
     try:
         state_dict = state_dict_of(checkpoint)
+        if not _is_swin(model) and _has_names_of(model, state_dict):
+            return name, state_dict, _AS_NAMED_BY_THE_MODEL
         source_format = formats.detect(state_dict)
         return name, formats.to_mmseg(state_dict, source_format), source_format
     except CheckpointError as error:
         raise CheckpointError(f'{name}: {error}') from error
+
+
+def _is_swin(model: nn.Module) -> bool:
+    return infer_architecture(model.state_dict())['depths'] is not None
+
+
+def _has_names_of(model: nn.Module, state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict names parameters of a model, or of its backbone alone."""
+    return any(
+        key in state_dict or key.removeprefix('backbone.') in state_dict
+        for key, _ in model.named_parameters()
+    )
 
 
 def _fit(

@@ -4,7 +4,9 @@ import re
 
 import pytest
 import torch
+from mmseg.registry import MODELS
 from safetensors.torch import save_file
+from torch import nn
 
 from swinseg.checkpoints import formats
 from swinseg.checkpoints.errors import CheckpointError
@@ -298,3 +300,65 @@ def test_load_weights__half_precision_file(trained, build_segmentor):
     weight = model.decode_head.conv_seg.weight
     assert weight.dtype == torch.float32
     torch.testing.assert_close(weight, trained.decode_head.conv_seg.weight, atol=2e-3, rtol=1e-3)
+
+
+OTHER_BACKBONES = {
+    'MiT': dict(
+        type='MixVisionTransformer', embed_dims=16, num_layers=[1, 1, 1, 1], num_heads=[1, 2, 4, 8],
+        patch_sizes=[7, 3, 3, 3], sr_ratios=[8, 4, 2, 1], out_indices=(0, 1, 2, 3),
+    ),
+    'ResNet': dict(type='ResNetV1c', depth=18, base_channels=16, norm_cfg=dict(type='BN')),
+    'PCPVT': dict(
+        type='PCPVT', embed_dims=[16, 32, 64, 128], num_heads=[1, 2, 4, 8], depths=[1, 1, 1, 1],
+        sr_ratios=[8, 4, 2, 1], norm_after_stage=False,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def build_other():
+    def build(kind: str) -> nn.Module:
+        head = dict(
+            type='UPerNetHead', in_channels=[16, 32, 64, 128], in_index=[0, 1, 2, 3], channels=8,
+            num_classes=7, norm_cfg=dict(type='BN'), align_corners=False,
+        )  # fmt: skip
+        model = dict(type='SwinSegmentor', backbone=OTHER_BACKBONES[kind], decode_head=head)
+        return MODELS.build(model).eval()
+
+    return build
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+@pytest.mark.parametrize('kind', OTHER_BACKBONES)
+def test_load_weights__another_backbone_has_the_names_of_the_model(
+    kind, prefix, build_other, randomise
+):
+    trained, model = build_other(kind), build_other(kind)
+    randomise(trained)
+    weights = {f'{prefix}{key}': value for key, value in trained.state_dict().items()}
+    receipt = load_weights(model, {'state_dict': weights}, strict=True)
+    assert_equal_states(model, trained)
+    assert (receipt.format, receipt.backbone_fraction) == ('own', 1)
+    assert 'in the names of the model' in str(receipt)
+
+
+def test_load_weights__another_backbone_alone(build_other, randomise):
+    trained, model = build_other('ResNet'), build_other('ResNet')
+    randomise(trained)
+    receipt = load_weights(model, trained.backbone.state_dict())
+    assert_equal_states(model.backbone, trained.backbone)
+    assert all(key.startswith('decode_head.') for key in receipt.missing)
+
+
+def test_load_weights__another_backbone_must_be_filled(build_other):
+    model = build_other('MiT')
+    half = {
+        key: value
+        for i, (key, value) in enumerate(model.state_dict().items())
+        if i % 2 or not key.startswith('backbone.')
+    }
+    sentence = r'the state dict fills \d\d?\.\d% of the backbone where 99% are needed; missing: backbone\.layers'
+    assert re.search(sentence, sentence_of(load_weights, model, half))
+    for other in (build_other('ResNet').state_dict(), {'conv1.weight': torch.ones(1)}):
+        message = sentence_of(load_weights, model, other)
+        assert re.search(r'fills 0\.0% of the backbone|of no known format', message)
