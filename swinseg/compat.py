@@ -1,8 +1,9 @@
 """Make mmengine 0.10, mmcv 2.1 and mmsegmentation 1.2.2 work with today's Python, PyTorch and setuptools.
 
-This is the only file that adapts third-party packages, and ``swinseg/__init__.py`` calls it before
-anything else. Each adaptation says when it is needed and is applied only then: where the full mmcv with
-its compiled ops is installed, ``mmcv.ops`` stays as it is. ``python -m swinseg.env`` lists what is active.
+Only this module and :mod:`swinseg.compat_mmseg`, whose repairs it applies, adapt third-party packages, and
+``swinseg/__init__.py`` calls it before anything else. Each adaptation says when it is needed and is applied only
+then: where the full mmcv with its compiled ops is installed, ``mmcv.ops`` stays as it is. What is active,
+``python -m swinseg.env`` lists.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from swinseg import compat_mmseg
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,11 @@ def point_sample(
     """
     is_list_of_points = points.dim() == 3
     grid = points.unsqueeze(2) if is_list_of_points else points
-    output = F.grid_sample(features, grid * 2 - 1, align_corners=align_corners, **kwargs)
+    # In the dtype of the points, whose places half precision would round.
+    sampled = F.grid_sample(
+        features.to(grid.dtype), grid * 2 - 1, align_corners=align_corners, **kwargs
+    )
+    output = sampled.to(features.dtype)
     return output.squeeze(3) if is_list_of_points else output
 
 
@@ -262,6 +269,10 @@ def _format_configs_once() -> None:
     module.FormatCode = cached
 
 
+def _always() -> bool:
+    return True
+
+
 ADAPTATIONS: tuple[Adaptation, ...] = (
     Adaptation(
         name='pkgutil.find_loader',
@@ -301,6 +312,36 @@ ADAPTATIONS: tuple[Adaptation, ...] = (
         ),
         needed=lambda: hasattr(importlib.import_module('mmengine.config.config'), 'FormatCode'),
         apply=_format_configs_once,
+    ),
+    Adaptation(
+        name='DMHead takes channels-last maps',
+        reason='its view of several images fails on the maps of SwinBackbone',
+        needed=_always,
+        apply=compat_mmseg.filter_maps_of_any_layout,
+    ),
+    Adaptation(
+        name='FocalLoss on a CPU',
+        reason='with class indices as labels it fails where its compiled op is not used',
+        needed=_always,
+        apply=compat_mmseg.count_focal_loss_on_a_cpu,
+    ),
+    Adaptation(
+        name='OhemCrossEntropy of any head',
+        reason='heads give each loss a weight and an ignore_index, which it does not take',
+        needed=_always,
+        apply=compat_mmseg.take_hard_pixels_of_any_head,
+    ),
+    Adaptation(
+        name='SegTTAModel around a SwinSegmentor',
+        reason='it reads the scores of each view, which a SwinSegmentor keeps only where it is asked to',
+        needed=_always,
+        apply=compat_mmseg.keep_scores_for_views,
+    ),
+    Adaptation(
+        name='mmseg.apis know LoadImage and LoadLabel',
+        reason='they look for the loading steps of a pipeline by the names of their own',
+        needed=_always,
+        apply=compat_mmseg.know_our_loaders,
     ),
 )
 

@@ -45,7 +45,7 @@ _MODEL_TYPES = frozenset((
     'UPerNetHead', 'ANNHead', 'APCHead', 'ASPPHead', 'CCHead', 'DAHead', 'DDRHead', 'DMHead', 'DNLHead',
     'DPTHead', 'DepthwiseSeparableASPPHead',
     'DepthwiseSeparableFCNHead', 'EMAHead', 'EncHead', 'FCNHead', 'FPNHead', 'GCHead', 'ISAHead',
-    'LRASPPHead', 'LightHamHead', 'NLHead', 'OCRHead',
+    'IterativeDecodeHead', 'KernelUpdateHead', 'KernelUpdator', 'LRASPPHead', 'LightHamHead', 'NLHead', 'OCRHead',
     'PIDHead', 'PSAHead', 'PSPHead', 'PointHead', 'SETRMLAHead', 'SETRUPHead', 'STDCHead', 'SegformerHead',
     'SegmenterMaskTransformerHead',
     'UPerHead',

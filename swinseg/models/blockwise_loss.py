@@ -10,7 +10,7 @@ Shapes: B images, K classes, h x w logits, H x W labels, R rows of a block.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +23,11 @@ from torch.autograd.function import once_differentiable
 
 from swinseg.models.errors import ArchitectureError
 from swinseg.models.label_decision import resized_rows
+from swinseg.models.tracing import is_traced
 
 
 def losses_of(
-    head: BaseDecodeHead,
+    head: Any,
     features: Sequence[Tensor],
     samples: list[SegDataSample],
     train_cfg: Any = None,
@@ -38,24 +39,32 @@ def losses_of(
     pixels that count, as in PyTorch; mmseg fails where a pixel is ignored. All else is left to the head.
 
     Args:
-        head: a decode or an auxiliary head.
+        head: a decode or an auxiliary head: a ``BaseDecodeHead``, or anything with mmseg's ``loss``.
         features: the backbone's outputs.
         samples: with ``gt_sem_seg``, (1, H, W) int64.
         train_cfg: handed on to the head.
     """
+    if not _has_stock_loss(head):
+        own: dict[str, Tensor] = head.loss(features, samples, train_cfg)
+        return own
     criteria = head.loss_decode
     criteria = list(criteria) if isinstance(criteria, nn.ModuleList) else [criteria]
-    is_stock = (
-        type(head).loss is BaseDecodeHead.loss
-        and type(head).loss_by_feat is BaseDecodeHead.loss_by_feat
-    )
     is_alone = len(criteria) == 1 and head.sampler is None
-    if is_stock and is_alone and _is_softmax(criteria[0]) and not torch.compiler.is_compiling():
+    if is_alone and _is_softmax(criteria[0]) and not is_traced():
         return _cross_entropy_of(head, criteria[0], head(features), head._stack_batch_gt(samples))
-    if is_stock and any(_is_weighted(each) for each in criteria):
+    if any(_is_weighted(each) for each in criteria):
         return _losses_by_feat(head, criteria, head(features), head._stack_batch_gt(samples))
     losses: dict[str, Tensor] = head.loss(features, samples, train_cfg)
     return losses
+
+
+def _has_stock_loss(head: Any) -> TypeGuard[BaseDecodeHead]:
+    """Whether a head computes its losses as ``BaseDecodeHead`` does; others need not have its attributes."""
+    return (
+        isinstance(head, BaseDecodeHead)
+        and type(head).loss is BaseDecodeHead.loss
+        and type(head).loss_by_feat is BaseDecodeHead.loss_by_feat
+    )
 
 
 def _is_softmax(criterion: Any) -> bool:

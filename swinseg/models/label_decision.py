@@ -18,10 +18,35 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from swinseg.models.errors import ArchitectureError
 
 # Elements of a block. On a CPU it stays in the cache of a core; a GPU wants few large kernels.
 _CPU_BLOCK, _GPU_BLOCK = 2**19, 2**24
+
+
+def threshold_of(model: nn.Module) -> float | None:
+    """Return the probability from which on the one score of a binary segmentor means class 1.
+
+    Args:
+        model: mmseg's ``EncoderDecoder``; of a cascade the last head decides.
+
+    Returns:
+        None where there is none: heads such as K-Net's, which score each class.
+
+    Raises:
+        ArchitectureError: the head gives one score for each pixel and has no threshold.
+    """
+    heads = model.decode_head
+    head = heads[-1] if isinstance(heads, nn.ModuleList) else heads
+    threshold = getattr(head, 'threshold', None)
+    if threshold is None and model.out_channels == 1:
+        raise ArchitectureError(
+            f'{type(head).__name__} gives one score for each pixel and has no threshold to compare it with; '
+            'set num_classes=2, or threshold=0.5 in decode_head where it takes one'
+        )
+    return threshold
 
 
 def padding_of(meta: Mapping[str, Any]) -> Sequence[int]:
@@ -83,7 +108,7 @@ def resized_rows(
     """Resize scores bilinearly, as ``F.interpolate`` does without antialiasing, block by block.
 
     Args:
-        scores: (K, h, w) float; half precision is resized in float32.
+        scores: (K, h, w) float; half precision is resized in float32. Their gradient is not followed.
         size: H, W.
         align_corners: as in ``F.interpolate``.
 
@@ -127,8 +152,6 @@ def decide(
         labels: (H, W) uint8, or int64 where K > 256; of equal scores the first class wins.
         confidence: (H, W) float in [0, 1], or None.
     """
-    if isinstance(scores, Tensor):
-        scores = scores.detach()
     num_classes = scores.shape[0]
     size = tuple(scores.shape[1:] if size is None else size)
     dtype = torch.uint8 if num_classes <= 256 else torch.int64
@@ -272,5 +295,5 @@ def _dtype(scores: Tensor | ScoreRows) -> torch.dtype:
 
 def _float(scores: Tensor) -> Tensor:
     """Return float32 or float64 with columns next to one another, without a copy where it is so."""
-    scores = scores.to(_dtype(scores))
+    scores = scores.detach().to(_dtype(scores))
     return scores if scores.stride(-1) == 1 else scores.contiguous()

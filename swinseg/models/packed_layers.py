@@ -26,12 +26,22 @@ from swinseg.models.upsampled_conv import (
 LinearActivation = Literal['none', 'gelu']
 
 
-def has_packed_linear() -> bool:
-    """Tell whether this PyTorch has oneDNN's linear layer with packed weights, which its compiler uses."""
+def has_packed_linear(dtype: torch.dtype = torch.float32) -> bool:
+    """Tell whether this PyTorch has oneDNN's linear layer with packed weights, which its compiler uses.
+
+    Args:
+        dtype: of the weights; bfloat16 needs instructions that processors with no more than AVX2 lack.
+    """
     operators = ('_linear_pointwise', '_reorder_linear_weight')
-    return torch.backends.mkldnn.is_available() and all(
+    if not torch.backends.mkldnn.is_available() or not all(
         hasattr(torch.ops.mkldnn, name) for name in operators
-    )
+    ):
+        return False
+    try:
+        torch.ops.mkldnn._reorder_linear_weight(torch.zeros(1, 1, dtype=dtype), None)
+    except RuntimeError:
+        return False
+    return True
 
 
 class PackedLinear(nn.Module):

@@ -6,10 +6,13 @@ import copy
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
 from mmseg.models import EncoderDecoder
+from mmseg.models.backbones import SwinTransformer
+from mmseg.models.decode_heads import LightHamHead
 from torch import Tensor, nn
 
 from swinseg.models.errors import ArchitectureError
@@ -24,6 +27,13 @@ from swinseg.models.packed_layers import (
 from swinseg.models.swin import SwinBackbone
 from swinseg.models.swin_blocks import MLP, PatchEmbed
 from swinseg.models.upernet import UPerNetHead, is_plain_conv, is_plain_conv3x3
+
+# They make masks or matrices of their own in float32.
+_FLOAT32_ONLY: dict[type[nn.Module], str] = {
+    SwinTransformer: "build the model with backbone=dict(type='SwinBackbone', ...), which takes the same "
+    'arguments and weights',
+    LightHamHead: 'leave the dtype out',
+}
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -40,17 +50,19 @@ def prepare_for_inference(
 
     Args:
         model: a segmentor with ``SwinBackbone`` and ``UPerNetHead``, on its device. Other backbones and heads
-            are only converted to the dtype.
+            are only converted to the dtype, and a cascade is one.
         dtype: float32 (logits within 1e-4 of the model's), bfloat16, or on a GPU float16. Inputs and logits are
             float32 in any case.
 
     Raises:
-        ArchitectureError: another dtype.
+        ArchitectureError: another dtype, or a part of mmseg's that cannot compute in half precision.
     """
     if dtype not in DTYPES:
         raise ArchitectureError(
             f'prepare_for_inference expects dtype torch.float32, torch.bfloat16 or torch.float16, got {dtype}'
         )
+    if dtype != torch.float32:
+        _check_half_precision(model, dtype)
     if getattr(model, 'auxiliary_head', None) is None:
         prepared = copy.deepcopy(model)
     else:
@@ -78,9 +90,29 @@ def prepare_for_inference(
         prepared.to(memory_format=torch.channels_last)
     if dtype != torch.float32:
         prepared.backbone.register_forward_pre_hook(_Cast(dtype))
-        # On the last layer, as mmseg calls the head's methods and so none of its hooks.
-        prepared.decode_head.conv_seg.register_forward_hook(_to_float32)
+        _return_float32(prepared)
     return prepared
+
+
+def _return_float32(model: EncoderDecoder) -> None:
+    """Let a segmentor in half precision give logits in float32, also when windows or views are added up."""
+    last = getattr(model.decode_head, 'conv_seg', None)
+    if last is not None:
+        # Not on the head, whose methods mmseg calls, and so none of its hooks.
+        last.register_forward_hook(_to_float32)
+        return
+    # A cascade, and heads that end in other layers.
+    for name in ('encode_decode', '_forward'):
+        setattr(model, name, _Float32(getattr(model, name)))
+
+
+def _check_half_precision(model: EncoderDecoder, dtype: torch.dtype) -> None:
+    for module in model.modules():
+        fix = _FLOAT32_ONLY.get(type(module))
+        if fix is not None:
+            raise ArchitectureError(
+                f"mmseg's {type(module).__name__} computes in float32 only, not in {dtype}; {fix}"
+            )
 
 
 class _Cast:
@@ -91,6 +123,16 @@ class _Cast:
 
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return args[0].to(self.dtype), *args[1:]
+
+
+class _Float32:
+    """A method that returns logits, in float32."""
+
+    def __init__(self, method: Callable[..., Tensor]) -> None:
+        self.method = method
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        return self.method(*args, **kwargs).float()
 
 
 def _to_float32(module: nn.Module, args: tuple, logits: Tensor) -> Tensor:
@@ -180,9 +222,9 @@ def _packed(
 @lru_cache(maxsize=2)
 def _packing_pays(dtype: torch.dtype) -> bool:
     """Measure once which form of a linear layer with GELU is the faster one on this processor."""
-    if dtype == torch.float16 or not has_packed_linear():
-        return False
     with torch.inference_mode(False), torch.no_grad():
+        if not has_packed_linear(dtype):
+            return False
         x = torch.randn(1024, 384).to(dtype)
         weight, bias = torch.randn(1536, 384).to(dtype), torch.randn(1536).to(dtype)
         packed = PackedLinear(weight, bias, activation='gelu')

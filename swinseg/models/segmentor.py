@@ -15,7 +15,12 @@ from torch import Tensor, nn
 
 from swinseg.inference import slide, slide_blocks
 from swinseg.models.blockwise_loss import losses_of
-from swinseg.models.label_decision import ScoreRows, decide, without_padding_and_flip
+from swinseg.models.label_decision import (
+    ScoreRows,
+    decide,
+    threshold_of,
+    without_padding_and_flip,
+)
 from swinseg.models.streamed_decision import decide_blocks, inside_area, rows_between, unpadded_area
 
 
@@ -101,7 +106,7 @@ class SwinSegmentor(EncoderDecoder):
             As ``decide``: (H, W) labels, and (H, W) confidence or None.
         """
         options: dict[str, Any] = dict(
-            threshold=self.decode_head.threshold, with_confidence=with_confidence
+            threshold=threshold_of(self), with_confidence=with_confidence
         )
         inside = unpadded_area(image.shape[1:], meta)
         own_size = tuple(area.stop - area.start for area in inside)
@@ -175,7 +180,7 @@ class SwinSegmentor(EncoderDecoder):
                 without_padding_and_flip(scores, meta) if is_resized else scores,
                 meta['ori_shape'][:2] if is_resized else None,
                 align_corners=self.align_corners,
-                threshold=self.decode_head.threshold,
+                threshold=threshold_of(self),
                 with_confidence=self.keep_confidence,
             )
             self.keep(sample, *decision)

@@ -9,7 +9,7 @@ from mmseg.models.segmentors import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from swinseg.models.label_decision import decide
+from swinseg.models.label_decision import decide, threshold_of
 from swinseg.models.scoring import mean_probabilities, normalised
 
 
@@ -50,7 +50,7 @@ class SwinTTAModel(SegTTAModel):
         probabilities = mean_probabilities(model, views, size, batch_size=1)
         decision = decide(
             probabilities,
-            threshold=model.decode_head.threshold,
+            threshold=threshold_of(model),
             are_probabilities=True,
             with_confidence=model.keep_confidence,
         )

@@ -152,7 +152,11 @@ class UPerNetHead(BaseDecodeHead):
         Returns:
             (B, K, H_0, W_0) logits.
         """
-        return self.cls_seg(self.fuse(self._transform_inputs(features)))
+        return self.cls_seg(self._forward_feature(features))
+
+    def _forward_feature(self, features: Sequence[Tensor]) -> Tensor:
+        """Return what is classified, (B, D, H_0, W_0); mmseg's K-Net asks its ``UPerHead`` for it by this name."""
+        return self.fuse(self._transform_inputs(features))
 
     def fuse(self, levels: Sequence[Tensor]) -> Tensor:
         """Build the pyramid and fuse it to (B, D, H_0, W_0), channels-last in memory."""

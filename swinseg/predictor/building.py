@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.models import EncoderDecoder
+from mmseg.models.backbones import SwinTransformer
 from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
@@ -21,6 +22,8 @@ from swinseg.engine.config import check_config, load_config
 from swinseg.engine.untrusted_config import prediction_config, trusted_config
 from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
 from swinseg.predictor.size_bound import size_bound
+
+_STOCK_SWIN = ('SwinTransformer', 'mmseg.SwinTransformer', SwinTransformer)
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -90,12 +93,19 @@ def choose_config(
     return cfg
 
 
-def build_model(cfg: Config, weights: Mapping[str, Tensor] | None = None) -> EncoderDecoder:
+def build_model(
+    cfg: Config,
+    weights: Mapping[str, Tensor] | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> EncoderDecoder:
     """Build a config's model without the weights that its training began with.
 
     Args:
         cfg: its ``model`` is built; it is not changed.
         weights: of the file that an untrusted config came with, which bound what is built; None builds anything.
+        dtype: what it is going to be prepared for. mmseg's ``SwinTransformer``, which computes in float32 only, is
+            built as ``SwinBackbone`` for another.
 
     Raises:
         PredictorError: it has no ``data_preprocessor``, cannot be built, or is larger than its weights.
@@ -109,6 +119,9 @@ def build_model(cfg: Config, weights: Mapping[str, Tensor] | None = None) -> Enc
     for part in (settings, settings.get('backbone', {})):
         part.pop('pretrained', None)
         part.pop('init_cfg', None)
+    backbone = settings.get('backbone', {})
+    if dtype != torch.float32 and backbone.get('type') in _STOCK_SWIN:
+        backbone['type'] = 'SwinBackbone'
     bounds = contextlib.nullcontext() if weights is None else size_bound(weights)
     with (
         DefaultScope.overwrite_default_scope('mmseg'),

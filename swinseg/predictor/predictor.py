@@ -28,7 +28,7 @@ from swinseg.checkpoints.loading import (
 )
 from swinseg.datasets.value_range import Setting, ValueRange
 from swinseg.evaluation.report import pipeline_of
-from swinseg.models.label_decision import decide
+from swinseg.models.label_decision import decide, threshold_of
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.models.scoring import (
     View,
@@ -143,7 +143,8 @@ class Predictor:
         meta = checkpoint_meta(checkpoint)
         cfg = building.choose_config(path, config, meta['config'], trust=trust)
         is_trusted = trust or config is not None
-        model = building.build_model(cfg, None if is_trusted else state_dict_of(checkpoint))
+        weights = None if is_trusted else state_dict_of(checkpoint)
+        model = building.build_model(cfg, weights, dtype=precision)
         load_weights(model, checkpoint, name=os.fspath(path), strict=True, logger=None)
         classes, palette = meta['classes'], meta['palette']
         if classes is None:
@@ -343,7 +344,7 @@ class Predictor:
         )
         labels_HW, confidence_HW = decide(
             probabilities,
-            threshold=self.model.decode_head.threshold,
+            threshold=threshold_of(self.model),
             are_probabilities=True,
             with_confidence=wanted.confidence,
         )
@@ -376,7 +377,7 @@ class Predictor:
                 logits,
                 size,
                 align_corners=self.model.align_corners,
-                threshold=self.model.decode_head.threshold,
+                threshold=threshold_of(self.model),
                 with_confidence=wanted.confidence,
                 probabilities=probabilities,
             )

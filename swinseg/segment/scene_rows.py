@@ -15,7 +15,7 @@ from torch import Tensor
 from swinseg.inference import RasterImage, slide
 from swinseg.inference.prefetch import ReadAhead
 from swinseg.inference.tiling import bands
-from swinseg.models.label_decision import decide
+from swinseg.models.label_decision import decide, threshold_of
 from swinseg.predictor import Predictor
 from swinseg.predictor.rejection import reject
 from swinseg.segment.overview import Naming
@@ -40,7 +40,7 @@ class Planes:
         with_confidence: bool,
         reject_below: float | None,
     ) -> None:
-        self._threshold = predictor.model.decode_head.threshold
+        self._threshold = threshold_of(predictor.model)
         self._num_classes = len(predictor.classes)
         self._dtype = torch.uint8 if naming.dtype == np.uint8 else torch.int32
         self._are_probabilities = are_probabilities

@@ -129,16 +129,57 @@ def test_prepare_for_inference__many_image_sizes_need_no_more_memory(small):
     assert sum(buffer.numel() for buffer in prepared.buffers()) == held
 
 
+def test_prepare_for_inference__bfloat16_on_a_processor_without_its_instructions(
+    small, monkeypatch
+):
+    def refuse(weight, size):
+        raise RuntimeError('bf16 path needs the cpu support avx512bw')
+
+    monkeypatch.setattr(torch.ops.mkldnn, '_reorder_linear_weight', refuse)
+    prepare._packing_pays.cache_clear()
+    try:
+        prepared = prepare_for_inference(small[1], torch.bfloat16)
+    finally:
+        prepare._packing_pays.cache_clear()
+    assert not any(isinstance(module, PackedLinear) for module in prepared.modules())
+    with torch.inference_mode():
+        assert prepared(image(64, 64)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ('parts', 'sentence'),
+    [
+        ({}, r'SwinTransformer .*SwinBackbone'),
+        (
+            dict(
+                decode_head=dict(
+                    type='LightHamHead', in_channels=[16, 32], in_index=[0, 1], channels=16,
+                    ham_channels=16, num_classes=7,
+                )
+            ),
+            r'LightHamHead .*leave the dtype out',
+        ),
+    ],
+    ids=['all of mmseg', 'a head'],
+)  # fmt: skip
+def test_prepare_for_inference__what_has_no_half_precision(parts, sentence):
+    model = build_segmentor(stock=parts == {}, backbone=TINY, channels=16, num_classes=7, **parts)
+    with pytest.raises(ArchitectureError, match=sentence):
+        prepare_for_inference(model, torch.bfloat16)
+    prepare_for_inference(model)
+
+
 def test_prepare_for_inference__refuses_other_types(small):
     with pytest.raises(ArchitectureError, match=r'expects dtype .* got torch\.float64'):
         prepare_for_inference(small[1], torch.float64)
 
 
-@pytest.mark.skipif(not has_packed_linear(), reason='no oneDNN')
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('activation', ['none', 'gelu'])
 @pytest.mark.parametrize('with_bias', [True, False])
 def test_packed_linear__equals_the_plain_layer(dtype, activation, with_bias):
+    if not has_packed_linear(dtype):
+        pytest.skip('no oneDNN, or a processor that it does not pack this type for')
     weight, bias = torch.randn(24, 16).to(dtype), torch.randn(24).to(dtype) if with_bias else None
     packed = PackedLinear(weight, bias, activation=activation)
     plain = ActivatedLinear(weight, bias, activation=activation)

@@ -88,3 +88,28 @@ def test_test_step__confidence_is_the_mean_probability_of_the_label():
         ]
     mean = torch.stack([view.seg_logits.data.softmax(0) for view in views]).mean(0)
     torch.testing.assert_close(sample.confidence.data[0], mean.amax(0), atol=1e-5, rtol=1e-5)
+
+
+SLIDE = dict(mode='slide', crop_size=(48, 48), stride=(31, 31))
+
+
+def test_test_step__follows_no_gradient():
+    found = []
+    for with_gradient in (True, False):
+        model = _built('SwinTTAModel', **SLIDE)
+        with torch.set_grad_enabled(with_gradient):
+            (sample,) = model.test_step(_batch((62, 85), scales=(0.75,)))
+        assert not sample.pred_sem_seg.data.requires_grad
+        found.append(sample.pred_sem_seg.data)
+    assert torch.equal(*found)
+
+
+def test_test_step__mmsegs_own_around_a_swin_segmentor():
+    stock, ours = (_built('SegTTAModel', stock=stock, **SLIDE) for stock in (True, False))
+    with torch.no_grad():
+        (expected,), (found,) = (
+            model.test_step(_batch((62, 85), scales=(0.75,))) for model in (stock, ours)
+        )
+    same = found.pred_sem_seg.data == expected.pred_sem_seg.data
+    assert same.float().mean() > 0.9995
+    assert ours.module.keep_scores is False
