@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from swinseg.models.tracing import is_traced, may_need_gradient
 from swinseg.models.window_geometry import WindowChunk, WindowPlan
 
 # Bytes of queries, keys and values gathered at once. On a CPU a chunk should stay in a core's cache; measured
@@ -26,8 +27,8 @@ _CHUNK_BYTES_ELSEWHERE = 2**28
 
 
 def windows_per_chunk(qkv: Tensor, tokens_per_window: int) -> int | None:
-    """Return how many windows of ``qkv`` (..., 3C) to process at once; None while a compiler looks on."""
-    if torch.compiler.is_compiling():
+    """Return how many windows of ``qkv`` (..., 3C) to process at once; None while it is traced."""
+    if is_traced():
         return None
     on_cpu = qkv.device.type == 'cpu'
     limit = (
@@ -64,7 +65,7 @@ def attend(
     needs_gradient = torch.is_grad_enabled() and any(
         x is not None and x.requires_grad for x in (qkv, padding, bias)
     )
-    if needs_gradient and not torch.compiler.is_compiling():
+    if needs_gradient and not is_traced():
         return _WindowAttention.apply(qkv, padding, bias, plan, num_heads, scale)
     return _attend(qkv, padding, bias, plan, num_heads, scale)
 
@@ -77,7 +78,7 @@ def _attend(
     num_heads: int,
     scale: float,
 ) -> Tensor:
-    if bias is not None and not torch.is_grad_enabled():
+    if bias is not None and not may_need_gradient():
         # A bias that could have a gradient, even one that nobody asks for, rules the CPU's kernel out.
         bias = bias.detach()
     tokens, channels = qkv.shape[0], qkv.shape[1] // 3

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from swinseg.models import window_geometry as geometry
 from swinseg.models.drop_path import DropPath
+from swinseg.models.tracing import is_traced, may_need_gradient
 from swinseg.models.window_attention import (
     Attention,
     ShiftedWindowAttention,
@@ -125,7 +126,7 @@ class MLP(nn.Module):
                 hidden = layer(hidden)
             return hidden
 
-        if torch.is_grad_enabled() and hidden.requires_grad and not torch.compiler.is_compiling():
+        if torch.is_grad_enabled() and hidden.requires_grad and not is_traced():
             # The largest tensors of a block are the four-fold channels before and behind the activation. Those
             # behind it are computed again for the gradient; the second matrix product is not.
             hidden = checkpoint(project, hidden, use_reentrant=False)
@@ -199,7 +200,7 @@ class SwinBlock(nn.Module):
 
 
 def _add_shortcut(branch: Tensor, x: Tensor) -> Tensor:
-    if torch.is_grad_enabled() or branch.dtype != x.dtype:
+    if may_need_gradient() or branch.dtype != x.dtype:
         return x + branch
     return branch.add_(x)  # the branch is nobody else's
 

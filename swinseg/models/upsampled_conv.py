@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from swinseg.models.tracing import is_traced
 from swinseg.models.winograd_conv import conv3x3
 
 TAPS = 3
@@ -280,7 +281,7 @@ def add_mixed(base: Tensor, x: Tensor, mixing: Tensor, *, align_corners: bool) -
             'the sum is formed in place and expects base in channels-last memory; '
             'call base.contiguous(memory_format=torch.channels_last) first'
         )
-    if torch.compiler.is_compiling():
+    if is_traced():
         return base + _dense(x.to(base.dtype), mixing, base.shape, align_corners=align_corners)
     x_BhwC = x.permute(0, 2, 3, 1).to(base.dtype).contiguous()
     with _without_autocast(base.device.type):

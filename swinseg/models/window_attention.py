@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from swinseg.models import window_geometry as geometry
 from swinseg.models.drop_path import DropPath
 from swinseg.models.fused_attention import attend, windows_per_chunk
+from swinseg.models.tracing import is_traced
 
 ShiftedWindows = Literal['cyclic', 'padding', 'none']
 Attention = Literal['window', 'global']
@@ -116,7 +117,7 @@ class WindowAttention(nn.Module):
         """
         if not self.use_rel_pos_bias:
             return self._masks(shift, qkv) if shift else None
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if torch.is_grad_enabled() or is_traced():
             return self._sum_of_biases(shift, qkv)
         table = self.relative_position_bias_table
         if table.is_inference():  # has no version

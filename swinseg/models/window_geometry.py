@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from swinseg.models.tracing import is_traced
+
 # Added to the scores of token pairs that must not attend to each other. The official code and mmseg use
 # this finite value, and the numbers of a trained model depend on it in the last digits.
 MASKED_SCORE = -100.0
@@ -271,9 +273,10 @@ def plan_for(
         shift: 0 <= shift < window.
         windows_per_chunk: at most so many windows are gathered at once; None for all of a kind.
     """
-    batch, height, width = x_BHWC.shape[:3]
+    # Whole numbers, which torch.jit.trace replaces by tensors.
+    batch, height, width = map(int, x_BHWC.shape[:3])
     limit = windows_per_chunk or batch * height * width
-    if _is_traced(x_BHWC) or batch * height * width > _LARGEST_CACHED_PLAN:
+    if _is_recorded(x_BHWC) or batch * height * width > _LARGEST_CACHED_PLAN:
         return window_plan(
             batch, (height, width), window, shift, windows_per_chunk=limit, device=x_BHWC.device
         )
@@ -281,9 +284,9 @@ def plan_for(
         return _cached_plan(batch, (height, width), window, shift, limit, x_BHWC.device)
 
 
-def _is_traced(like: Tensor) -> bool:
+def _is_recorded(like: Tensor) -> bool:
     """Return whether a compiler or exporter looks on: its stand-ins for tensors must not enter a cache."""
-    return torch.compiler.is_compiling() or type(like) is not Tensor
+    return is_traced() or type(like) is not Tensor
 
 
 @lru_cache(maxsize=16)
@@ -308,7 +311,7 @@ def mask_on(
 ) -> Tensor:
     """Return ``build(size, window, shift)`` on the device and in the dtype of ``like``, from a bounded cache."""
     height, width = size
-    if _is_traced(like) or height * width * window * window > _LARGEST_CACHED_MASK:
+    if _is_recorded(like) or height * width * window * window > _LARGEST_CACHED_MASK:
         return build(size, window, shift).to(like.device, like.dtype)
     # A tensor born under inference_mode could not take part in a later training step.
     with torch.inference_mode(False):

@@ -34,6 +34,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from swinseg.models.tracing import is_traced
+
 EXACT, FAST = 4, 8
 """Outputs m of a tile along an axis: for float32 and wider, and for results that half precision rounds anyhow."""
 
@@ -275,7 +277,7 @@ def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Returns:
         (B, D, H, W), in channels-last memory if x is.
     """
-    if pays(x, len(weight)) and weight.dtype == x.dtype and not torch.compiler.is_compiling():
+    if pays(x, len(weight)) and weight.dtype == x.dtype and not is_traced():
         out: Tensor = _WinogradConv.apply(x, weight, bias)
         return out
     return F.conv2d(x, weight, bias, padding=1)
