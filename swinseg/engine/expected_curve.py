@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.runs import is_training_run
 
 
 @HOOKS.register_module()
@@ -55,7 +56,7 @@ class ExpectedCurveHook(Hook):
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Compare the mIoU of a validation during training."""
         found = (metrics or {}).get('mIoU')
-        if not runner.is_training_run or found is None:
+        if not is_training_run(runner) or found is None:
             return
         if self.final is None:
             known = [miou for iteration, miou in self.points if iteration <= runner.iter]

@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+from swinseg.engine.runs import is_training_run, scalar_files
 from swinseg.engine.step_figures import images_in
 from swinseg.engine.terminal import LiveLine
 from swinseg.errors import UserError
@@ -129,7 +130,7 @@ class CurvesHook(Hook):
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Log the IoU of each class and draw, at each validation of a training."""
-        if not runner.is_training_run:
+        if not is_training_run(runner):
             return
         for metric in runner.val_evaluator.metrics:
             report = getattr(metric, 'last_report', None)
@@ -145,7 +146,7 @@ class CurvesHook(Hook):
     def _draw(self, runner: Any) -> None:
         if not is_main_process():
             return
-        scalars = [path for path in runner.scalar_files() if path.is_file() and path.stat().st_size]
+        scalars = [path for path in scalar_files(runner) if path.is_file() and path.stat().st_size]
         if not scalars:
             return
         try:

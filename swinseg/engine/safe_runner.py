@@ -39,6 +39,7 @@ from swinseg.engine.resuming import (
     restore_generators,
     seeded_loader,
 )
+from swinseg.engine.runs import is_training_run
 from swinseg.engine.sharding import (
     GatherForValidationHook,
     ShardAfterValidationHook,
@@ -78,7 +79,7 @@ class SwinsegRunner(Runner):
     @property
     def is_training_run(self) -> bool:
         """Whether this run trains, so that a validation is one of many."""
-        return self._train_loop is not None
+        return is_training_run(self)
 
     def build_logger(
         self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs: Any
@@ -108,14 +109,6 @@ class SwinsegRunner(Runner):
         """
         if self.is_training_run:
             super().dump_config()
-
-    def scalar_files(self) -> list[Path]:
-        """Return the ``scalars.json`` of this run, preceded by those of the runs that it resumed."""
-        own = Path(self.log_dir) / 'vis_data' / 'scalars.json'
-        if not self._resume:
-            return [own]
-        # mmengine names a run's folder by its start time.
-        return sorted(path for path in Path(self.work_dir).glob('*/vis_data/scalars.json'))
 
     def set_randomness(
         self, seed: int | None, diff_rank_seed: bool = True, deterministic: bool = False

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.runs import is_training_run
 from swinseg.errors import UserError
 from swinseg.evaluation.iou_metric import label_map
 from swinseg.visualization.palette import default_palette
@@ -52,7 +53,7 @@ class SamplePredictionsHook(Hook):
         """Choose the images."""
         batches = len(runner.val_dataloader)
         chosen = np.linspace(0, batches - 1, min(self.count, batches)).round().astype(int)
-        is_watched = runner.is_training_run and is_main_process()
+        is_watched = is_training_run(runner) and is_main_process()
         self._batches = frozenset(chosen.tolist() if is_watched else ())
         self._samples = []
 

@@ -8,6 +8,7 @@ from mmengine.hooks import EarlyStoppingHook, EMAHook
 from mmseg.registry import HOOKS
 
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.runs import is_training_run
 
 
 @HOOKS.register_module()
@@ -24,7 +25,7 @@ class SafeEMAHook(EMAHook):
 
     def before_run(self, runner: Any) -> None:
         """Copy the model, in a training."""
-        if runner.is_training_run:
+        if is_training_run(runner):
             super().before_run(runner)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
@@ -68,7 +69,7 @@ class SafeEarlyStoppingHook(EarlyStoppingHook):
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Count, and end the training when it has not become better for long enough."""
-        if not runner.is_training_run:
+        if not is_training_run(runner):
             return
         figures = metrics or {}
         if self.monitor not in figures:

@@ -74,6 +74,8 @@ class MeanIoUMetric(BaseMetric):
             annotation files: with ``reduce_zero_label`` one above the class index.
         format_only: write the PNGs and compute nothing (a test set without labels).
         prefix: put before the metrics' names as ``prefix/mIoU``.
+        keep_results: taken because mmseg's ``tools/test.py --out`` gives it beside ``output_dir``, where
+            predictions are kept in any case.
 
     Attributes:
         last_report: the :class:`~swinseg.evaluation.report.Report` of the last evaluation, of all
@@ -96,6 +98,7 @@ class MeanIoUMetric(BaseMetric):
         output_dir: str | os.PathLike[str] | None = None,
         format_only: bool = False,
         prefix: str | None = None,
+        keep_results: bool = False,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.ignore_index = ignore_index
