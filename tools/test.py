@@ -12,7 +12,7 @@ import swinseg  # noqa: F401  (registers everything that a config names)
 from swinseg.cli import launched, run
 from swinseg.engine import evaluate_in_full, load_config
 from swinseg.engine.distributed import LAUNCHERS
-from swinseg.evaluation import format_table
+from swinseg.evaluation import format_figures, format_table
 from swinseg.report.page import SHOWN
 
 
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     if result.report is not None:
         print(format_table(result.report, protocol=result.protocol))
     else:
-        print('  '.join(f'{name} {value}' for name, value in result.metrics.items()))
+        print(format_figures(result.metrics))
     print(f'{result.images} images in {result.seconds:.1f} s')
     if result.page is not None:
         print(f'report: {result.page}')

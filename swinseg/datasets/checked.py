@@ -39,6 +39,7 @@ class CheckedDataset(BaseSegDataset):
         serialize_data: as in mmseg.
         lazy_init: as in mmseg.
         max_refetch: as in mmseg.
+        backend_args: as in mmseg, of files that this machine has: None or ``dict(backend='local')``.
 
     Raises:
         DataError: the classes, the folders or the files are not as they should be.
@@ -66,6 +67,7 @@ class CheckedDataset(BaseSegDataset):
         serialize_data: bool = True,
         lazy_init: bool = False,
         max_refetch: int = 1000,
+        backend_args: Mapping[str, Any] | None = None,
     ) -> None:
         if not 0 <= ignore_index <= 255:
             raise DataError(
@@ -91,6 +93,7 @@ class CheckedDataset(BaseSegDataset):
             test_mode=test_mode,
             lazy_init=lazy_init,
             max_refetch=max_refetch,
+            backend_args=_checked_backend(backend_args),
             ignore_index=ignore_index,
             reduce_zero_label=reduce_zero_label,
         )
@@ -200,6 +203,22 @@ class CheckedDataset(BaseSegDataset):
     def missing_data_hint(self) -> str:
         """How to get the data and where to put it, as the second half of a sentence; may be empty."""
         return self.hint
+
+
+def _checked_backend(backend_args: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return mmengine's file backend, which must be that of local files: folders are listed without one.
+
+    Raises:
+        DataError: it is another one.
+    """
+    if backend_args is None:
+        return None
+    if not isinstance(backend_args, Mapping) or backend_args.get('backend') != 'local':
+        raise DataError(
+            f"backend_args of a dataset must be None or dict(backend='local'), found {quoted(backend_args)}; "
+            'mount the storage as a folder, or copy the files'
+        )
+    return dict(backend_args)
 
 
 def checked_color(color: Sequence[int]) -> Color:

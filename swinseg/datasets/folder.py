@@ -56,6 +56,7 @@ class FolderDataset(CheckedDataset):
         serialize_data: as in mmseg.
         lazy_init: as in mmseg.
         max_refetch: as in mmseg.
+        backend_args: as in mmseg, of files that this machine has: None or ``dict(backend='local')``.
 
     Raises:
         DataError: the classes, the folders or the files are not as they should be.
@@ -87,6 +88,7 @@ class FolderDataset(CheckedDataset):
         serialize_data: bool = True,
         lazy_init: bool = False,
         max_refetch: int = 1000,
+        backend_args: Mapping[str, Any] | None = None,
     ) -> None:
         given = dict(metainfo or {})
         if classes_file is not None:
@@ -164,6 +166,7 @@ class FolderDataset(CheckedDataset):
             serialize_data=serialize_data,
             lazy_init=lazy_init,
             max_refetch=max_refetch,
+            backend_args=backend_args,
         )
 
     def _check_list(self, ignore_index: int, reduce_zero_label: bool) -> None:

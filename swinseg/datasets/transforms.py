@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from mmcv.image.io import supported_backends
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
@@ -17,6 +18,7 @@ from swinseg.datasets.label_map import LabelRule, apply_table, contains_any, rul
 from swinseg.datasets.opencv_decoding import COLOR_TYPES
 from swinseg.datasets.resize_crop import DRAWN_SCALE, checked_scale, draw_scale, resized_size
 from swinseg.datasets.value_range import Setting, ValueRange
+from swinseg.errors import quoted
 
 LABEL_LOADERS = ('LoadLabel', 'LoadAnnotations')
 """Types of the steps, ours and mmseg's, that load a label; prediction leaves them out."""
@@ -151,15 +153,31 @@ class LoadLabel(BaseTransform):
     checked to fit 8 bits.
 
     Args:
+        reduce_zero_label: what the dataset must say of it, too (mmseg's ADE20K pipelines give it); None for all.
         backend_args: mmengine's file backend, or None for the one that the path asks for.
+        imdecode_backend: one of mmcv's, taken because mmseg's loader has it; what a file is chooses the decoder.
 
     Raises:
-        DataError: on loading, when the file is missing, empty, no image, truncated or damaged, has several
-            channels, has another size than its image, or holds a value that is no class.
+        DataError: the decoder is none of mmcv's; on loading, when the dataset says otherwise, or the file is
+            missing, empty, no image, truncated or damaged, has several channels, has another size than its
+            image, or holds a value that is no class.
     """
 
-    def __init__(self, *, backend_args: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        reduce_zero_label: bool | None = None,
+        backend_args: dict[str, Any] | None = None,
+        imdecode_backend: str = 'pillow',
+    ) -> None:
+        if imdecode_backend not in supported_backends:
+            raise DataError(
+                f'imdecode_backend of LoadLabel must be one of {", ".join(supported_backends)}, found '
+                f'{quoted(imdecode_backend)}; leave it out'
+            )
+        self.reduce_zero_label = reduce_zero_label
         self.backend_args = dict(backend_args) if backend_args else None
+        self.imdecode_backend = imdecode_backend
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the label to ``results`` and return it."""
@@ -169,8 +187,13 @@ class LoadLabel(BaseTransform):
                 f'image {results.get("img_path")} has no label file; set seg_map_path in data_prefix, '
                 'or leave LoadLabel out of the pipeline'
             )
-        data = image_files.read_bytes(path, what='label', backend_args=self.backend_args)
         rule = LabelRule.of(results)
+        if self.reduce_zero_label not in (None, rule.reduce_zero_label):
+            raise DataError(
+                f'LoadLabel says reduce_zero_label={quoted(self.reduce_zero_label)} where the dataset says '
+                f'{rule.reduce_zero_label}; set it in the dataset and leave it out of LoadLabel'
+            )
+        data = image_files.read_bytes(path, what='label', backend_args=self.backend_args)
         raw = decode_by_rule(data, path, rule)
         # The label belongs to the image as loaded; in a test pipeline the image has been resized since.
         expected = results.get('ori_shape')
@@ -184,4 +207,7 @@ class LoadLabel(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(backend_args={self.backend_args})'
+        return (
+            f'{type(self).__name__}(reduce_zero_label={self.reduce_zero_label}, '
+            f'backend_args={self.backend_args}, imdecode_backend={self.imdecode_backend!r})'
+        )

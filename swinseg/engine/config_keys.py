@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import mmengine.registry
@@ -69,6 +70,8 @@ _TAKEN_OUT_FIRST = {
     'PARAM_SCHEDULERS': ('convert_to_iter_based',),
     'WEIGHT_INITIALIZERS': ('override', 'minimum'),  # SwinBackbone reads `minimum`
 }
+# Without mmdet, mmseg derives them from nothing that takes their arguments.
+_HEADS_OF_MMDET = ('MaskFormerHead', 'Mask2FormerHead')
 _DATALOADER_KEYS = frozenset(
     (*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch')
 ) - {'self'}
@@ -305,6 +308,11 @@ def accepted(place: Sequence[str | int], node: Mapping[str, Any], name: str) -> 
         near = near_miss(kind, known)
         hint = f'did you mean {near}?' if near else 'is the module that defines it imported?'
         raise ConfigError(f'{dotted(place)}.type={kind} in {name} is not registered; {hint}')
+    if getattr(owner, '__name__', '') in _HEADS_OF_MMDET and find_spec('mmdet') is None:
+        raise ConfigError(
+            f'{dotted(place)}.type={kind} in {name} needs mmdet, which is not installed, and the full mmcv with '
+            'compiled ops below it; install both, or take another head such as UPerNetHead'
+        )
     keys, is_open = _signature(owner)
     extra = set(_TAKEN_OUT_FIRST.get(registry_name or '', ()))
     if 'norm' in str(place[-1]):

@@ -15,6 +15,7 @@ from swinseg.engine.runs import is_training_run, scalar_files
 from swinseg.engine.step_figures import images_in
 from swinseg.engine.terminal import LiveLine
 from swinseg.errors import UserError
+from swinseg.evaluation.report import format_figures
 from swinseg.visualization.class_iou import plot_class_iou
 from swinseg.visualization.curves import plot_curves
 from swinseg.visualization.scalars import class_iou_scalars, class_ious_in, read_scalars
@@ -105,12 +106,11 @@ class ProgressHook(Hook):
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Print the figures of a validation."""
         metrics = metrics or {}
-        figures = '  '.join(f'{k} {v:.2f}' for k, v in metrics.items() if isinstance(v, float))
         mark = ''
         score = metrics.get('mIoU', -math.inf)
         if score > (-math.inf if self._best is None else self._best):
             self._best, mark = score, '  (best so far)'
-        self._line(f'validation at iteration {runner.iter}: {figures}{mark}')
+        self._line(f'validation at iteration {runner.iter}: {format_figures(metrics)}{mark}')
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Clear the live line, so that what the caller prints starts in an empty one."""

@@ -12,15 +12,16 @@ from torch import nn
 from swinseg.engine.errors import ConfigError
 
 _PLACE = re.compile(r'backbone\.stages\.(\d+)\.(?:blocks\.(\d+)|downsample)\.')
-_FIRST = ('backbone.patch_embed.', 'backbone.absolute_pos_embed')
+_FIRST = 'backbone.patch_embed.'
 
 
 def layer_of(name: str, depths: Sequence[int]) -> int:
     """Return the number of the layer that a parameter of a segmentor with a Swin backbone belongs to.
 
-    As the authors of Swin number them for fine-tuning (Xie et al. 2022, "SimMIM"): 0 is the patch embedding with
-    the position embedding, blocks count from 1 through all stages, patch merging belongs to the last block before
-    it, and what is left, norms of the outputs and heads, comes last.
+    As the authors of Swin number them for fine-tuning (Xie et al. 2022, "SimMIM"): 0 is the patch embedding,
+    blocks count from 1 through all stages, patch merging belongs to the last block before it, and what is left,
+    norms of the outputs, heads and an absolute position embedding, comes last. (Of a ViT the same authors, and
+    mmseg, put that embedding first; ``custom_keys`` can lower its rate here.)
 
     Args:
         name: of the parameter, as in ``named_parameters()`` of the segmentor.

@@ -4,7 +4,14 @@
 
 from swinseg.evaluation.confusion import EvaluationError, confusion_matrix
 from swinseg.evaluation.iou_metric import MeanIoUMetric
-from swinseg.evaluation.report import Protocol, Report, format_table, make_report, write_json
+from swinseg.evaluation.report import (
+    Protocol,
+    Report,
+    format_figures,
+    format_table,
+    make_report,
+    write_json,
+)
 
 __all__ = [
     'EvaluationError',
@@ -12,6 +19,7 @@ __all__ = [
     'Protocol',
     'Report',
     'confusion_matrix',
+    'format_figures',
     'format_table',
     'make_report',
     'write_json',

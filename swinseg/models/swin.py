@@ -18,6 +18,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from swinseg.checkpoints.loading import load_backbone_weights
+from swinseg.errors import quoted
 from swinseg.models.errors import ArchitectureError
 from swinseg.models.swin_blocks import (
     PatchEmbed,
@@ -113,6 +114,11 @@ class SwinBackbone(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         if pretrained is not None:
+            if not isinstance(pretrained, str):
+                raise ArchitectureError(
+                    f'pretrained of SwinBackbone must be a path or an address, found {quoted(pretrained)}; leave '
+                    'it out for random weights'
+                )
             if init_cfg is not None:
                 raise ArchitectureError(
                     'give either init_cfg or pretrained to SwinBackbone, not both'
@@ -145,13 +151,9 @@ class SwinBackbone(BaseModule):
         self.patch_embed = PatchEmbed(
             in_channels, embed_dims, patch_size, norm_cfg if patch_norm else None
         )
+        pretrain_height, pretrain_width = _sides(pretrain_img_size)
         if use_abs_pos_embed:
-            sides = (
-                (pretrain_img_size, pretrain_img_size)
-                if isinstance(pretrain_img_size, int)
-                else tuple(pretrain_img_size)
-            )
-            self.position_grid = (sides[0] // patch_size, sides[-1] // patch_size)
+            self.position_grid = (pretrain_height // patch_size, pretrain_width // patch_size)
             self.absolute_pos_embed = nn.Parameter(
                 torch.zeros(1, self.position_grid[0] * self.position_grid[1], embed_dims)
             )
@@ -199,6 +201,10 @@ class SwinBackbone(BaseModule):
         shifted_windows: str,
         attention: str,
     ) -> None:
+        if not isinstance(embed_dims, int) or embed_dims < 1:
+            raise ArchitectureError(
+                f'embed_dims must be a whole number of channels from 1 on, found {quoted(embed_dims)}'
+            )
         stages = len(depths)
         if not len(num_heads) == len(strides) == stages:
             raise ArchitectureError(
@@ -334,3 +340,21 @@ class SwinBackbone(BaseModule):
             module.eval()
             for parameter in module.parameters():
                 parameter.requires_grad = False
+
+
+def _sides(size: int | Sequence[int]) -> tuple[int, int]:
+    """Return height and width of the pretraining images, given as one or two sides.
+
+    Raises:
+        ArchitectureError: it is neither.
+    """
+    sides = [size] if isinstance(size, int) else size
+    if (
+        not isinstance(sides, Sequence)
+        or len(sides) not in (1, 2)
+        or not all(isinstance(side, int) and side > 0 for side in sides)
+    ):
+        raise ArchitectureError(
+            f'pretrain_img_size of SwinBackbone must be a side or (height, width) in pixels, found {quoted(size)}'
+        )
+    return sides[0], sides[-1]

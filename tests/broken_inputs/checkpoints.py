@@ -24,6 +24,11 @@ train_dataloader = dict(dataset=classes)
 val_dataloader = dict(dataset=classes)
 model = dict(decode_head=dict(num_classes=2), auxiliary_head=dict(num_classes=2))
 """
+OTHER_BACKBONE = """
+model = dict(backbone=dict(
+    _delete_=True, type='ResNetV1c', depth=18, base_channels=16, norm_cfg=dict(type='BN'),
+))
+"""
 OTHER_ORDER = """
 other = dict(metainfo=dict(classes=(
     'building', 'wall', 'sky', 'floor', 'tree', 'road', 'grass', 'person', 'car', 'water',
@@ -145,6 +150,11 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         lambda place: place.train('--resume', place.checkpoint, options=WIDER), r'iter_4\.pth.*embed_dims=16'),
     'of another number of classes': (
         lambda place: place.test(extra=TWO_CLASSES), r'has 10 classes in the file and 2'),
+    'of another backbone': (
+        lambda place: place.test(extra=OTHER_BACKBONE), r'iter_4\.pth fills 0\.0% of the backbone'),
+    'of another backbone, to go on from': (
+        lambda place: place.train('--resume', place.checkpoint, extra=OTHER_BACKBONE),
+        r'iter_4\.pth fills 0\.0% of the backbone'),
     'of classes in another order': (lambda place: place.test(extra=OTHER_ORDER), r'classes that differ'),
     'nothing to go on from': (lambda place: place.train('--resume'), r'no checkpoint to resume from'),
     'not there, to go on from': (_resume(_named('gone.pth')), r'no weight file .*gone\.pth'),

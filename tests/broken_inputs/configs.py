@@ -50,6 +50,25 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'a base that is not there': (
         _config('leaf.py', "_base_ = './gone.py'"), r'leaf\.py: the config cannot be read: .*gone\.py'),
     'bases in a circle': (_circle, r'two\.py: the config cannot be read: RecursionError'),
+    'a head of mmdet': (
+        _extra("model = dict(decode_head=dict(_delete_=True, type='MaskFormerHead', num_classes=10))"),
+        r'decode_head\.type=MaskFormerHead .* needs mmdet',
+    ),
+    'initial weights that are a number': (
+        _options('model.backbone.pretrained=123'), r'pretrained of SwinBackbone must be a path .*found 123'),
+    'pretraining images of three sides': (
+        _options('model.backbone.pretrain_img_size=[224,224,3]'),
+        r'pretrain_img_size of SwinBackbone must be .*found \[224, 224, 3\]'),
+    'channels below 0': (_options('model.backbone.embed_dims=-16'), r'embed_dims must be .*found -16'),
+    'a loader that reduces the zero label where the dataset does not': (
+        _options('train_dataloader.dataset.pipeline.1.reduce_zero_label=False'),
+        r'LoadLabel says reduce_zero_label=False where the dataset says True'),
+    'a decoder of labels that is none': (
+        _options('train_dataloader.dataset.pipeline.1.imdecode_backend=pilow'),
+        r"imdecode_backend of LoadLabel must be .*found 'pilow'"),
+    'files on another machine': (
+        _extra("train_dataloader = dict(dataset=dict(backend_args=dict(backend='petrel')))"),
+        r"backend_args of a dataset must be .*petrel.*mount"),
     'an unknown type': (_extra("model = dict(backbone=dict(type='SwinBakbone'))"),
                         r'SwinBakbone.*is not registered; did you mean SwinBackbone'),
     'a misspelled key': (_extra('model = dict(backbone=dict(windw_size=7))'),

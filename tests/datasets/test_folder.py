@@ -329,3 +329,25 @@ def test_folder__instance_numbers(make_set):
     assert labels(mapped) == [[255, 0, 2, 0, 2, 255]]
     with pytest.raises(DataError, match=r'instance_divisor must be .* not 1'):
         build(make_set({'x': raw}), **{**options, 'instance_divisor': 1})
+
+
+# Arguments of mmseg's datasets
+
+
+@pytest.mark.parametrize('backend_args', [None, {'backend': 'local'}])
+def test_folder__files_of_this_machine(real_data, backend_args):
+    root = real_data / 'camvid'
+    prefix = {'img_path': 'images/val', 'seg_map_path': 'annotations/val'}
+    dataset = build(root, data_prefix=prefix, lazy_init=True, backend_args=backend_args)
+    assert dataset.backend_args == backend_args
+
+
+@pytest.mark.parametrize(
+    'backend_args', [{'backend': 'petrel'}, {'path_mapping': {}}, 'local', {'backend': ['local']}]
+)
+def test_folder__files_elsewhere_have_a_sentence(tmp_path, backend_args):
+    with pytest.raises(DataError, match=r"dict\(backend='local'\), found .*; mount the storage"):
+        FolderDataset(
+            data_root=str(tmp_path), data_prefix=PREFIX, classes=['a'], lazy_init=True,
+            backend_args=backend_args,
+        )  # fmt: skip

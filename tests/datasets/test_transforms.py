@@ -399,3 +399,26 @@ def test_load_label__says_nothing_about_palette_transparency(write):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         LoadLabel().transform(label_info(path))
+
+
+@pytest.mark.parametrize('backend', ['pillow', 'cv2', 'tifffile', 'turbojpeg'])
+def test_load_label__arguments_of_mmsegs_loader(write, backend):
+    path = write(np.array([[0, 1], [2, 3]], np.uint8))
+    step = {'type': 'mmseg.LoadLabel', 'reduce_zero_label': True, 'imdecode_backend': backend}
+    load = TRANSFORMS.build(step)
+    found = load.transform(label_info(path, reduce_zero_label=True))
+    assert found['gt_seg_map'].tolist() == [[255, 0], [1, 2]]
+    assert f"imdecode_backend='{backend}'" in repr(load)
+
+
+@pytest.mark.parametrize('said', [True, False])
+def test_load_label__disagrees_with_its_dataset(write, said):
+    info = label_info(write(np.zeros((2, 2), np.uint8)), reduce_zero_label=not said)
+    sentence = f'LoadLabel says reduce_zero_label={said} where the dataset says {not said}; set'
+    with pytest.raises(DataError, match=sentence):
+        LoadLabel(reduce_zero_label=said).transform(info)
+
+
+def test_load_label__decoder_that_is_none():
+    with pytest.raises(DataError, match=r"one of cv2, .*, found 'pilow'; leave it out"):
+        LoadLabel(imdecode_backend='pilow')

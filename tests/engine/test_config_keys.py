@@ -37,6 +37,17 @@ def test_check_config__accepts_mmseg_own_configs(path):
     assert load_config(path).model.type
 
 
+@pytest.mark.skipif(importlib.util.find_spec('mmdet') is not None, reason='mmdet is installed')
+@pytest.mark.parametrize('kind', ['MaskFormerHead', 'Mask2FormerHead', 'mmseg.MaskFormerHead'])
+def test_check_config__heads_of_mmdet(write_tiny_config, kind):
+    head = f"model = dict(decode_head=dict(_delete_=True, type='{kind}', num_classes=10))"
+    sentence = (
+        rf'model\.decode_head\.type={kind} in .* needs mmdet, .* not installed.* another head'
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        load_config(write_tiny_config(extra=head))
+
+
 def test_check_config__finds_the_misspelled_key_in_mmseg():
     # 'wd_mult' of mmseg 1.2.2's dnlnet is read by nothing: weight decay is not what its author meant.
     path = next(MMSEG_CONFIGS.glob('dnlnet/dnl_r50-d8_4xb2-80k_cityscapes-769x769.py'))

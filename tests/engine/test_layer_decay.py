@@ -25,7 +25,7 @@ def scope():
     ('name', 'layer'),
     [
         ('backbone.patch_embed.projection.weight', 0),
-        ('backbone.absolute_pos_embed', 0),
+        ('backbone.absolute_pos_embed', 13),
         ('backbone.stages.0.blocks.0.norm1.weight', 1),
         ('backbone.stages.0.blocks.1.ffn.layers.1.bias', 2),
         ('backbone.stages.0.downsample.reduction.weight', 2),

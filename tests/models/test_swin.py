@@ -202,6 +202,15 @@ def test_init_weights__pretrained_file_of_its_own(tmp_path):
         (dict(attention='local'), "found 'local'"),
         (dict(attention='global'), 'use_rel_pos_bias=False'),
         (dict(pretrained='a', init_cfg=dict(type='Pretrained', checkpoint='b')), 'not both'),
+        (dict(pretrained=123), r'a path or an address, found 123; leave'),
+        (dict(pretrained=False), r'a path or an address, found False'),
+        (
+            dict(pretrain_img_size=(224, 224, 3)),
+            r'\(height, width\) in pixels, found \(224, 224, 3\)',
+        ),
+        (dict(pretrain_img_size=0, use_abs_pos_embed=True), r'in pixels, found 0'),
+        (dict(pretrain_img_size='224'), r"in pixels, found '224'"),
+        (dict(embed_dims=-16), r'embed_dims must be a whole number .*found -16'),
     ],
 )
 def test_arguments__contradictions_have_a_sentence(options, sentence):
@@ -235,3 +244,11 @@ def test_mlp__keeps_the_hidden_channels_once_for_the_gradient(drop_rate):
         strict=True,
     ):
         torch.testing.assert_close(ours, plain)
+
+
+def test_position_encoding__sides_of_the_pretraining_images():
+    grids = [
+        SwinBackbone(**TINY, use_abs_pos_embed=True, pretrain_img_size=size).position_grid
+        for size in (32, (32,), [32, 48])
+    ]
+    assert grids == [(8, 8), (8, 8), (8, 12)]

@@ -107,3 +107,13 @@ def test_from_checkpoint__a_tta_pipeline_that_only_loads(data, checkpoint):
     cfg.tta_pipeline = [dict(type='LoadImage')]
     with pytest.raises(PredictorError, match='tta_pipeline does nothing after loading an image'):
         Predictor.from_checkpoint(checkpoint, cfg)
+
+
+def test_from_checkpoint__mmsegs_backbone_in_bfloat16_is_built_as_ours(data, images, tmp_path):
+    path = tiny_checkpoint.save(tmp_path / 'stock.pth', tiny_checkpoint.config(data, stock=True))
+    plain = Predictor.from_checkpoint(path, device='cpu')
+    half = Predictor.from_checkpoint(path, device='cpu', dtype='bfloat16')
+    names = [type(predictor.model.backbone).__name__ for predictor in (plain, half)]
+    assert names == ['SwinTransformer', 'SwinBackbone']
+    expected, found = (predictor(images[0]).labels for predictor in (plain, half))
+    assert (found == expected).mean() > 0.9
