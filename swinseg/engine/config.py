@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
-from swinseg.engine.config_keys import KNOWN_TOP_LEVEL, accepted, check_config, dotted, near_miss
+from swinseg.engine.config_keys import check_config
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.options import apply_options, parse_options
 from swinseg.errors import UserError
 
 __all__ = ['ConfigError', 'check_config', 'load_config', 'parse_options']
@@ -38,26 +39,9 @@ def load_config(
     path = Path(path)
     cfg = _read(path)
     overrides = parse_options(options) if isinstance(options, Sequence) else dict(options or {})
-    if overrides:
-        _check_options(cfg, overrides)
-        cfg.merge_from_dict(overrides)
-        if 'data_root' in overrides:
-            _spread_data_root(cfg, overrides['data_root'])
+    apply_options(cfg, overrides)
     check_config(cfg, name=str(path))
     return cfg
-
-
-def parse_options(options: Sequence[str]) -> dict[str, Any]:
-    """Turn ``['a.b=1', 'c=(2,3)']`` into ``{'a.b': 1, 'c': (2, 3)}`` with mmengine's rules for values."""
-    parsed = {}
-    for option in options:
-        key, equals, value = option.partition('=')
-        if not equals or not key:
-            raise ConfigError(
-                f'--cfg-options takes pairs such as model.backbone.window_size=12, got {option!r}'
-            )
-        parsed[key] = DictAction._parse_iterable(value)
-    return parsed
 
 
 def _read(path: Path) -> Config:
@@ -111,63 +95,3 @@ def _similar_files(path: Path) -> str:
     return (
         '' if os.path.isdir(path.parent) else f' (the folder {path.parent} does not exist either)'
     )
-
-
-def _check_options(cfg: Config, options: Mapping[str, Any]) -> None:
-    content = cfg.to_dict()
-    for option in options:
-        node: Any = content
-        place: tuple[str | int, ...] = ()
-        parts = option.split('.')
-        for position, part in enumerate(parts):
-            is_last = position == len(parts) - 1
-            if isinstance(node, (list, tuple)):
-                if not part.isdigit() or int(part) >= len(node):
-                    raise ConfigError(
-                        f'--cfg-options {option}: {dotted(place)} is a list of {len(node)}, so {part} must '
-                        f'be a number from 0 to {len(node) - 1}'
-                    )
-                node, place = node[int(part)], (*place, int(part))
-                continue
-            if not isinstance(node, dict):
-                raise ConfigError(
-                    f'--cfg-options {option}: {dotted(place)} is {node!r} and contains no {part}'
-                )
-            if not place and part not in node and part in KNOWN_TOP_LEVEL:
-                break  # it begins here; the check of the whole config comes later
-            if part not in node and not (is_last and _may_add(place, node, part)):
-                near = near_miss(part, _choices(place, node))
-                hint = f'; did you mean {dotted((*place, near))}?' if near else ''
-                owner = dotted(place) or 'the config'
-                raise ConfigError(f'--cfg-options {option}: {owner} has no {part}{hint}')
-            node, place = node.get(part), (*place, part)
-
-
-def _choices(place: tuple[str | int, ...], node: Mapping[str, Any]) -> set[str]:
-    if not place:
-        return {*node, *KNOWN_TOP_LEVEL}
-    known = accepted(place, node, 'the config')
-    return {*node, *(known.keys if known else ())}
-
-
-def _may_add(place: tuple[str | int, ...], node: Mapping[str, Any], key: str) -> bool:
-    if not place:
-        return False
-    known = accepted(place, node, 'the config')
-    # The check of the whole config comes later and knows near misses in an open constructor.
-    return known is not None and (key in known.keys or known.is_open)
-
-
-def _spread_data_root(cfg: Config, root: Any) -> None:
-    def spread(node: Any) -> None:
-        if isinstance(node, dict):
-            if 'data_root' in node:
-                node['data_root'] = root
-            for key in ('dataset', 'datasets'):
-                spread(node.get(key))
-        elif isinstance(node, (list, tuple)):
-            for item in node:
-                spread(item)
-
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        spread(cfg.get(loader))

@@ -78,6 +78,11 @@ _DATALOADER_KEYS = frozenset(
 _PARAMWISE_KEYS = frozenset(
     re.findall(r"paramwise_cfg\.get\(\s*'(\w+)'", inspect.getsource(DefaultOptimWrapperConstructor))
 ) | {'custom_keys'}
+_CLIPPING_KEYS = frozenset((
+    'type',
+    *inspect.signature(nn.utils.clip_grad_norm_).parameters,
+    *inspect.signature(nn.utils.clip_grad_value_).parameters,
+)) - {'parameters'}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -276,6 +281,8 @@ def _untyped(place: Sequence[str | int]) -> Accepted | None:
         return Accepted('the inference settings', frozenset(('mode', 'crop_size', 'stride')), True)
     if last == 'paramwise_cfg':
         return Accepted('paramwise_cfg', _PARAMWISE_KEYS, True)
+    if last == 'clip_grad':
+        return Accepted('clip_grad', _CLIPPING_KEYS)
     if parent == 'custom_keys':
         return Accepted('an entry of custom_keys', frozenset(('lr_mult', 'decay_mult')))
     if place == ('randomness',):

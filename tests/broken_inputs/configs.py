@@ -81,6 +81,14 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
                             r'no windw_size; did you mean model\.backbone\.window_size\?'),
     'an option without value': (_options('model.backbone.window_size'), r'takes pairs'),
     'an option for a list': (_options('custom_hooks.9.limit=1'), r'custom_hooks is a list of 2'),
+    'an option whose bracket is open': (
+        _options('model.decode_head.loss_decode.class_weight=[1,2'),
+        r'class_weight: a bracket is not closed in \[1,2'),
+    'an option whose dict has no keys': (
+        _options('optim_wrapper.clip_grad={1.0}'), r"clip_grad: expected key:value in a dict, found '1\.0'"),
+    'an option that misspells what it begins': (
+        _options('optim_wrapper.clip_grad.max_nrom=1.0'),
+        r'no max_nrom; did you mean optim_wrapper\.clip_grad\.max_norm'),
     'a list for a tuple': (_options('train_dataloader.dataset.pipeline.3.crop_size=48,48'),
                            r'RandomCrop refuses .* list'),
     'a number for a list': (_options('model.decode_head.in_channels=16'), r'UPerNetHead refuses .*isinstance'),
