@@ -11,4 +11,4 @@ model = dict(
         ),
     ),
 )
-custom_hooks = [*_base_.custom_hooks[:-1], dict(type='ExpectedCurveHook', final=50.13)]
+training_hooks = dict(expected_curve=dict(final=50.13))

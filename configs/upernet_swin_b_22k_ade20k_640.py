@@ -27,4 +27,4 @@ model = dict(
     test_cfg=dict(mode='slide', crop_size=(640, 640), stride=(426, 426)),
 )
 train_dataloader = dict(batch_size=16)
-custom_hooks = [*_base_.custom_hooks, dict(type='ExpectedCurveHook', final=51.6)]
+training_hooks = dict(expected_curve=dict(type='ExpectedCurveHook', final=51.6))

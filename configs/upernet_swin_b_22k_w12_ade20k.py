@@ -13,4 +13,4 @@ model = dict(
         ),
     ),
 )
-custom_hooks = [*_base_.custom_hooks[:-1], dict(type='ExpectedCurveHook', final=50.76)]
+training_hooks = dict(expected_curve=dict(final=50.76))

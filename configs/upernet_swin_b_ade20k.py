@@ -16,4 +16,4 @@ model = dict(
     decode_head=dict(in_channels=[128, 256, 512, 1024]),
     auxiliary_head=dict(in_channels=512),
 )
-custom_hooks = [*_base_.custom_hooks[:-1], dict(type='ExpectedCurveHook', final=48.13)]
+training_hooks = dict(expected_curve=dict(final=48.13))

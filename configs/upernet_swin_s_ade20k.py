@@ -12,4 +12,4 @@ model = dict(
         ),
     ),
 )
-custom_hooks = [*_base_.custom_hooks[:-1], dict(type='ExpectedCurveHook', final=47.64)]
+training_hooks = dict(expected_curve=dict(final=47.64))

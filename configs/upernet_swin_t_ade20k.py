@@ -21,4 +21,4 @@ model = dict(
 )
 # 16 images in one process; on eight, `--cfg-options train_dataloader.batch_size=2`.
 train_dataloader = dict(batch_size=16)
-custom_hooks = [*_base_.custom_hooks, dict(type='ExpectedCurveHook', final=44.51)]
+training_hooks = dict(expected_curve=dict(type='ExpectedCurveHook', final=44.51))

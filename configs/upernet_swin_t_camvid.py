@@ -33,4 +33,4 @@ model = dict(
 train_dataloader = dict(batch_size=8)
 optim_wrapper = dict(type='AutocastOptimWrapper', dtype='bfloat16')
 # A run with seed 0; of the validation in its middle no figure was kept.
-custom_hooks = [*_base_.custom_hooks, dict(type='ExpectedCurveHook', points=[(800, 36.9)])]
+training_hooks = dict(expected_curve=dict(type='ExpectedCurveHook', points=[(800, 36.9)]))

@@ -15,7 +15,6 @@ model = dict(
 train_dataloader = dict(batch_size=8)
 optim_wrapper = dict(type='AutocastOptimWrapper', dtype='bfloat16')
 # A run with seed 0.
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='ExpectedCurveHook', points=[(200, 43.0), (400, 64.0), (600, 69.0)]),
-]
+training_hooks = dict(
+    expected_curve=dict(type='ExpectedCurveHook', points=[(200, 43.0), (400, 64.0), (600, 69.0)]),
+)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import swinseg  # noqa: F401
-from support.tiny_config import CURVES, tiny_config
+from support.tiny_config import tiny_config
 
 
 @pytest.fixture(scope='session')
@@ -45,6 +45,6 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Path) -> Pa
 
     work_dir = tmp_path_factory.mktemp('tiny_run')
     config = tmp_path_factory.mktemp('tiny_config') / 'tiny.py'
-    config.write_text(tiny_config(tiny_dataset) + CURVES)
+    config.write_text(tiny_config(tiny_dataset, curves=True))
     train(load_config(config), work_dir=work_dir, seed=0)
     return work_dir

@@ -12,13 +12,12 @@ log_level = 'INFO'
 load_from = None
 resume = False
 
-custom_hooks = [
-    dict(type='NonFiniteGuardHook'),
-    dict(type='FirstBatchHook'),
-    dict(type='ProgressHook', interval=50),
-    dict(type='CurvesHook'),
-    dict(type='SamplePredictionsHook', count=4),
-]
+# Every run guards against losses that are not finite, looks at the first batch, shows its progress, draws curves
+# and sample predictions, whatever stands here. This dict changes their arguments, or leaves one out with None:
+#     training_hooks = dict(progress=dict(interval=10), sample_predictions=dict(count=8), curves=None)
+training_hooks = dict()
+# Hooks of your own.
+custom_hooks = []
 
 # What `--tta` wraps the model in; the scales and flips are the dataset's `tta_pipeline`.
 tta_model = dict(type='SegTTAModel')

@@ -40,6 +40,7 @@ def load_config(
     cfg = _read(path)
     overrides = parse_options(options) if isinstance(options, Sequence) else dict(options or {})
     apply_options(cfg, overrides)
+    _drop_delete_marks(cfg)
     check_config(cfg, name=str(path))
     return cfg
 
@@ -68,6 +69,15 @@ def _read(path: Path) -> Config:
         raise ConfigError(
             f'{_place_of_error(error, path)}: the config cannot be read: {type(error).__name__}: {text}'
         ) from error
+
+
+def _drop_delete_marks(node: Any) -> None:
+    """Take ``_delete_=True`` out where a base has nothing to delete: mmengine hands it to constructors."""
+    if isinstance(node, (dict, Config)):
+        node.pop('_delete_', None)
+    for child in node.values() if isinstance(node, (dict, Config)) else node:
+        if isinstance(child, (dict, list, tuple)):
+            _drop_delete_marks(child)
 
 
 def _place_of_error(error: Exception, path: Path) -> str:

@@ -25,6 +25,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.standard_hooks import TRAINING_HOOKS
 
 # Names that mean something in a config beside the arguments of mmengine's Runner.
 _CONVENTIONS = (
@@ -37,12 +38,12 @@ _RUNNER_ARGUMENTS = tuple(
     name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg')
 )
 # Names that swinseg's own training reads.
-_RECIPE = ('effective_batch',)
+_RECIPE = ('effective_batch', 'training_hooks')
 KNOWN_TOP_LEVEL = frozenset((*_RUNNER_ARGUMENTS, *_CONVENTIONS, *_RECIPE))
 # Top-level names whose dicts are built into objects; everything else is a variable of the config's author.
 _BUILT = (
     *_RUNNER_ARGUMENTS,
-    *('vis_backends', 'tta_model', 'tta_pipeline'),
+    *('vis_backends', 'tta_model', 'tta_pipeline', 'training_hooks'),
 )
 
 # Which registry a dict belongs to, by the last part of its path that says so.
@@ -51,7 +52,7 @@ _REGISTRY_OF_PLACE = (
     (('pipeline', 'tta_pipeline', 'transforms'), 'TRANSFORMS'),
     (('dataset', 'datasets'), 'DATASETS'),
     (('sampler', 'batch_sampler'), 'DATA_SAMPLERS'),
-    (('default_hooks', 'custom_hooks'), 'HOOKS'),
+    (('default_hooks', 'training_hooks', 'custom_hooks'), 'HOOKS'),
     (('optimizer',), 'OPTIMIZERS'),
     (('optim_wrapper',), 'OPTIM_WRAPPERS'),
     (('param_scheduler',), 'PARAM_SCHEDULERS'),
@@ -294,6 +295,8 @@ def _untyped(place: Sequence[str | int]) -> Accepted | None:
         return Accepted('env_cfg', frozenset(settings))
     if place == ('log_processor',):
         return Accepted('LogProcessor', _signature(LogProcessor)[0])
+    if place == ('training_hooks',):
+        return Accepted('training_hooks', frozenset(TRAINING_HOOKS), True)
     if place == ('default_hooks',):
         hooks = 'runtime_info timer sampler_seed logger param_scheduler checkpoint visualization'
         return Accepted('default_hooks', frozenset(hooks.split()), True)
@@ -306,6 +309,8 @@ def _untyped(place: Sequence[str | int]) -> Accepted | None:
 
 def accepted(place: Sequence[str | int], node: Mapping[str, Any], name: str) -> Accepted | None:
     kind = node.get('type')
+    if kind is None and place[0] == 'training_hooks' and len(place) == 2:
+        kind = TRAINING_HOOKS.get(str(place[1]))
     if kind is None or place[-1] == 'clip_grad':  # clip_grad's type is 'norm' or 'value'
         return _untyped(place)
     registry_name = _registry_name(place)

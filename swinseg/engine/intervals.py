@@ -5,12 +5,12 @@ mmengine and its hooks divide by these numbers in the middle of a run, or never 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
 
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.standard_hooks import hooks_in
 from swinseg.errors import shown
 
 # Arguments that count, with the least that they may be. Of checkpoints -1 means none, as in mmengine.
@@ -32,7 +32,7 @@ def check_intervals(cfg: Config) -> None:
         if loop.get(key) is not None:
             _check(f'train_cfg.{key}', loop[key], least)
     _check_dynamic(loop.get('dynamic_intervals'))
-    for place, hook in _hooks(cfg):
+    for place, hook in hooks_in(cfg):
         for key, least in _OF_HOOK.items():
             if hook.get(key) is None:
                 continue
@@ -75,12 +75,3 @@ def _check_dynamic(pairs: Any) -> None:
     for begin, interval in pairs:
         _check('the iteration of train_cfg.dynamic_intervals', begin, 0)
         _check('the interval of train_cfg.dynamic_intervals', interval, 1)
-
-
-def _hooks(cfg: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, hook in (cfg.get('default_hooks') or {}).items():
-        if isinstance(hook, Mapping):
-            yield f'default_hooks.{name}', hook
-    for index, hook in enumerate(cfg.get('custom_hooks') or ()):
-        if isinstance(hook, Mapping):
-            yield f'custom_hooks.{index}', hook

@@ -24,6 +24,8 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.standard_hooks import hooks_in
+from swinseg.type_names import has_type
 
 CHOICES = ('as_is', 'accumulation', 'learning_rate')
 # Arguments of schedulers that are counted in iterations where by_epoch=False.
@@ -188,9 +190,9 @@ def _stretch_schedule(cfg: Config, factor: float) -> None:
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     if not checkpoint.get('by_epoch', True):
         change(checkpoint, ('interval', 'save_begin'))
-    for hook in cfg.get('custom_hooks') or ():
+    for _, hook in hooks_in(cfg):
         change(hook, ('begin_iter',))
-        if hook.get('type') == 'ExpectedCurveHook' and 'points' in hook:
+        if has_type(hook, 'ExpectedCurveHook') and 'points' in hook:
             hook.points = [(stretched(iteration), miou) for iteration, miou in hook.points]
 
 

@@ -30,11 +30,14 @@ _KEYS = {
     'build_visualizer': 'visualizer',
     'build_log_processor': 'log_processor',
     'register_default_hooks': 'default_hooks',
+    'register_training_hooks': 'training_hooks',
     'register_custom_hooks': 'custom_hooks',
     'scale_lr': 'auto_scale_lr',
     'set_randomness': 'randomness',
     'setup_env': 'env_cfg',
+    'build_logger': 'log_level',
 }
+_RUNNERS = (mmengine_runner.__name__, 'swinseg.engine.safe_runner')
 _REFUSALS = (AssertionError, AttributeError, KeyError, TypeError, ValueError)
 
 Place = tuple[str, ...]
@@ -75,7 +78,7 @@ def _module(frame: FrameType) -> str:
 
 def _key_of(frames: Sequence[FrameType]) -> Place:
     """Return the top-level key that mmengine's Runner was at; () when it built nothing."""
-    names = [frame.f_code.co_name for frame in frames if _module(frame) == mmengine_runner.__name__]
+    names = [frame.f_code.co_name for frame in frames if _module(frame) in _RUNNERS]
     for name in reversed(names):
         if name in _KEYS:
             return (_KEYS[name],)

@@ -23,6 +23,7 @@ from swinseg.engine.intervals import check_intervals
 from swinseg.engine.recipe import apply_effective_batch
 from swinseg.engine.refusals import refused_arguments
 from swinseg.engine.safe_runner import SwinsegRunner
+from swinseg.engine.visualizers import check_vis_backends
 from swinseg.engine.work_dir_lock import WorkDirLockHook, locked_work_dir
 from swinseg.evaluation.report import METRICS_MARK, Protocol, Report, write_json
 from swinseg.files import make_folder, require_own
@@ -105,11 +106,12 @@ def train(
     cfg = copy.deepcopy(cfg)
     _require(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
     check_intervals(cfg)
+    check_vis_backends(cfg)
     _join(cfg, launcher)
     folder = _set_work_dir(cfg, work_dir)
     with locked_work_dir(folder) as lock:
         if seed is not None:
-            cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+            cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
         _set_resume(cfg, resume, folder)
         _set_precision(cfg, amp)
         batch = apply_effective_batch(cfg, processes=get_world_size())
@@ -186,6 +188,7 @@ def evaluate_in_full(
     """
     cfg = copy.deepcopy(cfg)
     _require(cfg, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'), 'testing')
+    check_vis_backends(cfg)
     _join(cfg, launcher)
     folder = _set_work_dir(cfg, work_dir)
     target = folder if out is None else make_folder(out)
@@ -245,6 +248,9 @@ def _build_runner(cfg: Config) -> SwinsegRunner:
     # within a second would share them.
     name = cfg.get('experiment_name') or Path(cfg.filename or 'unnamed').stem
     cfg.experiment_name = f'{name}_{next(_run_number)}'
+    for key in ('env_cfg', 'log_level', 'randomness'):
+        if cfg.get(key) is None:  # mmengine has defaults where they are not there
+            cfg.pop(key, None)
     with refused_arguments(cfg):
         return SwinsegRunner.from_cfg(cfg)
 

@@ -46,8 +46,10 @@ from swinseg.engine.sharding import (
     ShardedModel,
 )
 from swinseg.engine.signals import StopRequest, quiet_children, stop_signals
+from swinseg.engine.standard_hooks import stock_hooks, training_hooks
 from swinseg.engine.step_figures import StepFiguresHook
 from swinseg.engine.terminal import TerminalFormatter, is_heard
+from swinseg.engine.visualizers import with_local_backend
 from swinseg.files import atomic_path, full_disk_told
 
 
@@ -97,10 +99,23 @@ class SwinsegRunner(Runner):
 
         With the usual ``name='visualizer'`` mmengine would hand the next run of this process the writer of the
         first, and its scalars would go into the first one's folder.
+
+        Its figures go into ``scalars.json`` whatever its backends are: the curves are drawn from it.
         """
         if isinstance(visualizer, dict):
-            visualizer = {**visualizer, 'name': self.experiment_name}
+            visualizer = {**with_local_backend(visualizer), 'name': self.experiment_name}
         return super().build_visualizer(visualizer)
+
+    def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
+        """Register the hooks of the config, and those that every run has."""
+        super().register_hooks(stock_hooks(default_hooks, train_cfg=self._train_loop))
+        self.register_training_hooks(custom_hooks or ())
+        self.register_custom_hooks(custom_hooks or ())
+
+    def register_training_hooks(self, custom_hooks: Sequence[Any]) -> None:
+        """Register what ``training_hooks`` of the config says and ``custom_hooks`` does not bring."""
+        for hook in training_hooks(self.cfg.get('training_hooks'), custom=custom_hooks):
+            self.register_hook(hook)
 
     def dump_config(self) -> None:
         """Write the config into the work directory, of a training only.
@@ -111,7 +126,7 @@ class SwinsegRunner(Runner):
             super().dump_config()
 
     def set_randomness(
-        self, seed: int | None, diff_rank_seed: bool = True, deterministic: bool = False
+        self, seed: int | None = None, diff_rank_seed: bool = True, deterministic: bool = False
     ) -> None:
         """Seed Python, NumPy and PyTorch, each process with a number of its own.
 

@@ -42,8 +42,8 @@ class SamplePredictionsHook(Hook):
     def __init__(self, count: int = 4) -> None:
         if not isinstance(count, int) or count < 1:
             raise ConfigError(
-                f'count of SamplePredictionsHook must be 1 image or more, found {count!r}; leave the hook out of '
-                'custom_hooks for none'
+                f'count of SamplePredictionsHook must be 1 image or more, found {count!r}; for none '
+                'training_hooks=dict(sample_predictions=None)'
             )
         self.count = count
         self._batches: frozenset[int] = frozenset()

@@ -38,8 +38,9 @@ def plot_class_iou(
     """
     if not ious:
         raise VisualizationError(
-            'the training log has no IoU per class: CurvesHook among the custom_hooks of the config writes it at '
-            'each validation, where val_evaluator is a MeanIoUMetric'
+            'the training log has no IoU per class: CurvesHook, which a training has but with '
+            'training_hooks=dict(curves=None), writes it at each validation, where val_evaluator is a '
+            'MeanIoUMetric'
         )
     steps = sorted({step for series in ious.values() for step in series})
     names = sorted(ious, key=lambda name: -ious[name].get(steps[-1], -math.inf))

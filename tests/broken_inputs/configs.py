@@ -80,7 +80,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'a misspelled option': (_options('model.backbone.windw_size=7'),
                             r'no windw_size; did you mean model\.backbone\.window_size\?'),
     'an option without value': (_options('model.backbone.window_size'), r'takes pairs'),
-    'an option for a list': (_options('custom_hooks.9.limit=1'), r'custom_hooks is a list of 2'),
+    'an option for a list': (_options('param_scheduler.9.end=1'), r'param_scheduler is a list of 2'),
     'an option whose bracket is open': (
         _options('model.decode_head.loss_decode.class_weight=[1,2'),
         r'class_weight: a bracket is not closed in \[1,2'),
@@ -112,10 +112,17 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'no steps between lines of the log': (
         _options('default_hooks.logger.interval=0'), r'default_hooks\.logger\.interval must be a whole number'),
     'no steps between lines of the terminal': (
-        _options('custom_hooks.1.interval=0'),
-        r'custom_hooks\.1\.interval must be a whole number from 1 on, not 0'),
+        _options('training_hooks.progress.interval=0'),
+        r'training_hooks\.progress\.interval must be a whole number from 1 on, not 0'),
     'a checkpoint at each word': (
         _options('default_hooks.checkpoint.interval=often'), r'checkpoint\.interval must be .*, not often'),
+    'a hook that is no dict': (
+        _options('training_hooks.curves=no'),
+        r'training_hooks\.curves must be a dict of arguments, or None for no'),
+    'a backend whose package is not there': (
+        _extra("visualizer = dict(vis_backends=[dict(type='NeptuneVisBackend')])"),
+        r'vis_backends\.0 .*needs the package neptune, .*pip install neptune'),
+    'a level of the log that there is not': (_extra("log_level = 'LOUD'"), r'refuses log_level of .*LOUD'),
     'class names that are numbers': (
         _extra('train_dataloader = dict(dataset=dict(metainfo=dict(classes=[1, 2])))\n'
                'model = dict(decode_head=dict(num_classes=2), auxiliary_head=dict(num_classes=2))'),
@@ -131,7 +138,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         _options('train_dataloader.timeout=-1'), r'timeout of a data loader takes seconds, or 0 .*, not -1'),
     'a learning rate that ends in infinity': (
         lambda place: place.train(options=('optim_wrapper.optimizer.lr=1e30', 'param_scheduler=None',
-                                           'train_cfg.max_iters=9', 'custom_hooks.0.limit=0')),
+                                           'train_cfg.max_iters=9', 'training_hooks.non_finite_guard.limit=0')),
         r'the loss became (nan|inf) at iteration'),
     'a work directory below a file': (_below_a_file('train', '--work-dir'),
                                       r'cannot write to the output folder .*below'),

@@ -13,6 +13,18 @@ def test_load_config__is_what_mmengine_reads(write_tiny_config):
     assert load_config(path).to_dict() == Config.fromfile(path).to_dict()
 
 
+def test_load_config__deletes_where_there_is_nothing_to_delete(write_tiny_config):
+    extra = """
+randomness = dict(_delete_=True, seed=1)
+custom_hooks = [dict(_delete_=True, type='EMAHook')]
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.1))
+"""
+    cfg = load_config(write_tiny_config(extra=extra))
+    assert cfg.randomness == dict(seed=1)
+    assert cfg.custom_hooks == [dict(type='EMAHook')]
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.1)
+
+
 def test_load_config__names_files_that_are_nearly_called_so(write_tiny_config):
     path = write_tiny_config()
     with pytest.raises(ConfigError) as caught:

@@ -132,7 +132,7 @@ def test_read_that_never_ends__in_a_validation_saves_the_trained_weights(
     assert f'and {path}; check' in str(caught.value)
     assert '(during the validation at iteration 2, which is saved' in str(caught.value)
     whole = load_config(
-        write_tiny_config(root=data, extra=average + NO_VALIDATION.rpartition('custom')[0]),
+        write_tiny_config(root=data, extra=average + NO_VALIDATION),
         {'train_cfg.max_iters': 2},
     )
     train(whole, work_dir=tmp_path / 'whole', seed=0, check=False)

@@ -73,7 +73,8 @@ def test_hook__refuses_no_figure_and_two(options, message):
 def test_ade20k_configs__know_what_is_published():
     finals = {}
     for path in sorted(CONFIGS.glob('upernet_swin_*_ade20k*.py')):
-        hooks = [h for h in load_config(path).custom_hooks if h['type'] == 'ExpectedCurveHook']
+        hook = load_config(path).training_hooks.expected_curve
+        hooks = [] if hook is None else [hook]
         finals[path.stem] = [hook['final'] for hook in hooks]
         said = path.read_text().partition('_base_')[0]
         assert all(str(hook['final']) in said for hook in hooks) or '_8gb' in path.stem

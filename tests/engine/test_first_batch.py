@@ -12,10 +12,10 @@ from swinseg.engine import ConfigError, TrainingError, load_config, train
 from swinseg.engine.first_batch import check_labels
 
 HOOKS = """
-custom_hooks = [
-    dict(type='FirstBatchHook'),
-    dict(type='ExpectedCurveHook', points=[(2, 100.0)]),
-]
+training_hooks = dict(
+    first_batch=dict(_delete_=True),
+    expected_curve=dict(type='ExpectedCurveHook', points=[(2, 100.0)]),
+)
 train_cfg = dict(max_iters=2)
 default_hooks = dict(checkpoint=dict(interval=2))
 """
@@ -36,7 +36,7 @@ def test_hook__says_the_memory_and_changes_nothing(write_tiny_config, tmp_path, 
     for part in ('weights 1', 'gradients 1', 'optimizer state 3', 'activations', 'together'):
         assert part in lines[0], lines[0]
     assert 'is far below the 100 that this config has reached by then' in out
-    cfg.custom_hooks = []
+    cfg.training_hooks.first_batch = cfg.training_hooks.expected_curve = None
     train(cfg, work_dir=tmp_path / 'without', seed=0, check=False)
     states = [
         read_checkpoint(tmp_path / name / 'iter_2.pth')['state_dict']

@@ -38,7 +38,7 @@ def test_progress__into_a_pipe_goes_a_line_every_interval(write_tiny_config, tmp
     stream = io.StringIO()
     monkeypatch.setattr(LiveLine, '_out', stream)
     cfg = load_config(write_tiny_config())
-    cfg.custom_hooks = [dict(type='ProgressHook', interval=3)]
+    cfg.training_hooks.progress.interval = 3
     train(cfg, work_dir=tmp_path / 'work', check=False)
     lines = stream.getvalue().splitlines()
     steps = [line.split()[1] for line in lines if line.startswith('iteration ')]
@@ -53,7 +53,7 @@ def test_progress__on_a_terminal_one_line_is_rewritten(write_tiny_config, tmp_pa
     monkeypatch.setattr(LiveLine, '_out', stream)
     monkeypatch.setenv('COLUMNS', '60')
     cfg = load_config(write_tiny_config())
-    cfg.custom_hooks = [dict(type='ProgressHook')]
+    cfg.training_hooks.progress = {}
     train(cfg, work_dir=tmp_path / 'work', check=False)
     text = stream.getvalue()
     assert '\r\x1b[Kiteration 1/4' in text

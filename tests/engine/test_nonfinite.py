@@ -15,7 +15,7 @@ def test_non_finite_guard__stops_before_the_step_and_names_the_images(write_tiny
         write_tiny_config(),
         {'optim_wrapper.optimizer.lr': 1e30, 'param_scheduler': None, 'train_cfg.max_iters': 20},
     )
-    cfg.custom_hooks[0].limit = 0
+    cfg.training_hooks.non_finite_guard = dict(limit=0)
     with pytest.raises(TrainingError) as caught:
         train(cfg, work_dir=tmp_path, check=False)
     message = str(caught.value)
@@ -88,7 +88,7 @@ def test_non_finite_guard__the_count_survives_a_resume(
 def test_non_finite_guard__stops_after_the_limit(write_tiny_config, tmp_path, monkeypatch):
     _spoil(monkeypatch, {1, 2, 3})
     cfg = load_config(write_tiny_config())
-    cfg.custom_hooks[0].limit = 2
+    cfg.training_hooks.non_finite_guard = dict(limit=2)
     with pytest.raises(
         TrainingError, match=r'at iteration 3, the last of 3 such batches \(learning rate'
     ):
@@ -98,7 +98,7 @@ def test_non_finite_guard__stops_after_the_limit(write_tiny_config, tmp_path, mo
 def test_non_finite_guard__forgets_after_the_window(write_tiny_config, tmp_path, monkeypatch):
     _spoil(monkeypatch, {1, 4})
     cfg = load_config(write_tiny_config())
-    cfg.custom_hooks[0].update(limit=1, window=3)
+    cfg.training_hooks.non_finite_guard = dict(limit=1, window=3)
     assert train(cfg, work_dir=tmp_path, check=False).iterations == 4
 
 

@@ -24,7 +24,6 @@ optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.01, weight_d
 param_scheduler = None
 val_dataloader = val_cfg = val_evaluator = None
 default_hooks = dict(checkpoint=dict(save_best=None, interval=1))
-custom_hooks = []
 """
 
 
@@ -199,7 +198,6 @@ effective_batch = 'accumulation'
 default_hooks = dict(
     checkpoint=dict(by_epoch=True, interval=1, save_best=None), logger=dict(log_metric_by_epoch=True)
 )
-custom_hooks = [dict(type='NonFiniteGuardHook')]
 """
     cfg = load_config(write_tiny_config(extra=extra))
     assert train(cfg, work_dir=tmp_path / 'work', check=False).iterations == 2

@@ -35,6 +35,8 @@ EMA = 'custom_hooks = [dict(type="CurvesHook"), dict(type="EMAHook", momentum=3)
         ('default_hooks = dict(checkpoint=dict(save_best=5))', r'refuses default_hooks\.checkpoint of'),
         ('custom_hooks = [dict(type="CurvesHook", priority=101)]', r'refuses custom_hooks of .*priority'),
         (EMA, r'ExponentialMovingAverage refuses custom_hooks\.1 of .*momentum'),
+        ('log_level = "LOUD"', r'refuses log_level of .*LOUD'),
+        ('training_hooks = dict(progress=dict(priority=101))', r'refuses training_hooks of .*priority'),
         ('log_processor = dict(custom_cfg=3)', r'LogProcessor refuses log_processor of'),
         ('model = dict(decode_head=dict(in_index=[0]))', r'UPerNetHead refuses model\.decode_head of'),
         (

@@ -21,7 +21,6 @@ from swinseg.files import OutputError
 NO_VALIDATION = """
 val_dataloader = val_cfg = val_evaluator = None
 default_hooks = dict(checkpoint=dict(save_best=None))
-custom_hooks = []
 """
 
 

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from swinseg.engine import ConfigError, load_config, sample_predictions, train
 from swinseg.engine.sample_predictions import SamplePredictionsHook, _rgb
 
+# As older configs have it.
 ONLY_SAMPLES = "custom_hooks = [dict(type='SamplePredictionsHook', count=9)]"
 
 

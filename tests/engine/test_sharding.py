@@ -96,12 +96,8 @@ optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, eps=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=0.5),
 )
-custom_hooks = [
-    dict(type='SafeEMAHook', momentum=0.25, update_buffers=True),
-    dict(type='NonFiniteGuardHook'),
-    dict(type='FirstBatchHook'),
-    dict(type='ProgressHook', interval=2),
-]
+custom_hooks = [dict(type='SafeEMAHook', momentum=0.25, update_buffers=True)]
+training_hooks = dict(first_batch=dict(_delete_=True))
 """
 
 

@@ -6,13 +6,7 @@ from pathlib import Path
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
-CURVES = """
-custom_hooks = [
-    dict(type='NonFiniteGuardHook'),
-    dict(type='ProgressHook', interval=1),
-    dict(type='CurvesHook'),
-]
-"""
+CURVES = 'training_hooks = dict(curves=dict(_delete_=True))'
 _TINY_CONFIG = """
 _base_ = [
     '{configs}/_base_/models/upernet_swin.py',
@@ -70,16 +64,17 @@ param_scheduler = [
 train_cfg = dict(max_iters=4, val_interval=2)
 auto_scale_lr = dict(base_batch_size=2)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
-custom_hooks = [
-    dict(type='NonFiniteGuardHook'),
-    dict(type='ProgressHook', interval=1),
-]
+training_hooks = dict(
+    first_batch=None, progress=dict(interval=1), {curves}sample_predictions=None,
+)
 """
 
 
-def tiny_config(root: Path | str) -> str:
+def tiny_config(root: Path | str, *, curves: bool = False) -> str:
     """Return the text of the config, whose data lie under ``root``.
 
-    It draws no curves, which take longer than its steps; the test of a run that draws adds :data:`CURVES`.
+    Unless ``curves`` it draws none, for they take longer than its steps; a config that inherits it and draws adds
+    :data:`CURVES`.
     """
-    return _TINY_CONFIG.format(configs=CONFIGS, root=str(root))
+    without = '' if curves else 'curves=None, '
+    return _TINY_CONFIG.format(configs=CONFIGS, root=str(root), curves=without)

@@ -15,7 +15,6 @@ from swinseg.models import SwinSegmentor
 NO_VALIDATION = """
 val_dataloader = val_cfg = val_evaluator = None
 default_hooks = dict(checkpoint=dict(save_best=None))
-custom_hooks = []
 """
 
 

@@ -31,7 +31,6 @@ NO_VALIDATION = """
 val_dataloader = None
 val_cfg = None
 val_evaluator = None
-custom_hooks = []
 """
 
 
