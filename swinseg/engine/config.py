@@ -14,6 +14,7 @@ from typing import Any
 from mmengine.config import Config
 
 from swinseg.engine.config_keys import check_config
+from swinseg.engine.config_variables import check_variables
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.options import apply_options, parse_options
 from swinseg.errors import UserError
@@ -39,6 +40,7 @@ def load_config(
     path = Path(path)
     cfg = _read(path)
     overrides = parse_options(options) if isinstance(options, Sequence) else dict(options or {})
+    check_variables(path, options=overrides)
     apply_options(cfg, overrides)
     _drop_delete_marks(cfg)
     check_config(cfg, name=str(path))

@@ -29,17 +29,21 @@ from swinseg.engine.standard_hooks import TRAINING_HOOKS
 
 # Names that mean something in a config beside the arguments of mmengine's Runner.
 _CONVENTIONS = (
-    *('custom_imports', 'vis_backends', 'tta_model', 'tta_pipeline', 'runner_type', 'compile'),
-    *('model_wrapper_cfg', 'activation_checkpointing', 'efficient_conv_bn_eval', 'sync_bn'),
-    *('find_unused_parameters', 'data_root', 'dataset_type', 'crop_size', 'train_pipeline'),
-    *('test_pipeline', 'norm_cfg', 'img_ratios', 'work_dir', 'log_level', 'env_cfg'),
+    *('custom_imports', 'tta_model', 'tta_pipeline', 'runner_type', 'compile', 'model_wrapper_cfg'),
+    *('activation_checkpointing', 'efficient_conv_bn_eval', 'sync_bn', 'find_unused_parameters'),
+)
+# Variables that are customary in mmseg's configs, from which the files make what is read.
+_VARIABLES = (
+    *('crop_size', 'data_root', 'dataset_type', 'img_ratios', 'norm_cfg', 'test_pipeline'),
+    *('train_pipeline', 'vis_backends'),
 )
 _RUNNER_ARGUMENTS = tuple(
     name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg')
 )
 # Names that swinseg's own training reads.
 _RECIPE = ('effective_batch', 'training_hooks')
-KNOWN_TOP_LEVEL = frozenset((*_RUNNER_ARGUMENTS, *_CONVENTIONS, *_RECIPE))
+READ_TOP_LEVEL = frozenset((*_RUNNER_ARGUMENTS, *_CONVENTIONS, *_RECIPE))
+KNOWN_TOP_LEVEL = READ_TOP_LEVEL | {*_VARIABLES}
 # Top-level names whose dicts are built into objects; everything else is a variable of the config's author.
 _BUILT = (
     *_RUNNER_ARGUMENTS,

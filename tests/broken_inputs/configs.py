@@ -89,6 +89,15 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'an option that misspells what it begins': (
         _options('optim_wrapper.clip_grad.max_nrom=1.0'),
         r'no max_nrom; did you mean optim_wrapper\.clip_grad\.max_norm'),
+    'a variable that nothing reads': (
+        _extra("norm_cfg = dict(type='GN', num_groups=8)"),
+        r'norm_cfg in .*tiny\.py is set and not used there, so it changes nothing: set model\.decode_head'),
+    'a variable of other configs': (
+        _extra('crop_size = (96, 96)'),
+        r'crop_size in .*: set model\.data_preprocessor\.size and train_dataloader'),
+    'an option for a variable': (
+        _options('train_pipeline.3.crop_size=(8,8)'),
+        r'would change nothing, .* set train_dataloader\.dataset\.pipeline\.3\.crop_size'),
     'a list for a tuple': (_options('train_dataloader.dataset.pipeline.3.crop_size=48,48'),
                            r'RandomCrop refuses .* list'),
     'a number for a list': (_options('model.decode_head.in_channels=16'), r'UPerNetHead refuses .*isinstance'),

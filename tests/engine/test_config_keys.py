@@ -177,7 +177,6 @@ def test_check_config__suggests_the_nearest_key(write_tiny_config, mistake, plac
     'fine',
     [
         'my_variable = dict(whatever=1)',
-        'crop_size = (8, 8)',
         'norm = dict(type="BN")',
         'model = dict(decode_head=dict(norm_cfg=dict(type="SyncBN", requires_grad=False)))',
         'model = dict(decode_head=dict(act_cfg=dict(type="LeakyReLU", negative_slope=0.1)))',
@@ -191,7 +190,7 @@ def test_check_config__suggests_the_nearest_key(write_tiny_config, mistake, plac
         'train_cfg = dict(_delete_=True, by_epoch=True, max_epochs=3)',
         'train_dataloader = dict(pin_memory=True, drop_last=True, collate_fn=dict(type="pseudo_collate"))',
         'train_dataloader = dict(dataset=dict(indices=3))',
-        'vis_backends = [dict(type="WandbVisBackend", init_kwargs=dict(project="x"))]',
+        'visualizer = dict(vis_backends=[dict(type="WandbVisBackend", init_kwargs=dict(project="x"))])',
         'model = dict(auxiliary_head=None)',
         'model = dict(test_cfg=dict(mode="slide", crop_size=(64, 64), stride=(32, 32)))',
         'model = dict(backbone=dict(init_cfg=dict(type="Pretrained", checkpoint="x.pth", minimum=0.5)))',
