@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from swinseg.checkpoints.loading import load_backbone_weights
 from swinseg.errors import quoted
 from swinseg.models.errors import ArchitectureError
+from swinseg.models.feature_info import FeatureInfo
+from swinseg.models.swin_arguments import check_swin_arguments
 from swinseg.models.swin_blocks import (
     PatchEmbed,
     PatchMerging,
@@ -81,7 +83,7 @@ class SwinBackbone(BaseModule):
             parameters are found; None draws random weights.
 
     Raises:
-        ArchitectureError: arguments that contradict each other.
+        ArchitectureError: arguments that no network can be built from, or that contradict each other.
     """
 
     def __init__(
@@ -127,21 +129,28 @@ class SwinBackbone(BaseModule):
         super().__init__(init_cfg=init_cfg)
         act_cfg = act_cfg or dict(type='GELU')
         norm_cfg = norm_cfg or dict(type='LN')
-        self._check_arguments(
-            embed_dims,
-            patch_size,
-            depths,
-            num_heads,
-            strides,
-            out_indices,
-            shifted_windows,
-            attention,
-        )
-        if attention == 'global' and use_rel_pos_bias:
-            raise ArchitectureError(
-                "attention='global' has no window to which a relative position bias could belong: "
-                'set use_rel_pos_bias=False (and, if positions are wanted, use_abs_pos_embed=True)'
+        check_swin_arguments(
+            dict(
+                pretrain_img_size=pretrain_img_size,
+                in_channels=in_channels,
+                embed_dims=embed_dims,
+                patch_size=patch_size,
+                window_size=window_size,
+                mlp_ratio=mlp_ratio,
+                depths=depths,
+                num_heads=num_heads,
+                strides=strides,
+                out_indices=out_indices,
+                qk_scale=qk_scale,
+                drop_rate=drop_rate,
+                attn_drop_rate=attn_drop_rate,
+                drop_path_rate=drop_path_rate,
+                use_rel_pos_bias=use_rel_pos_bias,
+                shifted_windows=shifted_windows,
+                attention=attention,
+                frozen_stages=frozen_stages,
             )
+        )
 
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
@@ -190,47 +199,13 @@ class SwinBackbone(BaseModule):
             self.add_module(f'norm{i}', build_norm_layer(norm_cfg, self.num_features[i])[1])
         self._freeze()
 
-    @staticmethod
-    def _check_arguments(
-        embed_dims: int,
-        patch_size: int,
-        depths: Sequence[int],
-        num_heads: Sequence[int],
-        strides: Sequence[int],
-        out_indices: Sequence[int],
-        shifted_windows: str,
-        attention: str,
-    ) -> None:
-        if not isinstance(embed_dims, int) or embed_dims < 1:
-            raise ArchitectureError(
-                f'embed_dims must be a whole number of channels from 1 on, found {quoted(embed_dims)}'
-            )
-        stages = len(depths)
-        if not len(num_heads) == len(strides) == stages:
-            raise ArchitectureError(
-                f'depths, num_heads and strides must have one entry for each stage, '
-                f'found {tuple(depths)}, {tuple(num_heads)} and {tuple(strides)}'
-            )
-        if strides[0] != patch_size or any(stride != 2 for stride in strides[1:]):
-            raise ArchitectureError(
-                f'strides must be (patch_size, 2, 2, ...) = {(patch_size, *[2] * (stages - 1))}, '
-                f'found {tuple(strides)}'
-            )
-        for i, heads in enumerate(num_heads):
-            if (embed_dims * 2**i) % heads:
-                raise ArchitectureError(
-                    f'stage {i} has {embed_dims * 2**i} channels, which num_heads={heads} does not divide'
-                )
-        if not out_indices or any(not 0 <= i < stages for i in out_indices):
-            raise ArchitectureError(
-                f'out_indices must name stages between 0 and {stages - 1}, found {tuple(out_indices)}'
-            )
-        if shifted_windows not in ('cyclic', 'padding', 'none'):
-            raise ArchitectureError(
-                f"shifted_windows must be 'cyclic', 'padding' or 'none', found {shifted_windows!r}"
-            )
-        if attention not in ('window', 'global'):
-            raise ArchitectureError(f"attention must be 'window' or 'global', found {attention!r}")
+    @property
+    def feature_info(self) -> tuple[FeatureInfo, ...]:
+        """Channels and stride of each of the maps that ``forward`` returns, in its order."""
+        return tuple(
+            FeatureInfo(channels=self.num_features[i], stride=self.patch_embed.patch_size * 2**i)
+            for i in self.out_indices
+        )
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Compute the feature maps.
@@ -343,18 +318,6 @@ class SwinBackbone(BaseModule):
 
 
 def _sides(size: int | Sequence[int]) -> tuple[int, int]:
-    """Return height and width of the pretraining images, given as one or two sides.
-
-    Raises:
-        ArchitectureError: it is neither.
-    """
+    """Return height and width of the pretraining images, given as one or two sides."""
     sides = [size] if isinstance(size, int) else size
-    if (
-        not isinstance(sides, Sequence)
-        or len(sides) not in (1, 2)
-        or not all(isinstance(side, int) and side > 0 for side in sides)
-    ):
-        raise ArchitectureError(
-            f'pretrain_img_size of SwinBackbone must be a side or (height, width) in pixels, found {quoted(size)}'
-        )
     return sides[0], sides[-1]
