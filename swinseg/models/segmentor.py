@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from swinseg.models.label_decision import (
     threshold_of,
     without_padding_and_flip,
 )
+from swinseg.models.segmentor_checks import check_segmentor
 from swinseg.models.streamed_decision import decide_blocks, inside_area, rows_between, unpadded_area
 
 
@@ -36,6 +38,9 @@ class SwinSegmentor(EncoderDecoder):
         keep_confidence: whether predictions carry the (1, H, W) float probability of the chosen class,
             ``confidence``, beside the labels. With ``keep_scores`` it is left out.
         **kwargs: as ``EncoderDecoder`` takes them.
+
+    Raises:
+        UserError: two parts do not fit each other; see :func:`~swinseg.models.segmentor_checks.check_segmentor`.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class SwinSegmentor(EncoderDecoder):
         super().__init__(*args, **kwargs)
         self.keep_scores = keep_scores
         self.keep_confidence = keep_confidence
+        check_segmentor(self)
 
     def _decode_head_forward_train(
         self, inputs: list[Tensor], data_samples: list[SegDataSample]
@@ -64,6 +70,14 @@ class SwinSegmentor(EncoderDecoder):
             found = losses_of(head, inputs, data_samples, self.train_cfg)
             losses.update(add_prefix(found, f'aux_{i}' if several else 'aux'))
         return losses
+
+    def val_step(self, data: Mapping[str, Any]) -> list[SegDataSample]:
+        """Predict a batch, whose images may be of different sizes."""
+        return list(chain.from_iterable(map(super().val_step, _of_one_size(data))))
+
+    def test_step(self, data: Mapping[str, Any]) -> list[SegDataSample]:
+        """Predict a batch, whose images may be of different sizes."""
+        return list(chain.from_iterable(map(super().test_step, _of_one_size(data))))
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Average the logits of overlapping windows; (B, 3, H, W) to (B, K, H, W).
@@ -211,3 +225,18 @@ class SwinSegmentor(EncoderDecoder):
             stride=tuple(cfg['stride']),
             **{name: cfg[name] for name in names if name in cfg},
         )
+
+
+def _of_one_size(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Divide a batch into those that mmseg's preprocessor can stack: itself, or its images one by one.
+
+    Padded to one size, images would be predicted with a border that they do not have when they come alone.
+    """
+    images = data['inputs']
+    if len({tuple(image.shape) for image in images}) < 2:
+        return [data]
+    samples = data.get('data_samples') or [None] * len(images)
+    return [
+        {**data, 'inputs': [image], 'data_samples': None if sample is None else [sample]}
+        for image, sample in zip(images, samples, strict=True)
+    ]

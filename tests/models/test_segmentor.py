@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.evaluation import IoUMetric
+from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 
 from support.mmseg_pairs import TINY, build_pair
@@ -195,3 +196,26 @@ def test_slide_inference__leaves_the_callers_metas_alone():
     with torch.inference_mode():
         ours.eval().slide_inference(torch.randn(1, 3, 96, 96), metas)
     assert metas == before
+
+
+@pytest.mark.parametrize('step', ['val_step', 'test_step'])
+@pytest.mark.parametrize('test_cfg', [dict(mode='whole'), SLIDE], ids=['whole', 'slide'])
+def test_step__images_of_several_sizes_are_predicted_as_if_alone(step, test_cfg):
+    _, ours = build_pair(TINY, channels=32, num_classes=7, test_cfg=test_cfg)
+    ours.eval().data_preprocessor = SegDataPreProcessor()
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(64, 80), (48, 64), (64, 80)]
+    images = [torch.randn(3, *size, generator=generator) for size in sizes]
+    batch = {'inputs': images, 'data_samples': [samples(size, size)[0] for size in sizes]}
+    before = [sample.metainfo for sample in batch['data_samples']]
+    with torch.no_grad():
+        found = getattr(ours, step)(batch)
+        alone = [
+            getattr(ours, step)({'inputs': [image], 'data_samples': samples(size, size)})[0]
+            for image, size in zip(images, sizes, strict=True)
+        ]
+    for size, one, other in zip(sizes, found, alone, strict=True):
+        assert one.pred_sem_seg.data.shape == (1, *size)
+        assert torch.equal(one.pred_sem_seg.data, other.pred_sem_seg.data)
+    assert [sample.metainfo for sample in batch['data_samples']] == before
+    assert len(batch['inputs']) == 3
