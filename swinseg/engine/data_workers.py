@@ -140,6 +140,13 @@ class PatientLoader(DataLoader):
                     raise
                 raise LoadingError(_account_of(self.iterator)) from error
 
+    def load_first(self) -> Any:
+        """Load the first batch in this process, waited for as any other; no data worker is started."""
+        with self._patience():
+            batches: Any = self.batch_sampler
+            indices = next(iter(batches))
+            return self.collate_fn([self.dataset[index] for index in indices])
+
     def end_workers(self) -> None:
         """End the processes that load images at once, whatever state they are in.
 

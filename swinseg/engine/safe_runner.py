@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from swinseg.checkpoints import CheckpointError, load_weights, read_checkpoint
+from swinseg.engine.before_training import BeforeTrainingHook
 from swinseg.engine.checkpointing import SafeCheckpointHook, read_newest, saying_how_to_go_on
 from swinseg.engine.data_workers import (
     DEFAULT_TIMEOUT,
@@ -31,6 +32,7 @@ from swinseg.engine.distributed import CommonBuffersHook, wrap
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.loop import ExactTrainLoop
 from swinseg.engine.optimizers import averages_of, optimizers_of
+from swinseg.engine.pipeline_checks import check_dataset_settings
 from swinseg.engine.randomness import generator_states, set_generator_states
 from swinseg.engine.resuming import (
     MissingFilesHook,
@@ -178,6 +180,7 @@ class SwinsegRunner(Runner):
             self.register_hook(ShardAfterValidationHook())
         sampler = (self._resumed or {}).get('sampler') or {}
         self.register_hook(ResumeStateHook(images=sampler.get('size')))
+        self.register_hook(BeforeTrainingHook())
         self.register_hook(MissingFilesHook())
         self.register_hook(StepFiguresHook())
         with stop_signals() as self.stop, full_disk_told(self.work_dir), self._workers_ended():
@@ -210,6 +213,7 @@ class SwinsegRunner(Runner):
             dataloader = {**dataloader, 'dataset': dataset}
         timeout = checked_timeout(dataloader.pop('timeout', DEFAULT_TIMEOUT))
         loader = super().build_dataloader(dataloader, seed, diff_rank_seed)
+        check_dataset_settings(loader.dataset)
         return patient(loader, timeout=timeout, stop=lambda: getattr(self, 'stop', None))
 
     def test(self) -> dict[str, Any]:

@@ -1,0 +1,182 @@
+"""What the steps of a dataset's pipeline leave of an image and its label, compared with what comes after them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mmcv.transforms import CenterCrop, Pad, Resize
+from mmseg.datasets.transforms import RandomCrop
+from mmseg.models import SegDataPreProcessor
+from torch import nn
+
+from swinseg.datasets.resize_crop import RandomResizeCrop
+from swinseg.engine.errors import ConfigError
+from swinseg.errors import quoted, shown
+
+# Steps after a crop that leave its size as it is.
+_SAME_SIZE = frozenset(
+    (
+        *(
+            'LoadImage',
+            'LoadLabel',
+            'LoadImageFromFile',
+            'LoadAnnotations',
+            'RandomFlip',
+            'Normalize',
+        ),
+        *(
+            'PhotoMetricDistortion',
+            'TablePhotoMetricDistortion',
+            'RandomCutOut',
+            'CLAHE',
+            'Rerange',
+        ),
+        *('RGB2Gray', 'AdjustGamma', 'GenerateEdge', 'PackSegInputs', 'PackPlanes'),
+    )
+)
+
+Size = tuple[int, int]
+"""Height, width."""
+
+
+def pipelines_of(dataset: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield the innermost datasets of a wrapped or joined one, each with all the steps that its samples take."""
+    inside = vars(dataset)
+    if 'datasets' in inside:
+        for part in inside['datasets']:
+            yield from pipelines_of(part)
+    elif 'dataset' in inside:
+        own = list(_steps(inside.get('pipeline')))
+        for leaf, steps in pipelines_of(inside['dataset']):
+            yield leaf, [*steps, *own]
+    else:
+        yield dataset, list(_steps(inside.get('pipeline')))
+
+
+def check_dataset_settings(dataset: Any) -> None:
+    """Check that a dataset names its classes, and that its steps read labels by its own rule.
+
+    Args:
+        dataset: a built one, or a wrapper of such.
+
+    Raises:
+        ConfigError: there are no class names, or a step reduces the zero label where the dataset does not.
+    """
+    for leaf, steps in pipelines_of(dataset):
+        kind = type(leaf).__name__
+        require_classes(leaf)
+        rule = getattr(leaf, 'reduce_zero_label', None)
+        for step in _flat(steps):
+            wanted = getattr(step, 'reduce_zero_label', None)
+            if wanted is not None and rule is not None and bool(wanted) != bool(rule):
+                raise ConfigError(
+                    f'{type(step).__name__} has reduce_zero_label={wanted}, but {kind} has '
+                    f'reduce_zero_label={rule}, which decides what labels mean; set it there and leave it out '
+                    'of the pipeline'
+                )
+
+
+def require_classes(dataset: Any) -> None:
+    """Check that a dataset names its classes, two at least.
+
+    Raises:
+        ConfigError: it does not, or names a single one; says where they would be written.
+    """
+    meta = getattr(dataset, 'metainfo', None) or {}
+    classes = meta.get('classes')
+    if classes and len(classes) == 1:
+        raise ConfigError(
+            f'{type(dataset).__name__} has one class, {quoted(classes[0])}, and nothing to tell it from; let all '
+            f"other pixels be a class too, as in classes=['background', {quoted(classes[0])}] with a label_map"
+        )
+    if classes:
+        return
+    hint = (
+        'mmseg 1.x reads METAINFO = dict(classes=..., palette=...), in small letters'
+        if 'CLASSES' in meta or hasattr(dataset, 'CLASSES')
+        else "write metainfo=dict(classes=('background', 'road')), in the order of the label values"
+    )
+    raise ConfigError(
+        f'{type(dataset).__name__} names no classes, by which scores, figures and colors are told; {hint}'
+    )
+
+
+def check_padding(dataset: Any, preprocessor: nn.Module, *, ignored: dict[str, int | None]) -> None:
+    """Check that the training's crops fill its batches, and that what is padded does not count.
+
+    Args:
+        dataset: of the training.
+        preprocessor: of the model; one of another class than mmseg's is not looked at.
+        ignored: the label that does not count, of each head by its name.
+
+    Raises:
+        ConfigError: batches are larger or smaller than the crops, have no size, or padding would be a class.
+    """
+    if not isinstance(preprocessor, SegDataPreProcessor):
+        return
+    if preprocessor.size is None and preprocessor.size_divisor is None:
+        raise ConfigError(
+            'data_preprocessor has neither size nor size_divisor, so training images of several sizes make no '
+            'batch; set size to the crop_size, as in size=(512, 512)'
+        )
+    label = preprocessor.seg_pad_val
+    for name, ignore_index in ignored.items():
+        if ignore_index is not None and ignore_index != label:
+            raise ConfigError(
+                f'data_preprocessor gives padding the label seg_pad_val={label}, which {name} does not ignore '
+                f'(its ignore_index is {ignore_index}); set seg_pad_val={ignore_index} of data_preprocessor'
+            )
+    if preprocessor.size is None:
+        return
+    size = tuple(preprocessor.size)
+    for _, steps in pipelines_of(dataset):
+        cropped = _size_after(steps)
+        if cropped is None or cropped == size:
+            continue
+        share = 1 - cropped[0] * cropped[1] / (max(cropped[0], size[0]) * max(cropped[1], size[1]))
+        outcome = (
+            f'{share:.0%} of each batch is padding, which costs as much as pixels and counts in the loss'
+            if share
+            else 'it does not cut them, and a smaller image does not fit the others of its batch'
+        )
+        raise ConfigError(
+            f'the training pipeline gives {_sides(cropped)} pixels (height x width), but data_preprocessor.size '
+            f'is {_sides(size)}: {outcome}; set size={cropped} of data_preprocessor, or crop_size={size}'
+        )
+
+
+def _sides(size: Sequence[int]) -> str:
+    return ' x '.join(map(shown, size))
+
+
+def _steps(pipeline: Any) -> Iterator[Any]:
+    yield from getattr(pipeline, 'transforms', pipeline) or ()
+
+
+def _flat(steps: Sequence[Any]) -> Iterator[Any]:
+    """Yield steps and what is in them, as in ``RandomApply`` or ``TestTimeAug``."""
+    for step in steps:
+        yield step
+        for name in ('transforms', 'subroutines'):
+            inner = getattr(step, name, None)
+            if inner is not None:
+                yield from _flat(list(_steps(inner)))
+
+
+def _size_after(steps: Sequence[Any]) -> Size | None:
+    """Return the size that all images have after these steps, or at most have where they were smaller; or None."""
+    size: Size | None = None
+    for step in steps:
+        if isinstance(step, RandomResizeCrop | RandomCrop):
+            size = tuple(step.crop_size)
+        elif isinstance(step, CenterCrop):
+            width, height = step.crop_size
+            size = height, width
+        elif isinstance(step, Resize) and not step.keep_ratio and step.scale is not None:
+            size = step.scale[1], step.scale[0]
+        elif isinstance(step, Pad) and step.size is not None and size is not None:
+            size = max(size[0], step.size[1]), max(size[1], step.size[0])
+        elif type(step).__name__ not in _SAME_SIZE:
+            size = None
+    return size
