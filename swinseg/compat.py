@@ -273,6 +273,23 @@ def _always() -> bool:
     return True
 
 
+def _scales_to_nothing() -> bool:
+    geometry: Any = importlib.import_module('mmcv.image.geometric')
+    return 0 in geometry.rescale_size((8000, 2), (512, 512))
+
+
+def _keep_one_pixel() -> None:
+    geometry: Any = importlib.import_module('mmcv.image.geometric')
+    processing: Any = importlib.import_module('mmcv.transforms.processing')
+    scale_size = geometry._scale_size
+
+    def at_least_one(size: tuple[int, int], scale: Any) -> tuple[int, int]:
+        width, height = scale_size(size, scale)
+        return max(width, 1), max(height, 1)
+
+    geometry._scale_size = processing._scale_size = at_least_one
+
+
 ADAPTATIONS: tuple[Adaptation, ...] = (
     Adaptation(
         name='pkgutil.find_loader',
@@ -342,6 +359,12 @@ ADAPTATIONS: tuple[Adaptation, ...] = (
         reason='they look for the loading steps of a pipeline by the names of their own',
         needed=_always,
         apply=compat_mmseg.know_our_loaders,
+    ),
+    Adaptation(
+        name='resized images keep one pixel a side',
+        reason='mmcv scales 8,000 x 2 pixels to 512 x 0, which OpenCV refuses; stacks on Pillow make it 512 x 1',
+        needed=_scales_to_nothing,
+        apply=_keep_one_pixel,
     ),
 )
 

@@ -5,10 +5,13 @@ import pickle
 import subprocess
 import sys
 
+import cv2
+import mmcv
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmcv.transforms import Resize
 from mmengine.logging import HistoryBuffer
 from mmengine.utils import get_installed_path, is_installed
 
@@ -19,6 +22,21 @@ def test_apply__is_done_once():
     before = compat.active()
     compat.apply()
     assert compat.active() == before
+
+
+@pytest.mark.parametrize('shape', [(2, 8000), (8000, 2), (1, 1), (60, 80)])
+def test_resize__keeps_one_pixel_a_side_and_is_mmcvs_otherwise(shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    label = image[..., 0].copy()
+    results = dict(img=image, gt_seg_map=label, seg_fields=['gt_seg_map'], img_shape=shape)
+    resized = Resize(scale=(512, 128), keep_ratio=True).transform(dict(results))
+    factor = min(512 / max(shape), 128 / min(shape))
+    expected = tuple(max(1, int(side * factor + 0.5)) for side in shape)
+    assert resized['img'].shape == (*expected, 3)
+    assert resized['gt_seg_map'].shape == resized['img_shape'] == expected
+    size = expected[::-1]
+    np.testing.assert_array_equal(resized['img'], cv2.resize(image, size))
+    assert mmcv.rescale_size((7, 9), 0.01) == (1, 1)
 
 
 def test_apply__mmseg_imports_in_a_fresh_process():

@@ -113,10 +113,10 @@ def resized_size(shape: Sequence[int], scale: Scale, *, keep_ratio: bool) -> Sca
     """Return the width and height that mmcv gives an image of ``shape`` (H, W) for a drawn ``scale``.
 
     With ``keep_ratio`` the image becomes as large as its long side fits the larger number and its short side
-    the smaller one; without, ``scale`` is its new width and height.
+    the smaller one; without, ``scale`` is its new width and height. A side keeps one pixel at least.
     """
     if not keep_ratio:
-        return scale
+        return max(scale[0], 1), max(scale[1], 1)
     height, width = shape[:2]
     size: Scale = rescale_size((width, height), scale)
     return size

@@ -90,6 +90,19 @@ def test_resize_windows__are_cut_outs_of_what_opencv_resizes(data):
     )
 
 
+@pytest.mark.parametrize('keep_ratio', [True, False])
+def test_transform__a_side_keeps_one_pixel(keep_ratio):
+    image = np.random.default_rng(0).integers(0, 256, (2, 8000, 3), np.uint8)
+    scale = (512, 128) if keep_ratio else (512, 1)
+    step = RandomResizeCrop(scale, (64, 64), ratio_range=(0.5, 0.5), keep_ratio=keep_ratio)
+    label = image[..., 0].copy()
+    results = step.transform(
+        dict(img=image, gt_seg_map=label, seg_fields=['gt_seg_map'], img_shape=(2, 8000))
+    )
+    assert results['img'].shape == (1, 64, 3)
+    assert results['gt_seg_map'].shape == results['img_shape'] == (1, 64)
+
+
 @pytest.mark.parametrize(
     ('shape', 'size_wh', 'end'),
     [((2, 7), (6, 2), (1, 1)), ((8, 9), (9, 9), (2, 8)), ((5, 4), (4, 5), (3, 2))],
