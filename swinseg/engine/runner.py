@@ -27,6 +27,7 @@ from swinseg.engine.visualizers import check_vis_backends
 from swinseg.engine.work_dir_lock import WorkDirLockHook, locked_work_dir
 from swinseg.evaluation.report import METRICS_MARK, Protocol, Report, write_json
 from swinseg.files import make_folder, require_own
+from swinseg.inference.settings import check_inference_settings
 from swinseg.report.metric import ReportMetric
 from swinseg.report.page import SHOWN, check_shown, require_report_folder, write_report
 
@@ -193,6 +194,7 @@ def evaluate_in_full(
     folder = _set_work_dir(cfg, work_dir)
     target = folder if out is None else make_folder(out)
     require_own(target / 'metrics.json', METRICS_MARK)
+    check_inference_settings(cfg.model.get('module', cfg.model).get('test_cfg') or {})
     protocol = Protocol.from_config(cfg, tta=tta)
     if report is not None:
         require_report_folder(report)

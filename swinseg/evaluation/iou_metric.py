@@ -139,6 +139,12 @@ class MeanIoUMetric(BaseMetric):
                 self._save(label_map(sample['pred_sem_seg']['data']).cpu().numpy(), sample)
 
     def _count(self, sample: dict) -> SparseMatrix:
+        if 'gt_sem_seg' not in sample:
+            raise EvaluationError(
+                f'{sample.get("img_path") or "an image"} has no label to compare its prediction with; give the '
+                'dataset its seg_map_path and its pipeline LoadLabel, or write predictions of images without '
+                "labels by an evaluator=dict(type='MeanIoUMetric', format_only=True, output_dir='predictions')"
+            )
         try:
             matrix = confusion_matrix(
                 label_map(sample['pred_sem_seg']['data']),

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from broken_inputs import annotations, checkpoints, configs, data, pictures
+from broken_inputs import annotations, checkpoints, configs, data, models, pictures
 from broken_inputs.place import Place
 from support import bad_data
 from support.scripts import run
@@ -14,7 +14,7 @@ from swinseg import cli
 
 GROUPS = {
     'data': data, 'annotations': annotations, 'configs': configs, 'checkpoints': checkpoints,
-    'pictures': pictures,
+    'pictures': pictures, 'models': models,
 }  # fmt: skip
 KINDS = {
     f'{group}: {name}': kind

@@ -171,6 +171,17 @@ def test_process__a_wrong_label_names_its_file():
         run(MeanIoUMetric(), [sample], 11)
 
 
+@pytest.mark.parametrize('name', ['photo.png', None])
+def test_process__an_image_without_label_is_named(name):
+    metric = MeanIoUMetric()
+    metric.dataset_meta = {'classes': names(3)}
+    sample = {'pred_sem_seg': {'data': torch.zeros(1, 4, 4, dtype=torch.uint8)}, 'img_path': name}
+    with pytest.raises(
+        EvaluationError, match=rf'^{name or "an image"} has no label .* format_only=True'
+    ):
+        metric.process(None, [sample])
+
+
 def test_results__are_small():
     """180 kB for each of 2,000 images would be 360 MB."""
     metric = MeanIoUMetric()
