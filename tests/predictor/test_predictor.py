@@ -75,7 +75,7 @@ def test_call__confidence_is_the_labels_probability(predictor, images, tta):
     assert result.confidence.max() <= 1
 
 
-@pytest.mark.parametrize('size', [(1, 1), (3, 40), (200, 7)])
+@pytest.mark.parametrize('size', [(1, 1), (3, 40), (200, 7), (2, 8000)])
 def test_call__tiny_and_narrow_images(predictor, size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     assert predictor(image).labels.shape == size
