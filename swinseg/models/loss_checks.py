@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-from mmseg.models.losses import CrossEntropyLoss, DiceLoss, FocalLoss, LovaszLoss, TverskyLoss
+from mmseg.models.losses import (
+    CrossEntropyLoss,
+    DiceLoss,
+    FocalLoss,
+    LovaszLoss,
+    OhemCrossEntropy,
+    TverskyLoss,
+)
 from mmseg.structures.sampler import OHEMPixelSampler
 from torch import nn
 
@@ -19,6 +26,11 @@ from swinseg.models.errors import ArchitectureError
 from swinseg.models.losses import SoftmaxFocalLoss
 from swinseg.models.losses.base import SegmentationLoss
 
+# Losses of a softmax, of which one score always has the probability 1, and those that take it for that of class 0.
+_SOFTMAX_OR_FIRST_CLASS = (
+    *(CrossEntropyLoss, OhemCrossEntropy, LovaszLoss, TverskyLoss, SegmentationLoss),
+    DiceLoss,
+)
 _BINARY_LOSS = "loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True)"
 
 
@@ -59,8 +71,7 @@ def _check_for_one_score(name: str, criterion: Any) -> None:
         return
     if isinstance(criterion, LovaszLoss) and criterion.cls_criterion.__name__ == 'lovasz_hinge':
         return
-    known = (CrossEntropyLoss, DiceLoss, FocalLoss, LovaszLoss, TverskyLoss, SegmentationLoss)
-    if isinstance(criterion, known):
+    if isinstance(criterion, _SOFTMAX_OR_FIRST_CLASS):
         given = ' with use_sigmoid=False' if isinstance(criterion, CrossEntropyLoss) else ''
         raise ArchitectureError(
             f'{name} has out_channels=1, one score for class 1 against class 0, which {kind}{given} cannot learn '
@@ -104,9 +115,10 @@ def _check_sampler(name: str, head: BaseDecodeHead, criterion: Any) -> None:
             'probability of the true class among several; leave thresh out, and the pixels of the largest loss '
             'are taken'
         )
-    by_class = isinstance(criterion, CrossEntropyLoss) and criterion.use_sigmoid
-    if head.out_channels > 1 and by_class and not has_thresh:
+    is_binary = head.out_channels == 1 and not isinstance(criterion, FocalLoss)
+    by_class = isinstance(criterion, CrossEntropyLoss | FocalLoss) and criterion.use_sigmoid
+    if by_class and not is_binary and not has_thresh:
         raise ArchitectureError(
-            f'{name} has an OHEMPixelSampler without thresh, which takes the loss of each pixel, but with '
-            'use_sigmoid=True there is one of each class; give it a thresh, such as 0.7'
+            f'{name} has an OHEMPixelSampler without thresh, which takes the loss of each pixel, '
+            f'but {type(criterion).__name__} with use_sigmoid=True has one of each class; give it a thresh, such as 0.7'
         )

@@ -111,7 +111,7 @@ def _check_pretrain_img_size(size: Any, patch_size: int) -> None:
     sides = size if isinstance(size, Sequence) and not isinstance(size, str) else [size]
     if len(sides) not in (1, 2) or not all(is_whole(side, least=patch_size) for side in sides):
         raise _refused(
-            'pretrain_img_size', f'one side in pixels, or two, of {patch_size} or more each', size
+            'pretrain_img_size', f'a side or (height, width) in pixels, from {patch_size} on', size
         )
 
 

@@ -40,6 +40,8 @@ REFUSED = [
      r'class_weight of its CrossEntropyLoss takes one number, .* found 2; write class_weight=\[4\]'),
     (dict(loss=SIGMOID, sampler=dict(OHEM, thresh=0.7), **BINARY), r'thresh=0\.7 of its OHEMPixelSampler asks'),
     (dict(loss=dict(SIGMOID, class_weight=[1.0] * 3)), 'class_weight and use_sigmoid=True in its'),
+    (dict(loss=dict(type='OhemCrossEntropy'), **BINARY), 'OhemCrossEntropy cannot learn from'),
+    (dict(loss=dict(type='FocalLoss'), sampler=OHEM), 'but FocalLoss with use_sigmoid=True has one of each'),
     (dict(loss=SIGMOID, sampler=OHEM), 'OHEMPixelSampler without thresh, .* give it a thresh, such as 0.7'),
     (dict(loss=dict(type='CrossEntropyLoss', class_weight=[1.0] * 5)), 'class_weight of .* 5 entries for 3 cl'),
     (dict(loss=dict(type='SoftmaxFocalLoss', alpha=[1.0] * 2)), 'alpha of SoftmaxFocalLoss has 2 entries for 3'),
