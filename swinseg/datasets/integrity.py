@@ -12,7 +12,7 @@ import numpy as np
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.label_faults import MASK_SETTING
 from swinseg.datasets.label_map import IGNORE_INDEX
-from swinseg.datasets.transforms import LoadImage, LoadLabel
+from swinseg.datasets.loaders import image_loader, label_loader, load_image
 
 
 class SegmentationDataset(Protocol):
@@ -76,8 +76,8 @@ def check_before_training(dataset: SegmentationDataset, *, sample: int = 64) -> 
     """Check that every file is there, and decode a sample of images and labels, evenly spread.
 
     Args:
-        dataset: one of this package, of mmseg, or mmengine's wrapper of such. It is not changed, and its
-            pipeline does not run.
+        dataset: one of this package, of mmseg, or mmengine's wrapper of such. It is not changed, and of its
+            pipeline only what loads the files runs.
         sample: how many images to decode at most.
 
     Returns:
@@ -95,7 +95,7 @@ def check_before_training(dataset: SegmentationDataset, *, sample: int = 64) -> 
     labelled = _check_all_files(dataset)
     names = [str(name) for name in dataset.metainfo.get('classes') or ()]
     ignore_index = int(getattr(dataset, 'ignore_index', IGNORE_INDEX))
-    load_image, load_label = LoadImage(), LoadLabel()
+    load_label, loader = label_loader(dataset), image_loader(dataset)
     histogram = np.zeros(256, np.int64)
     chosen = np.unique(np.linspace(0, count - 1, max(1, min(sample, count))).round().astype(int))
     for index in chosen.tolist():
@@ -103,7 +103,7 @@ def check_before_training(dataset: SegmentationDataset, *, sample: int = 64) -> 
         # Stock mmseg datasets do not say how many classes there are, but their metainfo does.
         info.setdefault('num_classes', len(names) or None)
         info.setdefault('ignore_index', ignore_index)
-        results = load_image.transform(info)
+        results = load_image(loader, info)
         if results.get('seg_map_path') is not None:
             label = load_label.transform(results)['gt_seg_map']
             histogram += np.bincount(label.reshape(-1), minlength=256)

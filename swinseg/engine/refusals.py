@@ -38,7 +38,11 @@ _KEYS = {
     'build_logger': 'log_level',
 }
 _RUNNERS = (mmengine_runner.__name__, 'swinseg.engine.safe_runner')
-_REFUSALS = (AssertionError, AttributeError, KeyError, TypeError, ValueError)
+_REFUSALS = (AssertionError, AttributeError, ImportError, KeyError, TypeError, ValueError)
+# How classes say that a package is missing where they raise no ImportError.
+_NOT_INSTALLED = 'is not installed'
+_PACKAGE_FIX = '; install the package, or take a class that does without'
+_LOADER_FIX = ", such as LoadImage(color_type='unchanged'), which reads all bands of a TIFF"
 
 Place = tuple[str, ...]
 
@@ -59,7 +63,9 @@ def refused_arguments(cfg: Config, *place: str) -> Iterator[None]:
     """
     try:
         yield
-    except _REFUSALS as error:
+    except (*_REFUSALS, RuntimeError) as error:
+        if not isinstance(error, _REFUSALS) and not _is_missing_package(error):
+            raise
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         key = place or _key_of(frames)
         is_ours = _module(frames[-1]).split('.')[0] == 'swinseg'
@@ -69,7 +75,14 @@ def refused_arguments(cfg: Config, *place: str) -> Iterator[None]:
         where = '.'.join(_place_of(frames, cfg, key))
         file = cfg.filename or 'the config'
         what = f'{where} of {file}' if where else f'what {file} gives it'
-        raise ConfigError(f'{_owner(frames[-1])} refuses {what}: {_reason(error)}') from error
+        fix = ''
+        if _is_missing_package(error):
+            fix = _PACKAGE_FIX + (_LOADER_FIX if '.pipeline' in where else '')
+        raise ConfigError(f'{_owner(frames[-1])} refuses {what}: {_reason(error)}{fix}') from error
+
+
+def _is_missing_package(error: Exception) -> bool:
+    return isinstance(error, ImportError) or _NOT_INSTALLED in str(error)
 
 
 def _module(frame: FrameType) -> str:

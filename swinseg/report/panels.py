@@ -10,8 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from swinseg.datasets.image_files import decode_values, read_bytes
-from swinseg.datasets.value_range import PER_IMAGE, ValueRange
+from swinseg.datasets.picture import read_picture
 from swinseg.evaluation.iou_metric import add_sparse
 from swinseg.report.record import EvaluationRecord, ImageRecord
 from swinseg.report.storage import read_labels
@@ -57,9 +56,7 @@ def draw_panels(record: EvaluationRecord, image: ImageRecord, folder: Path) -> P
     """
     label = read_labels(folder, image.truth_file)
     prediction = read_labels(folder, image.prediction_file)
-    values = decode_values(read_bytes(image.image), image.image)
-    # However many bits a file has, here it is only looked at.
-    photo = cv2.cvtColor(ValueRange(rule=PER_IMAGE).to_8_bits(values), cv2.COLOR_BGR2RGB)
+    photo = read_picture(image.image)
     side = min(_LONGER_SIDE, max(label.shape))
     small, truth = fit(photo, label, side)
     predicted = resize_labels(prediction, small.shape[:2])

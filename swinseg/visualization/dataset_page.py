@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from swinseg.datasets import image_files
 from swinseg.datasets.check import DatasetReport, Finding, SplitReport
 from swinseg.datasets.check.findings import percent
 from swinseg.datasets.check.pair import Job
+from swinseg.datasets.check.statistics import channel_order
 from swinseg.datasets.check.text import verdict
 from swinseg.datasets.label_colors import decode_by_rule
 from swinseg.datasets.label_map import IGNORE_INDEX, rule_tables
-from swinseg.datasets.value_range import ValueRange
+from swinseg.datasets.picture import read_picture
 from swinseg.visualization.colorize import overlay
 from swinseg.visualization.html_page import html_page, picture, swatch
 from swinseg.visualization.resize import fitting_size, resize_image, resize_labels
@@ -90,7 +90,7 @@ def _split(report: SplitReport) -> Iterator[str]:
         yield f'<p class="soft">Width x height: {sizes}.'
         if images.mean is not None and images.std is not None:
             mean, std = (', '.join(f'{v:.1f}' for v in of) for of in (images.mean, images.std))
-            yield f' Channels (RGB, 0 to 255): mean {mean}; standard deviation {std}.'
+            yield f' Channels{channel_order(images.mean)}: mean {mean}; standard deviation {std}.'
         yield f' {percent(report.classes.ignored_share)} of the labelled pixels are ignored.</p>'
     pictures = [_picture(job, report) for job in report.samples]
     if pictures:
@@ -125,15 +125,13 @@ def _class_table(report: SplitReport) -> str:
 def _picture(job: Job, report: SplitReport) -> str:
     """Draw a photograph and the same with its label over it; the files have been read without a problem before."""
     assert job.label is not None
-    values = image_files.decode_values(image_files.read_bytes(job.image), job.image)
-    value_range = report.split.loading.value_range or ValueRange.measured(values)
-    image = value_range.to_8_bits(values, is_bgr=True)
+    image = read_picture(job.image, report.split.loading.value_range)
     raw = decode_by_rule(image_files.read_bytes(job.label, what='label'), job.label, job.rule)
     size = fitting_size(raw.shape, min(_LONGEST_SIDE, max(raw.shape)))
     table, allowed = rule_tables(job.rule, 65536)
     indices = np.where(allowed & (table < len(report.split.classes)), table, IGNORE_INDEX)
     labels = indices[resize_labels(raw, size)]
-    photo = cv2.cvtColor(resize_image(image, size), cv2.COLOR_BGR2RGB)
+    photo = resize_image(image, size)
     painted = overlay(photo, labels, report.split.palette, alpha=0.6)
     name = Path(job.image).name
     return (

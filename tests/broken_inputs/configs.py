@@ -37,6 +37,8 @@ def _circle(place: Place) -> CommandLine:
     return ['train', place.file('two.py', "_base_ = './one.py'"), *place.options()]
 
 
+LOADER = "train_dataloader = dict(dataset=dict(pipeline=[{}, dict(type='LoadLabel')]))"
+
 KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'not there': (_misnamed, r'no config file .*tinny\.py; did you mean .*tiny\.py'),
     'a folder': (lambda place: ['train', place.folder, *place.options()], r'there is no config file'),
@@ -152,6 +154,12 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'a work directory below a file': (_below_a_file('train', '--work-dir'),
                                       r'cannot write to the output folder .*below'),
     'an output folder below a file': (_below_a_file('test', '--out'), r'cannot write to the output folder'),
+    'a loader whose package is missing': (
+        lambda place: place.train(extra=LOADER.format(dict(type='LoadSingleRSImageFromFile'))),
+        r'LoadSingleRSImageFromFile refuses .*pipeline\.0 of .*: gdal is not installed; install the package'),
+    'a decoder whose package is missing': (
+        lambda place: place.train(extra=LOADER.format(dict(type='LoadImageFromFile', imdecode_backend='tifffile'))),
+        r"imdecode_backend='tifffile', whose package is not installed: pip install tifffile"),
     'no pipeline for --tta': (lambda place: place.test('--tta', extra='tta_pipeline = []'),
                               r'needs a tta_pipeline'),
 }  # fmt: skip

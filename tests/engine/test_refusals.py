@@ -53,6 +53,46 @@ def test_train__names_the_place_of_a_refused_value(write_tiny_config, tmp_path, 
     assert '\n' not in str(caught.value)
 
 
+def test_train__names_the_place_of_a_class_whose_package_is_missing(
+    write_tiny_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr('mmseg.datasets.transforms.loading.gdal', None)
+    pipeline = '[dict(type="LoadSingleRSImageFromFile"), dict(type="LoadLabel")]'
+    cfg = load_config(
+        write_tiny_config(extra=f'train_dataloader = dict(dataset=dict(pipeline={pipeline}))')
+    )
+    sentence = (
+        r'^LoadSingleRSImageFromFile refuses train_dataloader\.dataset\.pipeline\.0 of .*: gdal is not installed; '
+        r"install the package, .* LoadImage\(color_type='unchanged'\)"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        train(cfg, work_dir=tmp_path)
+
+
+class _NeedsAPackage(Hook):
+    def __init__(self, error):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ('error', 'expected', 'sentence'),
+    [
+        (
+            ImportError("No module named 'wandb'"),
+            ConfigError,
+            r"refuses .*'wandb'; install the package",
+        ),
+        (RuntimeError('gdal is not installed'), ConfigError, r'not installed; .* does without$'),
+        (RuntimeError('out of luck'), RuntimeError, r'out of luck'),
+    ],
+)
+def test_refused_arguments__a_package_that_is_missing(error, expected, sentence):
+    HOOKS.register_module(module=_NeedsAPackage, force=True)
+    cfg = Config(dict(custom_hooks=[]))
+    with pytest.raises(expected, match=sentence), refused_arguments(cfg, 'custom_hooks'):
+        HOOKS.build(dict(type='_NeedsAPackage', error=error))
+
+
 def test_evaluate__names_the_place_of_a_refused_value(write_tiny_config, tmp_path, tiny_run):
     cfg = load_config(write_tiny_config(extra='test_dataloader = dict(num_workers=-1)'))
     with pytest.raises(ConfigError, match='DataLoader refuses test_dataloader of'):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mmcv.transforms import BaseTransform, LoadImageFromFile
-
 from swinseg.datasets.check.findings import Finding, pasted, some_files
 from swinseg.datasets.check.pair import Job, Loading
 from swinseg.datasets.checked import CheckedDataset
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.label_map import IGNORE_INDEX, LabelRule
-from swinseg.datasets.transforms import LoadImage, LoadLabel
+from swinseg.datasets.loaders import image_loader, label_loader
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def list_split(name: str, dataset: Any) -> Split:
         classes=classes,
         palette=tuple(tuple(color) for color in dataset.metainfo.get('palette') or ()),
         jobs=tuple(jobs),
-        loading=_loading(dataset),
+        loading=Loading(image_loader(dataset), label_loader(dataset)),
         findings=tuple(findings),
     )
 
@@ -94,18 +92,3 @@ def _infos_of_checked(
         return [dataset.data_of(pair) for pair in matching.pairs]
     dataset.full_init()
     return [dataset.get_data_info(index) for index in range(len(dataset))]
-
-
-def _loading(dataset: Any) -> Loading:
-    """Return how the innermost dataset's pipeline reads files."""
-    while hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets'):
-        dataset = dataset.dataset if hasattr(dataset, 'dataset') else dataset.datasets[0]
-    transforms: list[BaseTransform] = list(getattr(dataset.pipeline, 'transforms', ()))
-    image = next((t for t in transforms if isinstance(t, (LoadImage, LoadImageFromFile))), None)
-    label = next((t for t in transforms if isinstance(t, LoadLabel)), None)
-    return Loading(
-        color_type=getattr(image, 'color_type', 'color'),
-        image_backend=getattr(image, 'backend_args', None),
-        label_backend=getattr(label, 'backend_args', None),
-        value_range=getattr(image, 'value_range', None),
-    )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from mmcv.transforms import BaseTransform
 
 from swinseg.datasets import image_files
 from swinseg.datasets.errors import DataError, LabelChannelsError, LabelColorsError
 from swinseg.datasets.label_colors import decode_by_rule, decode_colors
 from swinseg.datasets.label_faults import size_sentence
 from swinseg.datasets.label_map import Color, LabelRule
+from swinseg.datasets.loaders import load_image
 from swinseg.datasets.resize_crop import class_counts
+from swinseg.datasets.transforms import LoadImage, LoadLabel
 from swinseg.datasets.value_range import ValueRange
 
 _DIGEST_BYTES = 16
@@ -36,12 +39,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Loading:
-    """How the pipeline reads files: arguments of its ``LoadImage`` and ``LoadLabel``."""
+    """What reads the files in the pipeline."""
 
-    color_type: str = 'color'
-    image_backend: dict[str, Any] | None = None
-    label_backend: dict[str, Any] | None = None
-    value_range: ValueRange | None = None
+    image: BaseTransform = field(default_factory=LoadImage)
+    label: LoadLabel = field(default_factory=LoadLabel)
+
+    @property
+    def value_range(self) -> ValueRange | None:
+        """Which values of images of more than 8 bits become 0 and 255."""
+        return self.image.value_range if isinstance(self.image, LoadImage) else None
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,8 @@ class ImageFacts:
     Attributes:
         shape: (H, W), turned as its EXIF says where the pipeline does so.
         digest: of the decoded pixels.
-        mean: of each channel over all pixels, 0 to 255, RGB; None for a file of more than 8 bits of which
-            nothing says what they mean.
+        mean: of each channel over all pixels, RGB where there are three; None for a file of more than 8 bits of
+            which nothing says what they mean.
         std: the standard deviation likewise.
         values: (n, C) float32, some of the finite values of a file of more than 8 bits, RGB; None for others.
     """
@@ -128,7 +134,9 @@ def look_at_pair(job: Job, loading: Loading) -> PairFacts:
         return PairFacts(job, tuple(problems), image, None)
     shape: tuple[int, ...] | None = None
     try:
-        data = image_files.read_bytes(job.label, what='label', backend_args=loading.label_backend)
+        data = image_files.read_bytes(
+            job.label, what='label', backend_args=loading.label.backend_args
+        )
         try:
             raw = decode_by_rule(data, job.label, job.rule)
             palette = image_files.png_palette(data) if job.rule.colors is None else None
@@ -146,19 +154,28 @@ def look_at_pair(job: Job, loading: Loading) -> PairFacts:
 
 
 def _look_at_image(path: str, loading: Loading) -> ImageFacts:
-    data = image_files.read_bytes(path, backend_args=loading.image_backend)
-    pixels = image_files.decode_values(data, path, color_type=loading.color_type)
-    shape, digest = (pixels.shape[0], pixels.shape[1]), _digest(pixels)
-    values = None
-    if pixels.dtype != np.uint8 and loading.color_type != 'unchanged':
-        values = _some_values(pixels)
-        if loading.value_range is None:
-            return ImageFacts(shape, digest, None, None, values)
-        pixels = loading.value_range.to_8_bits(pixels, is_bgr=True, name=path)
-    mean, std = cv2.meanStdDev(pixels)
-    # OpenCV has BGR
-    means, stds = tuple(mean.ravel()[::-1].tolist()), tuple(std.ravel()[::-1].tolist())
-    return ImageFacts(shape, digest, means, stds, values)
+    loader = loading.image
+    if isinstance(loader, LoadImage) and loader.color_type != 'unchanged':
+        data = image_files.read_bytes(path, backend_args=loader.backend_args)
+        pixels = image_files.decode_values(data, path, color_type=loader.color_type)
+    else:
+        pixels = load_image(loader, {'img_path': path})['img']
+        return ImageFacts(pixels.shape[:2], _digest(pixels), *_mean_and_std(pixels))
+    digest = _digest(pixels)
+    if pixels.dtype == np.uint8:
+        return ImageFacts(pixels.shape[:2], digest, *_mean_and_std(pixels))
+    values = _some_values(pixels)
+    if loader.value_range is None:
+        return ImageFacts(pixels.shape[:2], digest, None, None, values)
+    pixels = loader.value_range.to_8_bits(pixels, is_bgr=True, name=path)
+    return ImageFacts(pixels.shape[:2], digest, *_mean_and_std(pixels), values)
+
+
+def _mean_and_std(pixels: npt.NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    mean, std = (values.ravel().tolist() for values in cv2.meanStdDev(pixels))
+    if len(mean) == 3:  # BGR
+        mean, std = mean[::-1], std[::-1]
+    return tuple(mean), tuple(std)
 
 
 def _some_values(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -157,5 +157,10 @@ def image_statistics(facts: Sequence[PairFacts]) -> ImageStatistics | None:
     )
 
 
+def channel_order(means: Sequence[float]) -> str:
+    """Return a remark on the order of an image's channels, which is that of the file where they are no colours."""
+    return ' (RGB, 0 to 255)' if len(means) == 3 else ''
+
+
 def _width_height(shape: npt.NDArray[Any]) -> tuple[int, int]:
     return int(shape[1]), int(shape[0])

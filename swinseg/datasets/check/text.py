@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from swinseg.datasets.check.findings import Finding, percent
 from swinseg.datasets.check.report import DatasetReport, SplitReport
+from swinseg.datasets.check.statistics import channel_order
 
 _FILES = 5
 _CLASSES = 30
@@ -59,7 +60,7 @@ def _figures(report: SplitReport) -> list[str]:
             mean, std = (
                 ', '.join(f'{value:.2f}' for value in of) for of in (images.mean, images.std)
             )
-            lines.append(f'  channels (RGB, 0 to 255): mean {mean}; std {std}')
+            lines.append(f'  channels{channel_order(images.mean)}: mean {mean}; std {std}')
     classes = report.classes
     if not report.labelled or not classes.names:
         return lines
