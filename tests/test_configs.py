@@ -15,6 +15,7 @@ from mmseg.registry import MODELS
 
 from support.stock_pipeline import stock_steps
 from swinseg.engine import load_config
+from swinseg.engine.training_length import with_end
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('ablations/*.py')])
@@ -100,7 +101,12 @@ def test_recipe__schedule_is_that_of_mmseg(name):
     ours, stock = _pair(name)
     assert ours.optim_wrapper.optimizer.pop('fused') is True  # another kernel for the same step
     assert ours.optim_wrapper == stock.optim_wrapper
-    assert ours.param_scheduler == stock.param_scheduler
+    length = ours.train_cfg.max_iters
+    schedule = [with_end(each, iterations=length, epochs=1) for each in ours.param_scheduler]
+    assert schedule == stock.param_scheduler
+    # Without `type`, so that a config on top of it may count epochs.
+    assert ours.train_cfg.pop('by_epoch') is False
+    assert stock.train_cfg.pop('type') == 'IterBasedTrainLoop'
     assert ours.train_cfg == stock.train_cfg
     assert ours.auto_scale_lr.base_batch_size == ours.train_dataloader.batch_size == 16
     assert stock.train_dataloader.batch_size * 8 == 16  # "8xb2"
@@ -137,7 +143,8 @@ def test_recipe__the_rate_rises_for_1500_steps_and_falls_to_zero():
     cfg = load_config(CONFIGS / 'upernet_swin_t_ade20k.py')
     # The same schedulers on a hundredth of the steps.
     for scheduler in cfg.param_scheduler:
-        scheduler.begin, scheduler.end = scheduler.begin // 100, scheduler.end // 100
+        end = scheduler.get('end', cfg.train_cfg.max_iters)
+        scheduler.begin, scheduler.end = scheduler.begin // 100, end // 100
     from mmengine.registry import PARAM_SCHEDULERS
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=6e-5)

@@ -12,6 +12,7 @@ import swinseg  # noqa: F401  (registers everything that a config names)
 from swinseg.cli import launched, run
 from swinseg.engine import load_config, train
 from swinseg.engine.distributed import LAUNCHERS
+from swinseg.engine.resumed_settings import CHOICES
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -28,6 +29,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='go on from PATH, or from the newest whole checkpoint in the work directory; '
         '"auto" does so where there is one',
     )
+    parser.add_argument(
+        '--resume-schedule',
+        choices=CHOICES,
+        help='whose learning rate, optimizer settings and schedule are taken where a checkpoint that is resumed '
+        'differs from the config (default: config)',
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--seed', type=int, help='of the random numbers')
     parser.add_argument('--no-check', action='store_true', help='do not look at the data first')
@@ -36,7 +43,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         default=[],
         metavar='K=V',
-        help='such as train_cfg.max_iters=900',
+        help='such as train_cfg.max_iters=900, or train_cfg.by_epoch=True train_cfg.max_epochs=20; '
+        'schedules that end with the training follow',
     )
     parser.add_argument(
         '--launcher', choices=LAUNCHERS, default='none',
@@ -46,7 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train, and say where the best checkpoint is."""
+    """Train, and say where the best checkpoints are."""
     args = parse_args(argv)
     with launched(args.launcher):
         result = train(
@@ -57,9 +65,10 @@ def main(argv: list[str] | None = None) -> None:
             seed=args.seed,
             launcher=args.launcher,
             check=not args.no_check,
+            resume_schedule=args.resume_schedule,
         )
-        if result.best is not None and is_main_process():
-            print(f'best mIoU {result.best_score:.2f}: {result.best}')
+        for best in result.bests if is_main_process() else ():
+            print(f'best {best.metric} {best.score:.2f}: {best.checkpoint}')
 
 
 if __name__ == '__main__':

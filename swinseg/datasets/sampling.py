@@ -43,6 +43,9 @@ class ResumableSampler(Sampler):
     The samples of a training have positions 0, 1, 2, ...; process r of n takes r, r + n, r + 2n, .... Each is
     drawn with a :class:`SampleKey`, whose seed depends on the seed of the run and on the position alone.
 
+    With ``by_epoch`` it ends after each pass over the dataset, which :meth:`set_epoch` chooses. All processes then
+    draw equally many samples: some of the first of a pass come again at its end.
+
     Args:
         dataset: what is drawn from.
         shuffle: whether each pass over the dataset goes in an order of its own.
@@ -50,6 +53,11 @@ class ResumableSampler(Sampler):
         start: position of the first sample, over all processes: how many samples have been seen before.
         missing_files: ``'stop'`` when a file has vanished, or ``'skip'`` it: another sample takes its place, and
             the log says so. Read by :class:`swinseg.engine.SwinsegRunner`.
+        by_epoch: whether to end after each pass. :class:`swinseg.engine.SwinsegRunner` sets it for a training that
+            counts epochs.
+
+    Attributes:
+        samples_per_epoch: of all processes.
     """
 
     def __init__(
@@ -59,6 +67,7 @@ class ResumableSampler(Sampler):
         seed: int | None = None,
         start: int = 0,
         missing_files: str = 'stop',
+        by_epoch: bool = False,
     ) -> None:
         self.rank, self.world_size = get_dist_info()
         self.size = len(dataset)
@@ -66,24 +75,39 @@ class ResumableSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.start = start
         self.missing_files = missing_files
+        self.by_epoch = by_epoch
+        self.samples_per_epoch = -(-self.size // self.world_size) * self.world_size
+
+    def set_epoch(self, epoch: int, seen: int = 0) -> None:
+        """Begin the next iteration in a pass over the dataset; without ``by_epoch`` nothing is changed.
+
+        Args:
+            epoch: which pass, from 0.
+            seen: how many of its samples, over all processes, have been seen before.
+        """
+        if self.by_epoch:
+            self.start = epoch * self.samples_per_epoch + seen
 
     def __iter__(self) -> Iterator[SampleKey]:
         """Yield the keys of this process."""
         generator = torch.Generator()
         generator.manual_seed(self.seed)
         order, passes = torch.arange(self.size), 0
+        length = self.samples_per_epoch if self.by_epoch else self.size
+        end = (self.start // length + 1) * length if self.by_epoch else None
         position = self.start + self.rank
-        while True:
-            while passes <= position // self.size:
+        while end is None or position < end:
+            while passes <= position // length:
                 if self.shuffle:
                     order = torch.randperm(self.size, generator=generator)
                 passes += 1
-            yield SampleKey(int(order[position % self.size]), _seed_of(self.seed, position))
+            index = int(order[position % length % self.size])
+            yield SampleKey(index, _seed_of(self.seed, position))
             position += self.world_size
 
     def __len__(self) -> int:
-        """Number of samples of the dataset."""
-        return self.size
+        """Number of samples of the dataset; with ``by_epoch`` those of a pass that this process draws."""
+        return self.samples_per_epoch // self.world_size if self.by_epoch else self.size
 
 
 @DATASETS.register_module()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,43 @@ from mmengine.logging import print_log
 from mmseg.registry import HOOKS
 
 from swinseg.checkpoints import CheckpointError, read_checkpoint
+from swinseg.engine.figures import figures_of_validations, require_figure
 from swinseg.files import OutputError, remove_partial_files
 
 _BEST = re.compile(r'best_.+\.pth')
+_STEP_IN_EPOCH = re.compile(r'[0-9]+_iter_[0-9]+')
+_BY_ITERATION = re.compile(r'iter_([0-9]+)()\.pth')
+_BY_EPOCH = re.compile(r'epoch_([0-9]+)(?:_iter_([0-9]+))?\.pth')
+
+
+@dataclass(frozen=True)
+class Best:
+    """The checkpoint of the best validation so far by one metric.
+
+    Attributes:
+        metric: such as ``'mIoU'``.
+        score: its value.
+        checkpoint: path of the weights.
+    """
+
+    metric: str
+    score: float
+    checkpoint: Path
+
+
+def bests_of(runner: Any) -> tuple[Best, ...]:
+    """Return the best checkpoints of a training, one for each metric that its ``save_best`` names."""
+    hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+    if hook is None or not hook.save_best:
+        return ()
+    names, info = hook.key_indicators, runner.message_hub.runtime_info
+    found = []
+    for name in names:
+        ending = f'_{name}' if len(names) > 1 else ''
+        score, path = info.get(f'best_score{ending}'), info.get(f'best_ckpt{ending}')
+        if score is not None and path is not None:
+            found.append(Best(name, float(score), Path(path)))
+    return tuple(found)
 
 
 class _DeferredRemovals:
@@ -45,6 +80,9 @@ class SafeCheckpointHook(CheckpointHook):
 
     mmengine removes first: a kill in between leaves no best checkpoint, or none at all with
     ``max_keep_ckpts=1``. Takes the arguments of ``CheckpointHook``.
+
+    Raises:
+        ConfigError: ``save_best`` names a figure that validations do not give.
     """
 
     def before_train(self, runner: Any) -> None:
@@ -60,6 +98,10 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             remove_partial_files(self.out_dir, suffix='.pth')
         self._warn_of_split_steps(runner)
+        figures = figures_of_validations(runner)
+        for name in self.save_best or ():
+            if figures and name != 'auto':
+                require_figure(name, figures, setting='default_hooks.checkpoint.save_best')
 
     def _in_this_folder(self, path: str | None) -> str | None:
         """Return a checkpoint's place in this run's folder; that of the run that was resumed is left alone."""
@@ -67,19 +109,27 @@ class SafeCheckpointHook(CheckpointHook):
         return str(here) if here.is_file() else None
 
     def save_now(self, runner: Any) -> None:
-        """Save between two iterations, as one more of the checkpoints that are kept."""
+        """Save between two iterations, as one more of the checkpoints that are kept.
+
+        In the middle of an epoch it is named ``epoch_<whole epochs>_iter_<iteration>.pth``.
+        """
+        step = runner.iter
+        if self.by_epoch:
+            is_between = runner.train_loop.iterations_of_epoch == 0
+            step = runner.epoch if is_between else f'{runner.epoch}_iter_{runner.iter}'
         meta = {'epoch': runner.epoch, 'iter': runner.iter}
-        self._save_checkpoint_with_step(runner, runner.iter, meta=meta)
+        self._save_checkpoint_with_step(runner, step, meta=meta)
 
     def _warn_of_split_steps(self, runner: Any) -> None:
         parts = (runner.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-        if self.interval > 0 and self.interval % parts and not self.by_epoch:
+        interval = self.interval * (len(runner.train_dataloader) if self.by_epoch else 1)
+        if interval > 0 and interval % parts:
             runner.logger.warning(
-                f'checkpoints every {self.interval} iterations fall between the {parts} batches of a step, whose '
+                f'checkpoints every {interval} iterations fall between the {parts} batches of a step, whose '
                 f'gradients they do not hold; let default_hooks.checkpoint.interval be a multiple of {parts}'
             )
 
-    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
+    def _save_checkpoint_with_step(self, runner: Any, step: int | str, meta: dict) -> None:
         try:
             super()._save_checkpoint_with_step(runner, step, meta=meta)
         except OSError as error:  # of the file `last_checkpoint`
@@ -89,6 +139,9 @@ class SafeCheckpointHook(CheckpointHook):
         self._flush()
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        for name in self.save_best or ():
+            if name != 'auto':
+                require_figure(name, metrics, setting='default_hooks.checkpoint.save_best')
         super()._save_best_checkpoint(runner, metrics)
         self._flush()
 
@@ -108,7 +161,10 @@ def _forget_other_files(info: dict[str, Any]) -> None:
         if not isinstance(info[key], str) or not _BEST.fullmatch(Path(info[key]).name):
             del info[key]
     steps = info.get('keep_ckpt_ids')
-    if not isinstance(steps, list) or not all(type(step) is int for step in steps):
+    if not isinstance(steps, list) or not all(
+        type(step) is int or (isinstance(step, str) and _STEP_IN_EPOCH.fullmatch(step))
+        for step in steps
+    ):
         info.pop('keep_ckpt_ids', None)
 
 
@@ -134,18 +190,16 @@ def saying_how_to_go_on(folder: str | Path) -> Iterator[None]:
 def checkpoints_in(work_dir: str | Path) -> list[Path]:
     """Return the checkpoints that a training in ``work_dir`` could be resumed from, the newest first.
 
-    That is what ``last_checkpoint`` names, then the others by their iteration.
+    That is what ``last_checkpoint`` names, then the others by their iteration or epoch. Where there are both, from
+    a training that was changed from one to the other, the kind of the file that was written last comes first.
 
     Raises:
         CheckpointError: there are none.
     """
     folder = Path(work_dir)
-    numbered = {
-        path: int(match[1])
-        for path in folder.glob('iter_*.pth')
-        if (match := re.fullmatch(r'iter_(\d+)\.pth', path.name))
-    }
-    newest_first = sorted(numbered, key=lambda path: -numbered[path])
+    kinds = [_numbered(folder, pattern) for pattern in (_BY_ITERATION, _BY_EPOCH)]
+    kinds = sorted(filter(None, kinds), key=lambda paths: -max(map(_written_at, paths)))
+    newest_first = [path for paths in kinds for path in paths]
     named = _named_last(folder)
     if named is not None:
         newest_first = [named, *(path for path in newest_first if path != named)]
@@ -155,6 +209,20 @@ def checkpoints_in(work_dir: str | Path) -> list[Path]:
             '--resume=auto begin anew where there is none'
         )
     return newest_first
+
+
+def _numbered(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """Return the files of a folder whose names match, the highest numbers first."""
+    numbers = {
+        path: (int(match[1]), int(match[2] or 0))
+        for path in folder.glob('*.pth')
+        if (match := pattern.fullmatch(path.name))
+    }
+    return sorted(numbers, key=lambda path: numbers[path], reverse=True)
+
+
+def _written_at(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def has_checkpoint(work_dir: str | Path) -> bool:

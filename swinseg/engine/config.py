@@ -17,6 +17,7 @@ from swinseg.engine.config_keys import check_config
 from swinseg.engine.config_variables import check_variables
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.options import apply_options, parse_options
+from swinseg.engine.training_length import follow_length, length_of, settle_length
 from swinseg.errors import UserError
 
 __all__ = ['ConfigError', 'check_config', 'load_config', 'parse_options']
@@ -31,7 +32,8 @@ def load_config(
         path: a ``.py`` config (``.json`` and ``.yaml`` work as in mmengine).
         options: overrides, as ``{'model.backbone.window_size': 12}`` or as ``['model.backbone.window_size=12']``.
             An override must name something that exists or that its class accepts. ``data_root`` alone
-            stands for the ``data_root`` of the training, validation and test datasets.
+            stands for the ``data_root`` of the training, validation and test datasets. With another length of the
+            training, schedules that ended with it do so again.
 
     Raises:
         ConfigError: the file is missing or fails, a key or a ``type`` is unknown, an option leads nowhere, or
@@ -41,8 +43,12 @@ def load_config(
     cfg = _read(path)
     overrides = parse_options(options) if isinstance(options, Sequence) else dict(options or {})
     check_variables(path, options=overrides)
+    planned = length_of(cfg.get('train_cfg'))
     apply_options(cfg, overrides)
     _drop_delete_marks(cfg)
+    if overrides:
+        follow_length(cfg, planned=planned, options=overrides)
+    settle_length(cfg)
     check_config(cfg, name=str(path))
     return cfg
 

@@ -41,7 +41,7 @@ _RUNNER_ARGUMENTS = tuple(
     name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg')
 )
 # Names that swinseg's own training reads.
-_RECIPE = ('effective_batch', 'training_hooks')
+_RECIPE = ('effective_batch', 'training_hooks', 'resume_schedule', 'validation_loss')
 READ_TOP_LEVEL = frozenset((*_RUNNER_ARGUMENTS, *_CONVENTIONS, *_RECIPE))
 KNOWN_TOP_LEVEL = READ_TOP_LEVEL | {*_VARIABLES}
 # Top-level names whose dicts are built into objects; everything else is a variable of the config's author.
@@ -359,4 +359,16 @@ def _check_dict(place: Sequence[str | int], node: Mapping[str, Any], name: str) 
         known = ', '.join(sorted(allowed.keys)) or 'no keys'
         raise ConfigError(
             f'{where} in {name} is not understood by {allowed.owner}, which takes {known}'
+            + _hint_at_leftover(place, node)
         )
+
+
+def _hint_at_leftover(place: Sequence[str | int], node: Mapping[str, Any]) -> str:
+    """Say how another class is put in the place of one whose settings stay behind."""
+    if not isinstance(node.get('type'), str) or not all(isinstance(part, str) for part in place):
+        return ''
+    options = ', lr=0.01, momentum=0.9, weight_decay=0.0005' if node['type'] == 'SGD' else ', ...'
+    text = f"dict(_delete_=True, type='{node['type']}'{options})"
+    for part in reversed(place[1:]):
+        text = f'dict({part}={text})'
+    return f'; if it is left over from a base config, write {place[0]} = {text}'

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import time
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ _VARIABLES = {
     ),
 }  # fmt: skip
 _FAILED = 'swinseg/failed'
+# PyTorch says so in the step after one that left a gradient out.
+_UNFINISHED = 'Expected to have finished reduction in the prior iteration'
 _PATIENCE_SECONDS = 5
 _COMMANDS = {'pytorch': 'torchrun --nproc-per-node 2', 'slurm': 'srun', 'mpi': 'mpirun -np 2'}
 
@@ -160,7 +163,25 @@ class _DataParallel(MMDistributedDataParallel):
     """mmengine's wrapper, which logs the losses of all processes and not those of the first one's images."""
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
-        return mean_over_processes(super().train_step(data, optim_wrapper))
+        try:
+            return mean_over_processes(super().train_step(data, optim_wrapper))
+        except RuntimeError as error:
+            if _UNFINISHED not in str(error):
+                raise
+            raise ConfigError(self._unused_parameters(str(error))) from error
+
+    def _unused_parameters(self, message: str) -> str:
+        """Name the parameters that PyTorch's message gives the numbers of."""
+        trained = [name for name, weight in self.module.named_parameters() if weight.requires_grad]
+        found = re.search(r'did not receive grad for rank \d+: ([\d ]+)', message)
+        numbers = [int(number) for number in found[1].split()] if found else []
+        names = [trained[number] for number in numbers if number < len(trained)]
+        shown = ', '.join(names[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
+        return (
+            f'the loss does not depend on all weights that are trained ({shown or "PyTorch names none"}), and '
+            'several processes wait for the gradient of each: set find_unused_parameters=True, or take those '
+            'layers out of the model or freeze them'
+        )
 
 
 def wrap(model: nn.Module, cfg: Any) -> nn.Module:

@@ -13,10 +13,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import HOOKS
 from torch import nn
 
-from swinseg.engine.errors import ConfigError, TrainingError
+from swinseg.engine.errors import TrainingError
 from swinseg.engine.memory import ActivationMeter, describe_memory, memory_advice
-
-_ONE_VALUE = 'Expected more than 1 value per channel when training'
 
 
 @HOOKS.register_module()
@@ -42,16 +40,7 @@ class FirstBatchHook(Hook):
             assert self._meter is not None
             model.train_step = step
             with memory_advice(), self._meter.measuring():
-                try:
-                    return step(data, optim_wrapper=optim_wrapper)
-                except ValueError as error:
-                    if _ONE_VALUE not in str(error):
-                        raise
-                    raise ConfigError(
-                        'batch norm needs two images in each forward pass, for the coarsest pooling leaves one '
-                        "value of each: set train_dataloader.batch_size=2, or norm_cfg=dict(type='GN', "
-                        'num_groups=32) in the heads'
-                    ) from error
+                return step(data, optim_wrapper=optim_wrapper)
 
         model.train_step = measured
 

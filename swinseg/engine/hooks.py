@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
 
+from swinseg.engine.checkpointing import bests_of
+from swinseg.engine.loop import place_of
 from swinseg.engine.runs import is_training_run, scalar_files
 from swinseg.engine.step_figures import images_in
 from swinseg.engine.terminal import LiveLine
@@ -28,6 +31,10 @@ def format_duration(seconds: float) -> str:
     return f'{hours}:{minutes:02d}:{rest:02d}'
 
 
+def _scores(runner: Any) -> dict[str, float]:
+    return {best.metric: best.score for best in bests_of(runner)}
+
+
 @HOOKS.register_module()
 class ProgressHook(Hook):
     """Show loss, learning rate, images per second and time left.
@@ -43,7 +50,7 @@ class ProgressHook(Hook):
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
         self._terminal = LiveLine(interval)
-        self._best: float | None = None
+        self._bests: dict[str, float] = {}
 
     def _line(self, text: str) -> None:
         if is_main_process():
@@ -55,16 +62,22 @@ class ProgressHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Say what is trained."""
-        self._line(
-            f'training from iteration {runner.iter} to {runner.max_iters}; files in {runner.work_dir}'
-        )
-        self._best = runner.message_hub.runtime_info.get('best_score')
+        loop = runner.train_loop
+        steps = f'training from iteration {loop.iter} to {loop.max_iters}'
+        if isinstance(loop, EpochBasedTrainLoop):
+            steps += (
+                f' (epoch {loop.epoch} to {loop.max_epochs}, of {len(loop.dataloader)} iterations)'
+            )
+        self._line(f'{steps}; files in {runner.work_dir}')
+        self._bests = _scores(runner)
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Show the line of this iteration."""
         step, total = runner.iter + 1, runner.max_iters
+        is_by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        epoch = f'epoch {runner.epoch + 1}/{runner.max_epochs}  ' if is_by_epoch else ''
         scalars = runner.message_hub.log_scalars
         loss = scalars['train/loss'].mean(self.interval) if 'train/loss' in scalars else math.nan
         rate = scalars['train/lr'].current() if 'train/lr' in scalars else math.nan
@@ -72,7 +85,7 @@ class ProgressHook(Hook):
         speed = figure.current() if figure else 0.0
         left = format_duration(images_in(data_batch) * (total - step) / speed) if speed else '?'
         self._live(
-            f'iteration {step}/{total}  loss {loss:.4f}  lr {rate:.2e}  '
+            f'{epoch}iteration {step}/{total}  loss {loss:.4f}  lr {rate:.2e}  '
             f'{speed:.1f} images/s  left {left}',
             step=step,
             total=total,
@@ -80,9 +93,7 @@ class ProgressHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Say where things are."""
-        self._line(
-            f'trained to iteration {runner.iter}; checkpoints and curves in {runner.work_dir}'
-        )
+        self._line(f'trained to {place_of(runner)}; checkpoints and curves in {runner.work_dir}')
 
     def _after_image(self, what: str, loader: Any, batch_idx: int) -> None:
         total = len(loader)
@@ -106,11 +117,20 @@ class ProgressHook(Hook):
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Print the figures of a validation."""
         metrics = metrics or {}
-        mark = ''
-        score = metrics.get('mIoU', -math.inf)
-        if score > (-math.inf if self._best is None else self._best):
-            self._best, mark = score, '  (best so far)'
-        self._line(f'validation at iteration {runner.iter}: {format_figures(metrics)}{mark}')
+        better = self._improved(runner, metrics)
+        mark = f'  (best {better}so far)' if better is not None else ''
+        self._line(f'validation at {place_of(runner)}: {format_figures(metrics)}{mark}')
+
+    def _improved(self, runner: Any, metrics: Mapping[str, Any]) -> str | None:
+        """Return the names of the metrics that are best now, '' for the only one; None without any."""
+        before, now = self._bests, _scores(runner)
+        if not now and 'mIoU' in metrics:  # no checkpoint of the best is kept
+            now = {'mIoU': max(metrics['mIoU'], before.get('mIoU', -math.inf))}
+        self._bests = now
+        better = [name for name, score in now.items() if score != before.get(name)]
+        if not better:
+            return None
+        return '' if len(now) == 1 else f'{" and ".join(better)} '
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Clear the live line, so that what the caller prints starts in an empty one."""

@@ -16,7 +16,6 @@ what happens where processes x ``train_dataloader.batch_size`` is another number
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ from mmengine.logging import MMLogger
 
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.standard_hooks import hooks_in
+from swinseg.engine.training_length import schedulers_in
 from swinseg.type_names import has_type
 
 CHOICES = ('as_is', 'accumulation', 'learning_rate')
@@ -185,8 +185,9 @@ def _stretch_schedule(cfg: Config, factor: float) -> None:
         change(loop, ('max_iters', 'val_interval', 'val_begin'))
         if loop.get('dynamic_intervals'):
             loop.dynamic_intervals = stretched(loop.dynamic_intervals)
-    for scheduler in _schedulers(cfg.get('param_scheduler')):
-        change(scheduler, _SCHEDULER_COUNTS)
+    for scheduler in schedulers_in(cfg.get('param_scheduler')):
+        if not scheduler.get('by_epoch', True):
+            change(scheduler, _SCHEDULER_COUNTS)
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     if not checkpoint.get('by_epoch', True):
         change(checkpoint, ('interval', 'save_begin'))
@@ -194,14 +195,3 @@ def _stretch_schedule(cfg: Config, factor: float) -> None:
         change(hook, ('begin_iter',))
         if has_type(hook, 'ExpectedCurveHook') and 'points' in hook:
             hook.points = [(stretched(iteration), miou) for iteration, miou in hook.points]
-
-
-def _schedulers(node: Any) -> Iterator[Any]:
-    """Yield the schedulers that count iterations: of one optimiser, or of several by their names."""
-    if isinstance(node, (list, tuple)):
-        for each in node:
-            yield from _schedulers(each)
-    elif isinstance(node, dict) and 'type' not in node:
-        yield from _schedulers(list(node.values()))
-    elif isinstance(node, dict) and not node.get('by_epoch', True):
-        yield node

@@ -6,13 +6,15 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmseg.registry import HOOKS
-from torch.utils.data import DataLoader
 
+from swinseg.checkpoints import CheckpointError
 from swinseg.datasets.sampling import ResumableSampler
+from swinseg.engine.loop import ExactEpochTrainLoop, ExactTrainLoop, place_of
 from swinseg.engine.randomness import set_generator_states
 from swinseg.errors import Interrupted
 
@@ -29,7 +31,11 @@ def is_resumable(loader: Any) -> bool:
 
 
 def seeded_loader(
-    loader: Mapping[str, Any], *, seed: int, resumed: Mapping[str, Any] | None
+    loader: Mapping[str, Any],
+    *,
+    seed: int,
+    resumed: Mapping[str, Any] | None,
+    is_endless: bool,
 ) -> dict[str, Any]:
     """Return the config of a data loader whose samples have random numbers of their own, from a position on.
 
@@ -37,14 +43,16 @@ def seeded_loader(
         loader: a config for which :func:`is_resumable` holds; it is not changed.
         seed: of the run.
         resumed: the checkpoint that is resumed.
+        is_endless: whether the loader is that of a training that counts iterations. Else each pass over it ends,
+            and whoever iterates it says where it begins.
     """
     start = 0
-    if resumed is not None:
+    if resumed is not None and is_endless:
         # A checkpoint of mmengine tells the iteration only, and one that cannot be resumed is refused later.
         iteration = (resumed.get('meta') or {}).get('iter', 0)
         seen = iteration * loader.get('batch_size', 1) * get_world_size()
         start = (resumed.get('sampler') or {}).get('position', seen)
-    sampler = {'seed': seed, **loader['sampler'], 'start': start}
+    sampler = {'seed': seed, **loader['sampler'], 'start': start, 'by_epoch': not is_endless}
     dataset = {
         'type': 'SeededDataset',
         'dataset': loader['dataset'],
@@ -53,12 +61,45 @@ def seeded_loader(
     return {**loader, 'sampler': sampler, 'dataset': dataset}
 
 
-def sampler_state(loader: DataLoader, *, iterations: int) -> dict[str, int] | None:
-    """Return where a loader's sampler is after ``iterations`` of this run, or None if it cannot start there."""
-    if loader.batch_size is None or not isinstance(loader.sampler, ResumableSampler):
-        return None
-    seen = iterations * loader.batch_size * get_world_size()
-    return {'position': loader.sampler.start + seen, 'size': loader.sampler.size}
+def resumable(checkpoint: Mapping[str, Any], filename: str) -> dict[str, Any]:
+    """Return a checkpoint as mmengine may read it to go on from it.
+
+    At ``config`` of its ``meta``, where mmcv 1 wrote, mmengine would execute the text to look up a number of GPUs.
+
+    Raises:
+        CheckpointError: it has nothing to go on from, or does not tell the iteration.
+    """
+    lacking = [key for key in ('optimizer', 'message_hub', 'meta') if key not in checkpoint]
+    if lacking:
+        raise CheckpointError(
+            f'{filename} has no {" and no ".join(lacking)}, so training cannot go on from it; resume '
+            f'from an iter_*.pth file, or start a new run from its weights with load_from={filename!r}'
+        )
+    meta = checkpoint['meta']
+    counts = [meta.get(key) for key in ('epoch', 'iter')] if isinstance(meta, Mapping) else [None]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise CheckpointError(
+            f'{filename} does not tell its epoch and iteration as whole numbers, so training cannot go on '
+            f'from it; start a new run from its weights with load_from={filename!r}'
+        )
+    return {**checkpoint, 'meta': {key: value for key, value in meta.items() if key != 'config'}}
+
+
+def with_own_kernels(
+    optimizer: torch.optim.Optimizer, state: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Leave the choice of kernels to the optimiser that a state is loaded into.
+
+    A state dict says ``fused`` and ``foreach`` too, and PyTorch would take both over. But a loss scaler has asked
+    the optimiser when it was built whether its step divides by the scale itself, which only the fused one does.
+    """
+    pairs = zip(state['param_groups'], optimizer.param_groups, strict=False)
+    groups = [
+        {**saved, **{key: own[key] for key in ('fused', 'foreach') if key in own}}
+        for saved, own in pairs
+    ]
+    # Of another number of groups PyTorch itself tells.
+    return {**state, 'param_groups': groups} if len(groups) == len(state['param_groups']) else None
 
 
 def restore_generators(states: Sequence[Mapping[str, Any]] | None) -> None:
@@ -113,10 +154,11 @@ class ResumeStateHook(Hook):
         if 'optimizer' not in checkpoint:
             return
         checkpoint['generators'] = runner.generator_states
-        iterations = checkpoint['meta']['iter'] - runner.started_at
-        state = sampler_state(runner.train_dataloader, iterations=iterations)
-        if state is not None:
-            checkpoint['sampler'] = state
+        loop, sampler = runner.train_loop, runner.train_dataloader.sampler
+        is_exact = isinstance(loop, (ExactTrainLoop, ExactEpochTrainLoop))
+        if is_exact and isinstance(sampler, ResumableSampler):
+            position = loop.samples_seen(checkpoint['meta'])
+            checkpoint['sampler'] = {'position': position, 'size': sampler.size}
 
     def after_val_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -126,8 +168,8 @@ class ResumeStateHook(Hook):
             return
         if runner.saved_at == runner.iter:
             raise Interrupted(
-                f'{signal.Signals(runner.stop.signum).name}: stopped in the validation at iteration '
-                f'{runner.iter}, which is saved; go on with --work-dir {runner.work_dir} --resume',
+                f'{signal.Signals(runner.stop.signum).name}: stopped in the validation at '
+                f'{place_of(runner)}, which is saved; go on with --work-dir {runner.work_dir} --resume',
                 runner.stop.signum,
             )
 

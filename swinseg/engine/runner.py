@@ -16,13 +16,17 @@ from mmengine.dist import get_world_size, is_main_process
 from swinseg.checkpoints import CheckpointError, checkpoint_meta
 from swinseg.datasets.integrity import check_before_training
 from swinseg.engine.building import build_dataset, plain_messages
-from swinseg.engine.checkpointing import checkpoints_in, has_checkpoint
+from swinseg.engine.checkpointing import Best, bests_of, checkpoints_in, has_checkpoint
 from swinseg.engine.distributed import join
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.intervals import check_intervals
+from swinseg.engine.optimizers import check_multipliers
 from swinseg.engine.recipe import apply_effective_batch
 from swinseg.engine.refusals import refused_arguments
+from swinseg.engine.resumed_settings import check_choice
 from swinseg.engine.safe_runner import SwinsegRunner
+from swinseg.engine.training_length import check_schedulers, counts_epochs, settle_length
+from swinseg.engine.validation_loss import ValidationLossHook
 from swinseg.engine.visualizers import check_vis_backends
 from swinseg.engine.work_dir_lock import WorkDirLockHook, locked_work_dir
 from swinseg.evaluation.report import METRICS_MARK, Protocol, Report, write_json
@@ -43,16 +47,26 @@ class Training:
     Attributes:
         work_dir: folder of checkpoints, logs and ``curves.png``.
         iterations: how many iterations the model has seen, earlier runs included.
-        best: the checkpoint with the best validation mIoU, or None without validation.
-        best_score: its mIoU in percent.
+        epochs: how many whole passes over the training set; None where the training counts iterations.
+        bests: for each metric of ``save_best`` the checkpoint of its best value; empty without validation.
         last: the last checkpoint, from which the training can be resumed.
     """
 
     work_dir: Path
     iterations: int
-    best: Path | None
-    best_score: float | None
+    epochs: int | None
+    bests: tuple[Best, ...]
     last: Path | None
+
+    @property
+    def best(self) -> Path | None:
+        """The checkpoint that is best by the first metric of ``save_best``, or None."""
+        return self.bests[0].checkpoint if self.bests else None
+
+    @property
+    def best_score(self) -> float | None:
+        """The value of that metric, a validation's mIoU in percent unless ``save_best`` names another one."""
+        return self.bests[0].score if self.bests else None
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,7 @@ def train(
     seed: int | None = None,
     launcher: str = 'none',
     check: bool = True,
+    resume_schedule: str | None = None,
 ) -> Training:
     """Train what a config describes.
 
@@ -99,6 +114,9 @@ def train(
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``, how this process was started. With
             several, the returned figures are the same in all of them; only the first one writes files.
         check: whether the files of the training and validation sets are checked first.
+        resume_schedule: whose learning rate, other values of the optimiser and schedule a resumed run takes where
+            they differ: ``'config'`` or ``'checkpoint'``; None takes the config's ``resume_schedule``, or
+            ``'config'``.
 
     Raises:
         UserError: config, data, weights or the work directory are not as they should be, another training runs
@@ -106,8 +124,14 @@ def train(
     """
     cfg = copy.deepcopy(cfg)
     _require(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
+    settle_length(cfg)
     check_intervals(cfg)
     check_vis_backends(cfg)
+    check_schedulers(cfg)
+    check_multipliers(cfg)
+    if resume_schedule is not None:
+        cfg.resume_schedule = resume_schedule
+    check_choice(cfg)
     _join(cfg, launcher)
     folder = _set_work_dir(cfg, work_dir)
     with locked_work_dir(folder) as lock:
@@ -129,15 +153,17 @@ def train(
                 batch.tell(runner.logger)
             if lock is not None:
                 runner.register_hook(WorkDirLockHook(lock))
+            if cfg.get('validation_loss', False):
+                runner.register_hook(ValidationLossHook())
             with refused_arguments(cfg):
                 runner.train()
-    info = runner.message_hub.runtime_info
+    last = runner.message_hub.runtime_info.get('last_ckpt')
     return Training(
         work_dir=folder,
         iterations=runner.iter,
-        best=_path_or_none(info.get('best_ckpt')),
-        best_score=info.get('best_score'),
-        last=_path_or_none(info.get('last_ckpt')),
+        epochs=runner.epoch if counts_epochs(cfg.train_cfg) else None,
+        bests=bests_of(runner),
+        last=None if last is None else Path(last),
     )
 
 
@@ -354,7 +380,3 @@ def _check_classes(
         f'{checkpoint} was trained on {len(found)} classes that differ from the {len(expected)} of the test set'
         f'{example}; use the config that it was trained with'
     )
-
-
-def _path_or_none(path: str | None) -> Path | None:
-    return None if path is None else Path(path)

@@ -9,17 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.device import get_device
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper, revert_sync_batchnorm
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from swinseg.checkpoints import CheckpointError, load_weights, read_checkpoint
+from swinseg.checkpoints import load_weights, read_checkpoint
+from swinseg.engine.batch_norm import check_batches
 from swinseg.engine.before_training import BeforeTrainingHook
 from swinseg.engine.checkpointing import SafeCheckpointHook, read_newest, saying_how_to_go_on
 from swinseg.engine.data_workers import (
@@ -30,16 +30,20 @@ from swinseg.engine.data_workers import (
 )
 from swinseg.engine.distributed import CommonBuffersHook, wrap
 from swinseg.engine.errors import ConfigError
-from swinseg.engine.loop import ExactTrainLoop
+from swinseg.engine.learning_rates import check_rates, describe_schedule, rates_to_come
+from swinseg.engine.loop import ExactEpochTrainLoop, ExactTrainLoop, place_of
 from swinseg.engine.optimizers import averages_of, optimizers_of
 from swinseg.engine.pipeline_checks import check_dataset_settings
 from swinseg.engine.randomness import generator_states, set_generator_states
+from swinseg.engine.resumed_settings import settings_compared
 from swinseg.engine.resuming import (
     MissingFilesHook,
     ResumeStateHook,
     is_resumable,
     restore_generators,
+    resumable,
     seeded_loader,
+    with_own_kernels,
 )
 from swinseg.engine.runs import is_training_run
 from swinseg.engine.sharding import (
@@ -51,6 +55,7 @@ from swinseg.engine.signals import StopRequest, quiet_children, stop_signals
 from swinseg.engine.standard_hooks import stock_hooks, training_hooks
 from swinseg.engine.step_figures import StepFiguresHook
 from swinseg.engine.terminal import TerminalFormatter, is_heard
+from swinseg.engine.training_length import counts_epochs, name_of_type, with_end
 from swinseg.engine.visualizers import with_local_backend
 from swinseg.files import atomic_path, full_disk_told
 
@@ -79,6 +84,7 @@ class SwinsegRunner(Runner):
     _resumed_generators: Sequence[Mapping[str, Any]] | None = None
     _load_from: str | None
     _randomness_cfg: dict[str, Any]
+    _is_endless: bool = False
 
     @property
     def is_training_run(self) -> bool:
@@ -155,7 +161,7 @@ class SwinsegRunner(Runner):
         """Build the optimiser and its wrapper, as mmengine does, with the config's kernels even after a resume."""
         wrapper = super().build_optim_wrapper(optim_wrapper)
         for optimizer in optimizers_of(wrapper):
-            optimizer.register_load_state_dict_pre_hook(_with_own_kernels)
+            optimizer.register_load_state_dict_pre_hook(with_own_kernels)
         return wrapper
 
     def train(self) -> nn.Module:
@@ -170,7 +176,7 @@ class SwinsegRunner(Runner):
             else:
                 path, found = read_newest(self.work_dir)
                 self._load_from = str(path)
-            self._resumed = _resumable(found, self._load_from)
+            self._resumed = resumable(found, self._load_from)
             self._resumed_generators = self._resumed.get('generators')
             self._take_seed(self._resumed)
         if self.distributed:
@@ -187,14 +193,33 @@ class SwinsegRunner(Runner):
             return super().train()
 
     def build_train_loop(self, loop: Any) -> Any:
-        """Build the training loop; for mmengine's by iterations one that resumes exactly."""
-        kind = loop.get('type') if isinstance(loop, dict) else None
-        if kind in ('IterBasedTrainLoop', IterBasedTrainLoop):
-            loop = {**loop, 'type': ExactTrainLoop}
-        elif isinstance(loop, dict) and kind is None and loop.get('by_epoch') is False:
-            loop = {**loop, 'type': ExactTrainLoop}
-            del loop['by_epoch']
-        return super().build_train_loop(loop)
+        """Build the training loop; for mmengine's by iterations and by epochs one that resumes exactly.
+
+        Raises:
+            ConfigError: a batch of its data loader cannot be trained on.
+        """
+        if not isinstance(loop, dict):
+            return super().build_train_loop(loop)
+        by_epoch = counts_epochs(loop)
+        if name_of_type(loop) in ('', 'IterBasedTrainLoop', 'EpochBasedTrainLoop'):
+            loop = {**loop, 'type': ExactEpochTrainLoop if by_epoch else ExactTrainLoop}
+            loop.pop('by_epoch', None)
+        self._is_endless = not by_epoch
+        try:
+            built = super().build_train_loop(loop)
+        finally:
+            self._is_endless = False
+        check_batches(built.dataloader, self.model)
+        return built
+
+    def _build_param_scheduler(self, scheduler: Any, optim_wrapper: Any) -> Any:
+        """Build the schedulers of one optimiser; one without ``end`` ends with the training."""
+        parts = scheduler if isinstance(scheduler, Sequence) else [scheduler]
+        length = {'iterations': self.max_iters, 'epochs': self.max_epochs}
+        return super()._build_param_scheduler(
+            [with_end(part, **length) if isinstance(part, dict) else part for part in parts],
+            optim_wrapper,
+        )
 
     def build_dataloader(
         self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
@@ -207,7 +232,9 @@ class SwinsegRunner(Runner):
         if isinstance(dataloader, DataLoader):
             return dataloader
         if is_resumable(dataloader):
-            dataloader = seeded_loader(dataloader, seed=self.seed, resumed=self._resumed)
+            dataloader = seeded_loader(
+                dataloader, seed=self.seed, resumed=self._resumed, is_endless=self._is_endless
+            )
         else:
             dataset = {'type': 'SeededDataset', 'dataset': dataloader['dataset']}
             dataloader = {**dataloader, 'dataset': dataset}
@@ -257,12 +284,21 @@ class SwinsegRunner(Runner):
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Continue from a checkpoint of an earlier run.
 
+        Values of optimisers and schedules that are not those of the config are named, and taken from where
+        ``resume_schedule`` says.
+
         Raises:
             CheckpointError: the file cannot be read, does not fit, or holds weights only.
+            ConfigError: the training of the config is shorter than what is trained already.
         """
-        super().resume(filename, *args, **kwargs)
+        if self._resumed is None:
+            self._resumed = resumable(read_checkpoint(filename), filename)
+        with settings_compared(self, self._resumed, name=filename):
+            super().resume(filename, *args, **kwargs)
+            if isinstance(self.train_loop, (ExactTrainLoop, ExactEpochTrainLoop)):
+                self.train_loop.take_position(filename)
         self.started_at = self.iter
-        self.logger.info(f'resumed from {filename} at iteration {self.iter}')
+        self.logger.info(f'resumed from {filename} at {place_of(self)}')
 
     def load_checkpoint(
         self,
@@ -287,15 +323,25 @@ class SwinsegRunner(Runner):
         checkpoint = self._resumed or read_checkpoint(filename, map_location=map_location)
         self._resumed = None
         if self._resume:
-            checkpoint = _resumable(checkpoint, filename)
+            checkpoint = resumable(checkpoint, filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         load_weights(self.bare_model, checkpoint, strict=strict or self._resume, name=filename)
         self._has_loaded = True
         return checkpoint
 
     def load_or_resume(self) -> None:
-        """Load the weights that the config names, or the state of an earlier run; then divide them if wanted."""
+        """Load the weights that the config names, or the state of an earlier run; then divide them if wanted.
+
+        Raises:
+            ConfigError: with a learning rate of 0 the training would change nothing.
+        """
         super().load_or_resume()
+        if not self.is_training_run:
+            return
+        rates = rates_to_come(self)
+        check_rates(self, rates)
+        if rates is not None:
+            self.logger.info(describe_schedule(self, rates))
         if isinstance(self.model, ShardedModel):
             self.model.shard(optimizers_of(self.optim_wrapper), averages_of(self.hooks))
 
@@ -324,8 +370,9 @@ class SwinsegRunner(Runner):
 
     def save_now(self) -> None:
         """Save between two iterations, where and as the config's checkpoint hook does."""
+        by_epoch = isinstance(self.train_loop, ExactEpochTrainLoop)
         for hook in self.hooks:
-            if isinstance(hook, SafeCheckpointHook) and not hook.by_epoch:
+            if isinstance(hook, SafeCheckpointHook) and (by_epoch or not hook.by_epoch):
                 hook.save_now(self)
                 return
         meta = {'epoch': self.epoch, 'iter': self.iter}
@@ -363,44 +410,3 @@ class SwinsegRunner(Runner):
         if not isinstance(self.model, ShardedModel):
             return contextlib.nullcontext()
         return self.model.whole_states(self.optim_wrapper if save_optimizer else None)
-
-
-def _with_own_kernels(
-    optimizer: torch.optim.Optimizer, state: dict[str, Any]
-) -> dict[str, Any] | None:
-    """Leave the choice of kernels to the optimiser that a state is loaded into.
-
-    A state dict says ``fused`` and ``foreach`` too, and PyTorch would take both over. But a loss scaler has asked
-    the optimiser when it was built whether its step divides by the scale itself, which only the fused one does.
-    """
-    pairs = zip(state['param_groups'], optimizer.param_groups, strict=False)
-    groups = [
-        {**saved, **{key: own[key] for key in ('fused', 'foreach') if key in own}}
-        for saved, own in pairs
-    ]
-    # Of another number of groups PyTorch itself tells.
-    return {**state, 'param_groups': groups} if len(groups) == len(state['param_groups']) else None
-
-
-def _resumable(checkpoint: Mapping[str, Any], filename: str) -> dict[str, Any]:
-    """Return a checkpoint as mmengine may read it to go on from it.
-
-    At ``config`` of its ``meta``, where mmcv 1 wrote, mmengine would execute the text to look up a number of GPUs.
-
-    Raises:
-        CheckpointError: it has nothing to go on from, or does not tell the iteration.
-    """
-    lacking = [key for key in ('optimizer', 'message_hub', 'meta') if key not in checkpoint]
-    if lacking:
-        raise CheckpointError(
-            f'{filename} has no {" and no ".join(lacking)}, so training cannot go on from it; resume '
-            f'from an iter_*.pth file, or start a new run from its weights with load_from={filename!r}'
-        )
-    meta = checkpoint['meta']
-    counts = [meta.get(key) for key in ('epoch', 'iter')] if isinstance(meta, Mapping) else [None]
-    if not all(type(count) is int and count >= 0 for count in counts):
-        raise CheckpointError(
-            f'{filename} does not tell its epoch and iteration as whole numbers, so training cannot go on '
-            f'from it; start a new run from its weights with load_from={filename!r}'
-        )
-    return {**checkpoint, 'meta': {key: value for key, value in meta.items() if key != 'config'}}

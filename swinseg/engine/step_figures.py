@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
 
 from swinseg.inference.resident_memory import resident_bytes
@@ -55,6 +56,8 @@ def images_in(data_batch: Any) -> int:
 class StepFiguresHook(Hook):
     """Add ``images_per_second`` and ``memory`` to the figures of each training step; every training has it.
 
+    A training that counts epochs gets ``epochs``, the passes over the training set so far, as well.
+
     Images per second are those of all processes, a mean over the last 50 steps with the loading of their images,
     without validations and the writing of checkpoints. Memory is in MiB: on a GPU the peak of what tensors took
     since the line before, which mmengine logs; else what the training process has resident, without the processes
@@ -66,6 +69,16 @@ class StepFiguresHook(Hook):
     def __init__(self) -> None:
         self._speed = Speed()
         self._paused = True
+
+    def before_train(self, runner: Any) -> None:
+        """Have validations logged at their iteration, whatever ``log_metric_by_epoch`` says.
+
+        A log has one axis. By epoch, they would lie among its first iterations, and in a training that counts
+        iterations all at 0.
+        """
+        for hook in runner.hooks:
+            if isinstance(hook, LoggerHook):
+                hook.log_metric_by_epoch = False
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Start the clock after a pause."""
@@ -82,6 +95,9 @@ class StepFiguresHook(Hook):
         memory = None if torch.cuda.is_available() else resident_bytes()
         if memory is not None:
             runner.message_hub.update_scalar('train/memory', round(memory / 2**20))
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            epochs = runner.epoch + (batch_idx + 1) / len(runner.train_dataloader)
+            runner.message_hub.update_scalar('train/epochs', epochs)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Stop the clock."""

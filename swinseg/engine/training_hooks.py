@@ -7,7 +7,8 @@ from typing import Any
 from mmengine.hooks import EarlyStoppingHook, EMAHook
 from mmseg.registry import HOOKS
 
-from swinseg.engine.errors import ConfigError
+from swinseg.engine.figures import figures_of_validations, require_figure
+from swinseg.engine.loop import place_of
 from swinseg.engine.runs import is_training_run
 
 
@@ -45,24 +46,28 @@ class SafeEarlyStoppingHook(EarlyStoppingHook):
     """mmengine's ``EarlyStoppingHook`` that remembers over a resume, and does not mind an evaluation.
 
     Args:
-        monitor: the figure that must rise, such as ``'mIoU'``.
+        monitor: the figure that must rise, such as ``'mIoU'``, or fall, ``'val_loss'``.
         **options: as ``EarlyStoppingHook`` takes them; ``patience`` validations without a gain of ``min_delta``
             end the training.
 
     Raises:
-        ConfigError: at a validation, when it has no figure of that name.
+        ConfigError: validations have no figure of that name.
     """
 
     priority = 'LOW'  # before the checkpoint of the best weights, which holds the count
 
     def __init__(self, monitor: str = 'mIoU', **options: Any) -> None:
-        super().__init__(monitor=monitor, **{'rule': 'greater', **options})
+        rule = 'less' if 'loss' in monitor else 'greater'
+        super().__init__(monitor=monitor, **{'rule': rule, **options})
 
     def before_run(self, runner: Any) -> None:
         """Do nothing: mmengine asks here for a training loop, which an evaluation has not."""
 
     def before_train(self, runner: Any) -> None:
         """Go on counting where a resumed training stopped."""
+        figures = figures_of_validations(runner)
+        if figures is not None:
+            require_figure(self.monitor, figures, setting='monitor of SafeEarlyStoppingHook')
         known = runner.message_hub.runtime_info.get('early_stopping')
         if known is not None:
             self.best_score, self.wait_count = known
@@ -72,13 +77,9 @@ class SafeEarlyStoppingHook(EarlyStoppingHook):
         if not is_training_run(runner):
             return
         figures = metrics or {}
-        if self.monitor not in figures:
-            raise ConfigError(
-                f'SafeEarlyStoppingHook watches monitor={self.monitor}, but a validation gives '
-                f'{", ".join(figures) or "nothing"}'
-            )
+        require_figure(self.monitor, figures, setting='monitor of SafeEarlyStoppingHook')
         must_stop, reason = self._check_stop_condition(figures[self.monitor])
         runner.message_hub.update_info('early_stopping', (self.best_score, self.wait_count))
         if must_stop:
             runner.train_loop.stop_training = True
-            runner.logger.info(f'training ends early, at iteration {runner.iter}: {reason.strip()}')
+            runner.logger.info(f'training ends early, at {place_of(runner)}: {reason.strip()}')

@@ -35,9 +35,19 @@ FIGURES_OF_STEPS = {
 
 
 def save_panels(
-    panels: Sequence[Panel], path: str | os.PathLike[str], *, title: str | None
+    panels: Sequence[Panel],
+    path: str | os.PathLike[str],
+    *,
+    title: str | None,
+    epoch: float | None = None,
 ) -> None:
     """Draw panels above each other, the iterations along the x axis, into a PNG.
+
+    Args:
+        panels: what draws them.
+        path: the PNG; written atomically.
+        title: written above.
+        epoch: iterations of an epoch, by which the x axis counts then.
 
     Raises:
         OutputError: the PNG cannot be written.
@@ -52,10 +62,16 @@ def save_panels(
         axis.grid(color='#e5e5e5', linewidth=0.8)
         axis.set_axisbelow(True)
         axis.spines[['top', 'right']].set_visible(False)
-    axes[-1].set_xlabel('iteration')
-    axes[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.0f}'))
+    axes[-1].set_xlabel('iteration' if epoch is None else 'epoch')
     axes[-1].set_xlim(left=0)
+    if epoch is None:
+        axes[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    else:
+        epochs = axes[-1].get_xlim()[1] / epoch
+        ticks = MaxNLocator(8, integer=True, min_n_ticks=1).tick_values(0, epochs)
+        axes[-1].set_xticks([tick * epoch for tick in ticks if 0 <= tick <= epochs])
+    unit = epoch or 1
+    axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value / unit:,.0f}'))
     figure.align_ylabels(axes)
     save_figure(figure, path, title=title)
 
@@ -95,7 +111,7 @@ def scale_losses(axis: Axes, losses: Iterable[Series]) -> None:
         axis.yaxis.set_minor_formatter(NullFormatter())
     else:
         axis.set_ylim(bottom=0)
-    axis.set_ylabel('training loss')
+    axis.set_ylabel('loss')
 
 
 def label_figure_of_steps(axis: Axes, name: str) -> None:

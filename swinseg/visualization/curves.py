@@ -21,7 +21,15 @@ from swinseg.visualization.curve_panels import (
     scale_losses,
 )
 from swinseg.visualization.palette import VisualizationError
-from swinseg.visualization.scalars import Series, best_of, losses_in, metric_in, read_scalars
+from swinseg.visualization.scalars import (
+    VALIDATION_LOSS,
+    Series,
+    best_of,
+    iterations_per_epoch,
+    losses_in,
+    metric_in,
+    read_scalars,
+)
 
 _STRONG = '#1f4e79'
 _WEAK = ('#c55a11', '#548235', '#7f6000', '#7030a0', '#806000')
@@ -38,6 +46,7 @@ def plot_curves(
     """Draw what a training's log has over the iterations into a PNG.
 
     That is the losses, mIoU, mAcc and aAcc in percent, the learning rate, images per second, and memory in MiB.
+    The curves of a training that counts epochs are drawn over these.
 
     Args:
         scalars: a ``scalars.json``, or several of one training and its resumptions, in order.
@@ -50,30 +59,36 @@ def plot_curves(
     """
     paths = [scalars] if isinstance(scalars, str | os.PathLike) else list(scalars)
     series = read_scalars(paths)
-    losses = losses_in(series)
+    losses, epoch = losses_in(series), iterations_per_epoch(series)
+    validation_loss = metric_in(series, VALIDATION_LOSS)
     metrics = {name: found for name in _METRICS if (found := metric_in(series, name))}
     if not losses and not metrics:
         names = ', '.join(os.fspath(item) for item in paths) or 'no file'
         raise VisualizationError(f'no loss and no metric to draw was found in {names}')
     panels = []
     if losses:
-        panels.append(Panel(functools.partial(_draw_losses, losses=losses), HIGH))
+        panels.append(
+            Panel(functools.partial(_draw_losses, losses=losses, validation=validation_loss), HIGH)
+        )
     if metrics:
-        panels.append(Panel(functools.partial(_draw_metrics, metrics=metrics), HIGH))
+        panels.append(Panel(functools.partial(_draw_metrics, metrics=metrics, epoch=epoch), HIGH))
     for name in FIGURES_OF_STEPS:
         if name in series:
             draw = functools.partial(_draw_figure_of_steps, name=name, series=series[name])
             panels.append(Panel(draw, LOW))
-    save_panels(panels, path, title=title)
+    save_panels(panels, path, title=title, epoch=epoch)
 
 
-def _draw_losses(axis: Axes, *, losses: Mapping[str, Series]) -> None:
+def _draw_losses(axis: Axes, *, losses: Mapping[str, Series], validation: Series) -> None:
     parts = [name for name in losses if name != 'loss']
     for name, color in zip(parts, _WEAK, strict=False):
         draw_line(axis, losses[name], label=name, color=color, linewidth=0.9)
     if 'loss' in losses:
         draw_line(axis, losses['loss'], label='loss', color=_STRONG, linewidth=1.6)
-    scale_losses(axis, losses.values())
+    if validation:
+        draw_line(axis, validation, label='validation loss', color='#000000', linewidth=1.2,
+                  marker='o', markersize=3)  # fmt: skip
+    scale_losses(axis, [*losses.values(), validation])
     broken = sorted(
         {s for series in losses.values() for s, v in series.items() if not math.isfinite(v)}
     )
@@ -82,15 +97,16 @@ def _draw_losses(axis: Axes, *, losses: Mapping[str, Series]) -> None:
     legend_above(axis)
 
 
-def _draw_metrics(axis: Axes, *, metrics: Mapping[str, Series]) -> None:
+def _draw_metrics(axis: Axes, *, metrics: Mapping[str, Series], epoch: float | None) -> None:
     for name, series in metrics.items():
         color, width = _METRICS[name]
         draw_line(axis, series, label=name, color=color, linewidth=width, marker='o', markersize=3)
     best = best_of(metrics.get('mIoU', {}))
     if best is not None:
         step, miou = best
+        place = f'{step:,}' if epoch is None else f'epoch {step / epoch:.0f}'
         axis.plot(step, miou, marker='*', markersize=11, color=_STRONG, linestyle='none',
-                  label=f'best mIoU {miou:.2f}% at {step:,}')  # fmt: skip
+                  label=f'best mIoU {miou:.2f}% at {place}')  # fmt: skip
     axis.set_ylim(0, 100)
     axis.set_ylabel('validation, %')
     legend_above(axis)

@@ -23,7 +23,13 @@ from swinseg.visualization.curve_panels import (
     scale_losses,
 )
 from swinseg.visualization.palette import VisualizationError
-from swinseg.visualization.scalars import Series, best_of, class_ious_in, metric_in
+from swinseg.visualization.scalars import (
+    VALIDATION_LOSS,
+    Series,
+    best_of,
+    class_ious_in,
+    metric_in,
+)
 
 # Okabe and Ito's colors, which most color-blind people tell apart; further runs get another kind of line.
 _COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000')
@@ -48,6 +54,9 @@ def plot_runs(runs: Runs, path: str | os.PathLike[str], *, title: str | None = N
     """
     figures = {
         'loss': {name: series.get('loss', {}) for name, series in runs.items()},
+        VALIDATION_LOSS: {
+            name: metric_in(series, VALIDATION_LOSS) for name, series in runs.items()
+        },
         'mIoU': {name: metric_in(series, 'mIoU') for name, series in runs.items()},
         **{
             figure: {name: series.get(figure, {}) for name, series in runs.items()}
@@ -76,10 +85,12 @@ def _draw_runs(axis: Axes, *, figure: str, of_runs: Mapping[str, Series]) -> Non
         if best is not None:
             label += f': best {best[1]:.2f}% at {best[0]:,}'
         if series:
-            marker = {'marker': 'o', 'markersize': 3} if figure == 'mIoU' else {}
+            is_of_validations = figure in ('mIoU', VALIDATION_LOSS)
+            marker = {'marker': 'o', 'markersize': 3} if is_of_validations else {}
             draw_line(axis, series, label=label, **_style(index), linewidth=1.4, **marker)
-    if figure == 'loss':
+    if figure in ('loss', VALIDATION_LOSS):
         scale_losses(axis, of_runs.values())
+        axis.set_ylabel('loss' if figure == 'loss' else 'validation loss')
     elif figure == 'mIoU':
         axis.set_ylim(0, 100)
         axis.set_ylabel('validation mIoU, %')

@@ -1,7 +1,8 @@
 """The figures of a training, as mmengine's ``LocalVisBackend`` writes them into ``scalars.json``.
 
 That file has one JSON object per line. Training lines hold ``loss``, its parts (``decode.loss_ce``, ...),
-``lr``, ``images_per_second``, ``memory`` and ``step``; validation lines hold ``mIoU``, ``aAcc``, ... or
+``lr``, ``images_per_second``, ``memory`` and ``step``, and, of a training that counts epochs, ``epochs``, the
+passes over the training set so far; validation lines hold ``mIoU``, ``aAcc``, ``val_loss``, ... or
 ``IoU/<class>``, and ``step``, the iteration at which they were taken.
 """
 
@@ -20,6 +21,8 @@ from swinseg.visualization.palette import VisualizationError
 Series = dict[int, float]
 """Value at each iteration."""
 
+VALIDATION_LOSS = 'val_loss'
+"""Name of the loss of a validation, in logs and among its figures."""
 _IOU_OF_CLASS = 'IoU/'
 
 
@@ -113,7 +116,8 @@ def losses_in(series: Mapping[str, Series]) -> dict[str, Series]:
     return {
         name: values
         for name, values in series.items()
-        if name == 'loss' or name.split('.')[-1].startswith('loss_')
+        if name == 'loss'
+        or (name.split('.')[-1].startswith('loss_') and not name.startswith('val_'))
     }
 
 
@@ -122,6 +126,18 @@ def metric_in(series: Mapping[str, Series], name: str) -> Series:
     return next(
         (values for key, values in series.items() if key == name or key.endswith(f'/{name}')), {}
     )
+
+
+def iterations_per_epoch(series: Mapping[str, Series]) -> float | None:
+    """Return how long an epoch is in a training that counts epochs, None in one that counts iterations.
+
+    Where a resumed run has epochs of another length, it is the mean over the training.
+    """
+    epochs = series.get('epochs')
+    if not epochs:
+        return None
+    step, passes = list(epochs.items())[-1]
+    return step / passes if passes > 0 else None
 
 
 def best_of(metric: Series) -> tuple[int, float] | None:

@@ -158,7 +158,9 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         lambda place: place.train(extra=LOADER.format(dict(type='LoadSingleRSImageFromFile'))),
         r'LoadSingleRSImageFromFile refuses .*pipeline\.0 of .*: gdal is not installed; install the package'),
     'a decoder whose package is missing': (
-        lambda place: place.train(extra=LOADER.format(dict(type='LoadImageFromFile', imdecode_backend='tifffile'))),
+        lambda place: place.train(
+            extra=LOADER.format(dict(type='LoadImageFromFile', imdecode_backend='tifffile'))
+        ),
         r"imdecode_backend='tifffile', whose package is not installed: pip install tifffile"),
     'no pipeline for --tta': (lambda place: place.test('--tta', extra='tta_pipeline = []'),
                               r'needs a tta_pipeline'),

@@ -10,7 +10,10 @@ from mmseg.registry import HOOKS, MODELS
 from swinseg.engine import ConfigError, evaluate, load_config, train
 from swinseg.engine.refusals import refused_arguments
 
-SCHEDULERS = '[dict(type="LinearLR", begin={}, end={}), dict(type="LinearLR", begin={}, end={})]'
+SCHEDULERS = (
+    '[dict(type="LinearLR", by_epoch=False, begin={}, end={}), '
+    'dict(type="LinearLR", by_epoch=False, begin={}, end={})]'
+)
 EMA = 'custom_hooks = [dict(type="CurvesHook"), dict(type="EMAHook", momentum=3)]'
 
 

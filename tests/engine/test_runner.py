@@ -225,7 +225,7 @@ def test_train__the_terminal_stays_quiet_and_the_log_file_has_everything(
     train(load_config(write_tiny_config()), work_dir=tmp_path / 'work')
     out, err = capfd.readouterr()
     assert err == ''
-    assert 12 > len(out.splitlines()) > 6
+    assert 13 > len(out.splitlines()) > 6
     assert 'System environment' not in out
     log = next((tmp_path / 'work').glob('*/*.log')).read_text()
     for part in (

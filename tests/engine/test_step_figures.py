@@ -51,7 +51,9 @@ def test_images_in__cases(batch, expected):
 def test_step_figures__leave_out_validations_and_checkpoints(pause):
     clock, hook = Clock(), StepFiguresHook()
     hook._speed = Speed(clock=clock)
-    runner = SimpleNamespace(message_hub=MessageHub.get_instance(f'step figures {pause}'))
+    runner = SimpleNamespace(
+        train_loop=None, message_hub=MessageHub.get_instance(f'step figures {pause}')
+    )
     clock.now += 50  # the first images of a resumed run are looked for
     for _ in range(2):
         hook.before_train_iter(runner, 0)
