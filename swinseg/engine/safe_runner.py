@@ -55,9 +55,10 @@ from swinseg.engine.signals import StopRequest, quiet_children, stop_signals
 from swinseg.engine.standard_hooks import stock_hooks, training_hooks
 from swinseg.engine.step_figures import StepFiguresHook
 from swinseg.engine.terminal import TerminalFormatter, is_heard
-from swinseg.engine.training_length import counts_epochs, name_of_type, with_end
+from swinseg.engine.training_length import counts_epochs, with_end
 from swinseg.engine.visualizers import with_local_backend
 from swinseg.files import atomic_path, full_disk_told
+from swinseg.type_names import type_name
 
 
 @RUNNERS.register_module()
@@ -201,7 +202,7 @@ class SwinsegRunner(Runner):
         if not isinstance(loop, dict):
             return super().build_train_loop(loop)
         by_epoch = counts_epochs(loop)
-        if name_of_type(loop) in ('', 'IterBasedTrainLoop', 'EpochBasedTrainLoop'):
+        if type_name(loop.get('type') or '') in ('', 'IterBasedTrainLoop', 'EpochBasedTrainLoop'):
             loop = {**loop, 'type': ExactEpochTrainLoop if by_epoch else ExactTrainLoop}
             loop.pop('by_epoch', None)
         self._is_endless = not by_epoch

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from swinseg.engine.errors import ConfigError
 from swinseg.errors import shown
+from swinseg.type_names import type_name
 
 _EPOCH_LOOPS = ('EpochBasedTrainLoop', 'ExactEpochTrainLoop')
 _ITERATION_LOOPS = ('IterBasedTrainLoop', 'ExactTrainLoop')
@@ -16,15 +17,9 @@ _ITERATION_LOOPS = ('IterBasedTrainLoop', 'ExactTrainLoop')
 _LENGTHS = ('end', 'T_max', 'total_steps')
 
 
-def name_of_type(node: Mapping[str, Any]) -> str:
-    """Return the name of a dict's ``type``, given as a name, a path or a class; '' without one."""
-    kind = node.get('type') or ''
-    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
-
-
 def counts_epochs(loop: Mapping[str, Any]) -> bool:
     """Whether a ``train_cfg`` counts epochs: its ``type`` or its ``by_epoch`` says so."""
-    return name_of_type(loop) in _EPOCH_LOOPS or loop.get('by_epoch') is True
+    return type_name(loop.get('type') or '') in _EPOCH_LOOPS or loop.get('by_epoch') is True
 
 
 def settle_length(cfg: Config) -> None:
@@ -42,7 +37,7 @@ def settle_length(cfg: Config) -> None:
     loop = cfg.get('train_cfg')
     if not isinstance(loop, dict):
         return
-    kind = name_of_type(loop)
+    kind = type_name(loop.get('type') or '')
     if counts_epochs(loop):
         if loop.get('max_epochs') is None:
             raise ConfigError(
@@ -138,10 +133,10 @@ def check_schedulers(cfg: Config) -> None:
         ConfigError: one does.
     """
     loop = cfg.get('train_cfg') or {}
-    if counts_epochs(loop) or name_of_type(loop) not in ('', *_ITERATION_LOOPS):
+    if counts_epochs(loop) or type_name(loop.get('type') or '') not in ('', *_ITERATION_LOOPS):
         return
     for scheduler in schedulers_in(cfg.get('param_scheduler')):
-        kind = name_of_type(scheduler)
+        kind = type_name(scheduler.get('type') or '')
         goes_by_validations = kind.startswith('ReduceOnPlateau')
         is_converted = scheduler.get('convert_to_iter_based', False)
         if scheduler.get('by_epoch', True) and not goes_by_validations and not is_converted:
