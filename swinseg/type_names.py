@@ -21,15 +21,19 @@ def type_name(kind: Any) -> str:
     Returns:
         ``'UPerHead'`` for all of these; of a class of another package its whole import path.
     """
-    if isinstance(kind, (LazyObject, LazyAttr)):
-        path = f'{kind.module}.{kind}'
-    elif isinstance(kind, str):
-        path = kind
-    else:
-        name = getattr(kind, '__qualname__', None)
-        path = f'{kind.__module__}.{name}' if name else repr(kind)
+    path = import_path(kind)
     package, dot, rest = path.partition('.')
     return rest.rpartition('.')[2] if dot and package in PACKAGES else path
+
+
+def import_path(kind: Any) -> str:
+    """Return the path from which a class, or what a lazy config has of one, is imported; a text as it is."""
+    if isinstance(kind, (LazyObject, LazyAttr)):
+        return f'{kind.module}.{kind}'
+    if isinstance(kind, str):
+        return kind
+    name = getattr(kind, '__qualname__', None)
+    return f'{kind.__module__}.{name}' if name else repr(kind)
 
 
 def has_type(node: Any, *names: str) -> bool:

@@ -17,6 +17,7 @@ from swinseg.engine.config_keys import check_config
 from swinseg.engine.config_variables import check_variables
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.options import apply_options, parse_options
+from swinseg.engine.registered_types import spell_types
 from swinseg.engine.training_length import follow_length, length_of, settle_length
 from swinseg.errors import UserError
 
@@ -43,6 +44,7 @@ def load_config(
     cfg = _read(path)
     overrides = parse_options(options) if isinstance(options, Sequence) else dict(options or {})
     check_variables(path, options=overrides)
+    spell_types(cfg)
     planned = length_of(cfg.get('train_cfg'))
     apply_options(cfg, overrides)
     _drop_delete_marks(cfg)

@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-import mmengine.registry
-import mmseg.registry
 from mmengine.config import Config
 from mmengine.optim import DefaultOptimWrapperConstructor
-from mmengine.registry import Registry
 from mmengine.runner import LogProcessor, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.registered_types import find_type, names_in, registries
 from swinseg.engine.standard_hooks import TRAINING_HOOKS
+from swinseg.type_names import has_type
 
 # Names that mean something in a config beside the arguments of mmengine's Runner.
 _CONVENTIONS = (
@@ -166,7 +165,7 @@ def dataset_classes(dataset: Mapping[str, Any]) -> tuple[str, ...] | None:
     meta = dataset.get('metainfo')
     classes = (meta.get('classes') if isinstance(meta, dict) else None) or dataset.get('classes')
     if classes is None:
-        owner = _find(dataset.get('type'), 'DATASETS')
+        owner = find_type(dataset.get('type'), 'DATASETS')
         classes = getattr(owner, 'METAINFO', {}).get('classes')
     # What is no list the dataset itself refuses.
     return tuple(classes) if isinstance(classes, (list, tuple)) else None
@@ -185,7 +184,7 @@ def _dicts(place: tuple[str | int, ...], node: Any) -> Iterator[tuple[tuple[str 
     """Yield every dict under ``node`` with its place, outermost first."""
     if isinstance(node, dict):
         yield place, node
-        if node.get('type') == 'Albu':
+        if has_type(node, 'Albu'):
             return  # its transforms are albumentations' classes, which no registry knows
         for key, value in node.items():
             yield from _dicts((*place, key), value)
@@ -203,41 +202,6 @@ def _registry_name(place: Sequence[str | int]) -> str | None:
             continue
         if part in names:
             return names[part]
-    return None
-
-
-@functools.cache
-def _registries() -> dict[str, Registry]:
-    registries = {}
-    for module in (mmengine.registry, mmseg.registry):
-        for name, value in vars(module).items():
-            if isinstance(value, Registry):
-                value.import_from_location()
-                registries[name] = value
-    return registries
-
-
-def _names_in(registry: Registry | None) -> Iterator[str]:
-    while registry is not None:
-        yield from registry.module_dict
-        registry = registry.parent
-
-
-def _find(kind: Any, registry_name: str | None) -> Any:
-    """Return what ``type=kind`` stands for, or None. The place's own registry is asked first, then the others."""
-    if not isinstance(kind, str):
-        return kind if callable(kind) else None
-    registries = _registries()
-    order = [registry_name] if registry_name in registries else []
-    for name in (*order, *registries):
-        registry: Registry | None = registries[name]
-        while registry is not None:
-            if kind in registry.module_dict:
-                return registry.module_dict[kind]
-            registry = registry.parent
-    if '.' in kind:
-        # "scope.Name" of another mm package, or the import path of a class.
-        return registries[order[0] if order else 'MODELS'].get(kind)
     return None
 
 
@@ -278,8 +242,8 @@ def _untyped(place: Sequence[str | int]) -> Accepted | None:
         return Accepted('a data loader', _DATALOADER_KEYS)
     if last in ('train_cfg', 'val_cfg', 'test_cfg') and len(place) == 1:
         loop = {'train_cfg': 'EpochBasedTrainLoop', 'val_cfg': 'ValLoop', 'test_cfg': 'TestLoop'}
-        keys, _ = _signature(_find(loop[str(last)], 'LOOPS'))
-        iteration_keys, _ = _signature(_find('IterBasedTrainLoop', 'LOOPS'))
+        keys, _ = _signature(find_type(loop[str(last)], 'LOOPS'))
+        iteration_keys, _ = _signature(find_type('IterBasedTrainLoop', 'LOOPS'))
         return Accepted(f'the loop {last}', keys | {'by_epoch'} | iteration_keys)
     if last == 'test_cfg':
         # Inference options grow with the segmentor, which reads them by name.
@@ -318,9 +282,9 @@ def accepted(place: Sequence[str | int], node: Mapping[str, Any], name: str) -> 
     if kind is None or place[-1] == 'clip_grad':  # clip_grad's type is 'norm' or 'value'
         return _untyped(place)
     registry_name = _registry_name(place)
-    owner = _find(kind, registry_name)
+    owner = find_type(kind, registry_name)
     if owner is None:
-        known = set(_names_in(_registries().get(registry_name or 'MODELS')))
+        known = set(names_in(registries().get(registry_name or 'MODELS')))
         near = near_miss(kind, known)
         hint = f'did you mean {near}?' if near else 'is the module that defines it imported?'
         raise ConfigError(f'{dotted(place)}.type={kind} in {name} is not registered; {hint}')
@@ -335,7 +299,7 @@ def accepted(place: Sequence[str | int], node: Mapping[str, Any], name: str) -> 
         extra.add('requires_grad')
     if 'resize_type' in keys:
         # mmcv's resizing transforms hand their **kwargs to the transform named by resize_type.
-        resize = _find(node.get('resize_type', 'Resize'), 'TRANSFORMS')
+        resize = find_type(node.get('resize_type', 'Resize'), 'TRANSFORMS')
         keys, is_open = keys | _signature(resize)[0], False
     return Accepted(getattr(owner, '__name__', str(kind)), keys | extra, is_open)
 

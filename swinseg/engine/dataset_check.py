@@ -83,7 +83,8 @@ def check_dataset(
 def _build(cfg: Config, loader: str) -> Any:
     """Build a dataset; one of ours without listing its files, so that a bad pair does not end the check."""
     init_default_scope(cfg.get('default_scope') or 'mmseg')
-    kind = DATASETS.get(cfg[loader]['dataset']['type'])
+    kind: Any = cfg[loader]['dataset']['type']
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     is_ours = isinstance(kind, type) and issubclass(kind, CheckedDataset)
     return build_dataset(cfg, loader, **({'lazy_init': True} if is_ours else {}))
 

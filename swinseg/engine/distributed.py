@@ -26,6 +26,7 @@ from swinseg.engine.errors import ConfigError
 from swinseg.engine.sharding import ShardedModel, mean_over_processes
 from swinseg.errors import UserError
 from swinseg.models.sync_batch_norm import synchronise
+from swinseg.type_names import type_name
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DATA_PARALLEL, SHARDED = 'MMDistributedDataParallel', 'MMFullyShardedDataParallel'
@@ -202,8 +203,7 @@ def wrap(model: nn.Module, cfg: Any) -> nn.Module:
         ConfigError: ``model_wrapper_cfg`` names another wrapper or an option that it does not have.
     """
     options = dict(cfg.get('model_wrapper_cfg') or {})
-    kind = options.pop('type', DATA_PARALLEL)
-    kind = getattr(kind, '__name__', kind)
+    kind = type_name(options.pop('type', DATA_PARALLEL))
     if kind not in WRAPPERS:
         raise ConfigError(
             f'model_wrapper_cfg.type={kind!r} is not supported: take {DATA_PARALLEL!r}, in which each process '

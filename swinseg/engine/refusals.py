@@ -18,7 +18,9 @@ from mmengine.registry import build_functions
 from mmengine.runner import runner as mmengine_runner
 
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.standard_hooks import tolerant_hook
 from swinseg.errors import UserError
+from swinseg.type_names import type_name
 
 # What the methods of mmengine's Runner build: keys of the config, from the outermost method to the inner.
 _LOOPS = {'build_train_loop': 'train', 'build_val_loop': 'val', 'build_test_loop': 'test'}
@@ -136,7 +138,7 @@ def _place_of(frames: Sequence[FrameType], cfg: Config, key: Place) -> Place:
 
 def _likeness(built: Mapping[str, Any], node: Mapping[str, Any]) -> int:
     """Count the entries of a config's dict that were built from; 0 when the type is another."""
-    if node['type'] != built.get('type'):
+    if type_name(node['type']) != type_name(built.get('type')):
         return 0
     plain = (str, int, float, list, tuple, dict, type(None))
     return sum(
@@ -147,7 +149,7 @@ def _likeness(built: Mapping[str, Any], node: Mapping[str, Any]) -> int:
 
 def _typed_dicts(node: Any, path: Place = ()) -> Iterator[tuple[Place, dict[str, Any]]]:
     if isinstance(node, dict) and 'type' in node:
-        yield path, node
+        yield path, tolerant_hook(node)  # what was built in its place
     entries = (
         node.items()
         if isinstance(node, dict)

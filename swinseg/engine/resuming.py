@@ -17,6 +17,7 @@ from swinseg.datasets.sampling import ResumableSampler
 from swinseg.engine.loop import ExactEpochTrainLoop, ExactTrainLoop, place_of
 from swinseg.engine.randomness import set_generator_states
 from swinseg.errors import Interrupted
+from swinseg.type_names import has_type
 
 
 def is_resumable(loader: Any) -> bool:
@@ -26,8 +27,7 @@ def is_resumable(loader: Any) -> bool:
     """
     if loader.get('batch_sampler') is not None:
         return False
-    kind = loader['sampler'].get('type') if isinstance(loader.get('sampler'), Mapping) else None
-    return kind is ResumableSampler or str(kind).rpartition('.')[2] == ResumableSampler.__name__
+    return has_type(loader.get('sampler'), ResumableSampler.__name__)
 
 
 def seeded_loader(

@@ -23,6 +23,7 @@ from swinseg.engine.intervals import check_intervals
 from swinseg.engine.optimizers import check_multipliers
 from swinseg.engine.recipe import apply_effective_batch
 from swinseg.engine.refusals import refused_arguments
+from swinseg.engine.registered_types import spell_types
 from swinseg.engine.resumed_settings import check_choice
 from swinseg.engine.safe_runner import SwinsegRunner
 from swinseg.engine.training_length import check_schedulers, counts_epochs, settle_length
@@ -34,6 +35,7 @@ from swinseg.files import make_folder, require_own
 from swinseg.inference.settings import check_inference_settings
 from swinseg.report.metric import ReportMetric
 from swinseg.report.page import SHOWN, check_shown, require_report_folder, write_report
+from swinseg.type_names import has_type, type_name
 
 __all__ = ['Evaluation', 'SwinsegRunner', 'Training', 'evaluate', 'evaluate_in_full', 'train']
 
@@ -123,6 +125,7 @@ def train(
             in that, or the loss became nan; the message says what to change.
     """
     cfg = copy.deepcopy(cfg)
+    spell_types(cfg)
     _require(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
     settle_length(cfg)
     check_intervals(cfg)
@@ -214,6 +217,7 @@ def evaluate_in_full(
             someone else is in the place of one of the results.
     """
     cfg = copy.deepcopy(cfg)
+    spell_types(cfg)
     _require(cfg, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'), 'testing')
     check_vis_backends(cfg)
     _join(cfg, launcher)
@@ -311,9 +315,9 @@ def _set_precision(cfg: Config, amp: bool) -> None:
     """Choose the optimiser wrapper: mmengine's for mixed precision refuses to run on a CPU."""
     wrapper = cfg.optim_wrapper
     on_gpu = torch.cuda.is_available()
-    kind = wrapper.get('type', 'OptimWrapper')
+    kind = type_name(wrapper.get('type', 'OptimWrapper'))
     if amp and kind == 'OptimWrapper':
-        kind = 'AmpOptimWrapper'
+        kind = wrapper.type = 'AmpOptimWrapper'
         if on_gpu:
             wrapper.loss_scale = 'dynamic'
     elif amp and kind not in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
@@ -321,11 +325,10 @@ def _set_precision(cfg: Config, amp: bool) -> None:
             f'--amp works with optim_wrapper.type=OptimWrapper, the config has {kind}; leave --amp out'
         )
     if kind == 'AmpOptimWrapper' and not on_gpu:
-        kind = 'AutocastOptimWrapper'
+        wrapper.type = 'AutocastOptimWrapper'
         wrapper.pop('loss_scale', None)
         wrapper.pop('use_fsdp', None)
         wrapper.dtype = 'bfloat16'
-    wrapper.type = kind
 
 
 def _set_test_time_augmentation(cfg: Config) -> None:
@@ -335,7 +338,7 @@ def _set_test_time_augmentation(cfg: Config) -> None:
         )
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     wrapper = dict(cfg.tta_model)
-    if cfg.model.type == 'SwinSegmentor' and wrapper.get('type') == 'SegTTAModel':
+    if has_type(cfg.model, 'SwinSegmentor') and has_type(wrapper, 'SegTTAModel'):
         wrapper['type'] = 'SwinTTAModel'  # mmseg's keeps the scores of all views
     cfg.model = {**wrapper, 'module': cfg.model}
 
@@ -358,7 +361,7 @@ def _set_report(cfg: Config, folder: str | Path, worst: int) -> None:
             f'{cfg.filename or "the config"}; take it out, or leave --report out'
         )
     cfg.test_evaluator = [*evaluators, dict(type='ReportMetric', folder=str(folder), **rules)]
-    if cfg.model.type == 'SwinSegmentor':
+    if has_type(cfg.model, 'SwinSegmentor'):
         cfg.model.keep_confidence = True
 
 

@@ -52,7 +52,7 @@ from swinseg.engine.sharding import (
     ShardedModel,
 )
 from swinseg.engine.signals import StopRequest, quiet_children, stop_signals
-from swinseg.engine.standard_hooks import stock_hooks, training_hooks
+from swinseg.engine.standard_hooks import stock_hooks, tolerant_hook, training_hooks
 from swinseg.engine.step_figures import StepFiguresHook
 from swinseg.engine.terminal import TerminalFormatter, is_heard
 from swinseg.engine.training_length import counts_epochs, with_end
@@ -120,6 +120,10 @@ class SwinsegRunner(Runner):
         super().register_hooks(stock_hooks(default_hooks, train_cfg=self._train_loop))
         self.register_training_hooks(custom_hooks or ())
         self.register_custom_hooks(custom_hooks or ())
+
+    def register_hook(self, hook: Any, priority: Any = None) -> None:
+        """Register a hook; of those that mmengine has for trainings alone the one that can also evaluate."""
+        super().register_hook(tolerant_hook(hook), priority)
 
     def register_training_hooks(self, custom_hooks: Sequence[Any]) -> None:
         """Register what ``training_hooks`` of the config says and ``custom_hooks`` does not bring."""

@@ -65,6 +65,15 @@ def training_hooks(given: Any, *, custom: Iterable[Any]) -> list[dict[str, Any]]
     return hooks
 
 
+def tolerant_hook(hook: Any) -> Any:
+    """Return the dict of swinseg's hook in the place of one of mmengine's that fails in an evaluation."""
+    if has_type(hook, 'EMAHook'):
+        return {**hook, 'type': 'SafeEMAHook'}
+    if has_type(hook, 'EarlyStoppingHook'):
+        return {'rule': None, **hook, 'type': 'SafeEarlyStoppingHook'}
+    return hook
+
+
 def stock_hooks(given: Any, *, train_cfg: Any) -> Any:
     """Return ``default_hooks`` whose log and checkpoints count what the training counts.
 

@@ -21,6 +21,7 @@ from swinseg.engine.config_keys import dotted
 from swinseg.engine.errors import ConfigError
 from swinseg.errors import quoted
 from swinseg.evaluation.report import pipeline_of
+from swinseg.type_names import PACKAGES, type_name
 
 Place = tuple[str | int, ...]
 
@@ -28,9 +29,6 @@ HOW_TO_TRUST = (
     'a config inside a weights file may only name known parts, because it may come from anyone; give the config '
     'that you know with --config, or, if you trust who made the file, add --trust (trust=True in Python)'
 )
-
-# The packages whose registries hold the listed classes; a name such as mmseg.UPerHead is looked up as UPerHead.
-_PACKAGES = ('swinseg', 'mmseg', 'mmcv', 'mmengine')
 
 # Classes that compute from their arguments alone: none reads a file, asks a server, or calls what an argument
 # names. Left out for that reason: TIMMBackbone, VPD, the CLIP models, Albu, KeyMapper, anything of mmdet.
@@ -171,7 +169,7 @@ def _check_anywhere(place: Place, node: Any, name: str) -> None:
     key = place[-1] if place else None
     if key in _TYPE_KEYS and isinstance(node, str) and _bare_type(node) is None:
         raise _refused(place, node, name, 'is an import path')
-    if key == '_scope_' and node not in _PACKAGES:
+    if key == '_scope_' and node not in PACKAGES:
         raise _refused(place, node, name, 'names another package')
     if key == '_base_':
         raise _refused(place, node, name, 'would read other files')
@@ -181,11 +179,8 @@ def _check_anywhere(place: Place, node: Any, name: str) -> None:
 
 def _bare_type(kind: str) -> str | None:
     """Return the class name in ``kind``, without a known package before it; None where it is an import path."""
-    package, dot, rest = kind.partition('.')
-    if not dot:
-        return kind
-    # 'mmseg.UPerHead' and what mmengine writes of a class, 'mmseg.models.decode_heads.uper_head.UPerHead'.
-    return rest.rpartition('.')[2] if package in _PACKAGES else None
+    name = type_name(kind)
+    return name if '.' not in name else None
 
 
 def _imports_known(imports: Any) -> bool:
@@ -193,7 +188,7 @@ def _imports_known(imports: Any) -> bool:
     modules = imports.get('imports') if isinstance(imports, dict) else imports
     modules = [modules] if isinstance(modules, str) else modules or []
     return isinstance(modules, (list, tuple)) and all(
-        isinstance(module, str) and module in _PACKAGES for module in modules
+        isinstance(module, str) and module in PACKAGES for module in modules
     )
 
 

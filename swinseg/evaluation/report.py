@@ -19,6 +19,7 @@ import numpy as np
 from swinseg import files
 from swinseg.evaluation import confusion
 from swinseg.evaluation.confusion import EvaluationError, Matrix, Rates
+from swinseg.type_names import has_type
 
 METRICS = ('mIoU', 'mDice', 'mFscore')
 """What can be asked for; aAcc always comes with it, and mAcc, mPrecision, mRecall with theirs."""
@@ -77,7 +78,7 @@ class Protocol:
         window, stride = None, None
         if test_cfg.get('mode', 'whole') == 'slide':
             window, stride = _pair(test_cfg['crop_size']), _pair(test_cfg['stride'])
-        resize = next((step for step in pipeline_of(cfg) if step['type'] == 'Resize'), {})
+        resize = next((step for step in pipeline_of(cfg) if has_type(step, 'Resize')), {})
         scale = _pair(resize['scale']) if resize.get('scale') is not None else None
         keep_ratio = bool(resize.get('keep_ratio', False))
         ratios: tuple[float, ...] = (float(resize.get('scale_factor') or 1.0),)
@@ -135,7 +136,7 @@ def _augmentation(
     groups = [
         group
         for step in cfg.get('tta_pipeline') or ()
-        if step['type'] == 'TestTimeAug'
+        if has_type(step, 'TestTimeAug')
         for group in step['transforms']
     ]
     if not groups:
@@ -144,8 +145,8 @@ def _augmentation(
             'but the config has none; add one as in the ADE20K base config'
         )
     steps = [step for group in groups for step in group]
-    resizes = [step for step in steps if step['type'] == 'Resize']
-    flip = any(step['type'] == 'RandomFlip' and step.get('prob') == 1 for step in steps)
+    resizes = [step for step in steps if has_type(step, 'Resize')]
+    flip = any(has_type(step, 'RandomFlip') and step.get('prob') == 1 for step in steps)
     sizes = [_pair(step['scale']) for step in resizes if step.get('scale') is not None]
     if sizes:
         base = scale or sizes[0]

@@ -17,6 +17,7 @@ from swinseg.datasets.transforms import LABEL_LOADERS, LoadImage
 from swinseg.datasets.value_range import Setting, ValueRange
 from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
 from swinseg.predictor.pixels import ImageLike, load_as
+from swinseg.type_names import has_type, type_name
 
 Step = Mapping[str, Any]
 Loaded = dict[str, Any]
@@ -119,7 +120,7 @@ class Pipeline:
 def _split(steps: Sequence[Step]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the loading step of a pipeline and all that follow it, without loading of labels."""
     kept = _without_labels(steps)
-    if not kept or not str(kept[0]['type']).startswith('Load'):
+    if not kept or not type_name(kept[0]['type']).rpartition('.')[2].startswith('Load'):
         raise PredictorError(
             'the config has no test pipeline that begins with loading an image; '
             "add test_pipeline = [dict(type='LoadImage'), ...] and test_dataloader"
@@ -129,7 +130,7 @@ def _split(steps: Sequence[Step]) -> tuple[dict[str, Any], list[dict[str, Any]]]
 
 def _loader(step: dict[str, Any], value_range: Setting | None) -> Any:
     """Build a loading step: ours, which says what is wrong with a file, where it does the same."""
-    is_plain = step['type'] in ('LoadImage', 'LoadImageFromFile')
+    is_plain = has_type(step, 'LoadImage', 'LoadImageFromFile')
     if is_plain and step.get('imdecode_backend', 'cv2') == 'cv2':
         names = ('to_float32', 'color_type', 'backend_args', 'value_range')
         arguments = {name: step[name] for name in names if name in step}
@@ -160,11 +161,11 @@ def _augmentations(steps: Sequence[Step]) -> list[Compose]:
 def _without_labels(steps: Sequence[Step]) -> list[dict[str, Any]]:
     kept = []
     for given in steps:
-        if given['type'] in LABEL_LOADERS:
+        if has_type(given, *LABEL_LOADERS):
             continue
         # A copy: TestTimeAug replaces the dicts in its list by transforms.
         step = copy.deepcopy(dict(given))
-        if step['type'] == 'TestTimeAug':
+        if has_type(step, 'TestTimeAug'):
             groups = [_without_labels(group) for group in step['transforms']]
             step['transforms'] = [group for group in groups if group]
         kept.append(step)

@@ -123,6 +123,14 @@ def test_check_variables__of_lazy_configs(tmp_path):
     check_variables(tmp_path / 'leaf.py')
 
 
+def test_check_variables__of_a_config_that_a_training_has_written(write_tiny_config, tmp_path):
+    """All variables stand in it, with the values that they had before children changed what is read."""
+    cfg = load_config(write_tiny_config())
+    assert cfg.data_preprocessor != cfg.model.data_preprocessor
+    cfg.dump(str(tmp_path / 'written.py'))
+    check_variables(tmp_path / 'written.py')
+
+
 def test_check_variables__of_json(tmp_path):
     (tmp_path / 'base.py').write_text(BASE)
     content = {'_base_': './base.py', 'norm_cfg': {'type': 'GN'}}

@@ -10,7 +10,13 @@ from mmengine.hooks import EMAHook, LoggerHook
 from swinseg.engine import ConfigError, CurvesHook, load_config
 from swinseg.engine.hooks import ProgressHook
 from swinseg.engine.runner import _build_runner
-from swinseg.engine.standard_hooks import TRAINING_HOOKS, hooks_in, stock_hooks, training_hooks
+from swinseg.engine.standard_hooks import (
+    TRAINING_HOOKS,
+    hooks_in,
+    stock_hooks,
+    tolerant_hook,
+    training_hooks,
+)
 
 ALL = list(TRAINING_HOOKS.values())
 
@@ -74,6 +80,17 @@ def test_training_hooks__refuses_what_is_none(given, sentence):
         training_hooks(given, custom=())
 
 
+@pytest.mark.parametrize('kind', ['EMAHook', 'mmengine.hooks.EMAHook', EMAHook])
+def test_tolerant_hook__of_mmengines_that_fail_in_an_evaluation(kind):
+    assert tolerant_hook(dict(type=kind, momentum=0.1)) == dict(type='SafeEMAHook', momentum=0.1)
+    stopping = dict(type='EarlyStoppingHook', monitor='loss')
+    # mmengine finds out by the name of the figure whether it must rise.
+    assert tolerant_hook(stopping) == dict(type='SafeEarlyStoppingHook', monitor='loss', rule=None)
+    own = EMAHook()
+    assert tolerant_hook(own) is own
+    assert tolerant_hook(dict(type='LoggerHook')) == dict(type='LoggerHook')
+
+
 ITERATIONS = dict(type='IterBasedTrainLoop', max_iters=9, val_interval=3)
 
 
@@ -130,7 +147,7 @@ visualizer = dict(vis_backends=vis_backends)
     cfg.work_dir = str(tmp_path / 'work')
     runner = _build_runner(cfg)
     counts = Counter(type(hook).__name__ for hook in runner.hooks)
-    for name in (*ALL, 'EMAHook', 'LoggerHook', 'RuntimeInfoHook', 'SafeCheckpointHook'):
+    for name in (*ALL, 'SafeEMAHook', 'LoggerHook', 'RuntimeInfoHook', 'SafeCheckpointHook'):
         assert counts[name] == (name != 'SamplePredictionsHook'), name
     (progress,) = (hook for hook in runner.hooks if isinstance(hook, ProgressHook))
     assert progress.interval == 7
