@@ -6,6 +6,7 @@ import difflib
 import inspect
 import os
 import re
+import shlex
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def load_config(
     cfg = _read(path)
     overrides = parse_options(options) if isinstance(options, Sequence) else dict(options or {})
     check_variables(path, options=overrides)
-    spell_types(cfg)
+    _spell_types(cfg, path)
     planned = length_of(cfg.get('train_cfg'))
     apply_options(cfg, overrides)
     _drop_delete_marks(cfg)
@@ -78,7 +79,33 @@ def _read(path: Path) -> Config:
         )
         raise ConfigError(
             f'{_place_of_error(error, path)}: the config cannot be read: {type(error).__name__}: {text}'
+            f'{_import_hint(error, path)}'
         ) from error
+
+
+def _spell_types(cfg: Config, path: Path) -> None:
+    try:
+        spell_types(cfg)
+    except ConfigError as error:
+        raise ConfigError(f'{error}{_import_hint(error, path)}') from error
+
+
+def _import_hint(error: BaseException | None, path: Path) -> str:
+    """Say how Python finds a module that is not there, when it lies beside a config or in a folder above."""
+    module = None
+    while error is not None and not module:
+        module = error.name if isinstance(error, ModuleNotFoundError) else None
+        error = error.__cause__ or error.__context__
+    if not module:
+        return ''
+    file = Path(*module.split('.'))
+    for folder in path.absolute().parents:
+        if os.path.isfile(folder / file.with_suffix('.py')) or os.path.isdir(folder / file):
+            return (
+                f' ({module} is in {folder}, where Python does not look for modules: put '
+                f'PYTHONPATH={shlex.quote(str(folder))} before the command)'
+            )
+    return f' (there is no module {module}: install it, or name its folder in PYTHONPATH)'
 
 
 def _drop_delete_marks(node: Any) -> None:

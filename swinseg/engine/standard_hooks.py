@@ -19,6 +19,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmseg.registry import HOOKS
 
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.training_length import counts_epochs
 from swinseg.errors import shown
 from swinseg.type_names import has_type
 
@@ -100,10 +101,9 @@ def stock_hooks(given: Any, *, train_cfg: Any) -> Any:
 
 
 def _counts_epochs(train_cfg: Any) -> bool:
-    if not isinstance(train_cfg, Mapping):
-        return not isinstance(train_cfg, IterBasedTrainLoop)
-    by_epoch = not has_type(train_cfg, 'IterBasedTrainLoop', 'ExactTrainLoop')
-    return by_epoch if 'type' in train_cfg else bool(train_cfg.get('by_epoch', by_epoch))
+    if isinstance(train_cfg, Mapping):
+        return counts_epochs(train_cfg)
+    return not isinstance(train_cfg, IterBasedTrainLoop)
 
 
 def _validations(train_cfg: Any) -> int:

@@ -39,6 +39,13 @@ def _circle(place: Place) -> CommandLine:
 
 LOADER = "train_dataloader = dict(dataset=dict(pipeline=[{}, dict(type='LoadLabel')]))"
 
+
+def _beside(place: Place) -> CommandLine:
+    place.file('own_parts.py')
+    config = place.file('leaf.py', "custom_imports = dict(imports=['own_parts'])")
+    return ['train', config, *place.options()]
+
+
 KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'not there': (_misnamed, r'no config file .*tinny\.py; did you mean .*tiny\.py'),
     'a folder': (lambda place: ['train', place.folder, *place.options()], r'there is no config file'),
@@ -47,8 +54,13 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'not Python': (_config('cut.py', 'model = dict('), r'cut\.py, line 1: .*not valid Python'),
     'a module that is not installed': (
         _extra("custom_imports = dict(imports=['no_such_module'])"),
-        r'tiny\.py: the config cannot be read: .*no_such_module',
+        r'tiny\.py: the config cannot be read: .*there is no module no_such_module: install it',
     ),
+    'a module beside the config': (
+        _beside, r'leaf\.py: the config cannot be read: .*own_parts is in .*, where .* PYTHONPATH=\S+ before'),
+    'a class that cannot be imported': (
+        _config('lazy.py', 'from mmseg.models import NoSuchHead\nmodel = dict(type=NoSuchHead)'),
+        r'type=mmseg\.models\.NoSuchHead cannot be imported: .*lazy\.py'),
     'a base that is not there': (
         _config('leaf.py', "_base_ = './gone.py'"), r'leaf\.py: the config cannot be read: .*gone\.py'),
     'bases in a circle': (_circle, r'two\.py: the config cannot be read: RecursionError'),

@@ -51,6 +51,34 @@ def test_load_config__says_where_a_file_fails(tmp_path, content, expected):
     assert '\n' not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    'content',
+    ["custom_imports = dict(imports=['{0}'])", 'from {0} import Thing\nmodel = dict(type=Thing)'],
+    ids=['custom_imports', 'lazy'],
+)
+def test_load_config__says_how_a_module_is_found(tmp_path, monkeypatch, content):
+    """One beside the config, one of a package above it, one that is nowhere; and the first on the path."""
+    folder = tmp_path / 'my configs'
+    (tmp_path / 'my_package').mkdir()
+    (tmp_path / 'my_package' / 'parts.py').write_text('class Thing:\n    pass')
+    folder.mkdir()
+    name = f'beside_{content[:4]}'
+    (folder / f'{name}.py').write_text('class Thing:\n    pass')
+    for module, where in ((name, folder), ('my_package.parts', tmp_path)):
+        (folder / 'config.py').write_text(content.format(module))
+        with pytest.raises(
+            ConfigError, match=rf'{module}.*is in {where}, .* PYTHONPATH=.?{where}.? before'
+        ):
+            load_config(folder / 'config.py')
+    (folder / 'config.py').write_text(content.format('nowhere'))
+    with pytest.raises(ConfigError, match=r'there is no module nowhere: install it, or') as caught:
+        load_config(folder / 'config.py')
+    assert '\n' not in str(caught.value)
+    monkeypatch.syspath_prepend(folder)
+    (folder / 'config.py').write_text(content.format(name))
+    load_config(folder / 'config.py')
+
+
 def test_load_config__names_the_base_file_that_fails(tmp_path):
     (tmp_path / 'base.py').write_text('x = 1\ny = 1 / 0\n')
     (tmp_path / 'leaf.py').write_text("_base_ = './base.py'\n")
