@@ -98,8 +98,8 @@ def test_lazy_config__is_checked_trained_and_used(lazy_config, tmp_path, tiny_da
 
 def test_lazy_config__misspelled_keys_and_types_are_found(lazy_config):
     text = lazy_config.read_text()
-    lazy_config.write_text(text.replace('type=UPerNetHead', 'type=UPerNetHead, chanels=8'))
-    with pytest.raises(ConfigError, match=r'decode_head\.chanels .* did you mean channels\?'):
+    lazy_config.write_text(text.replace('type=UPerNetHead', 'type=UPerNetHead, chnnels=8'))
+    with pytest.raises(ConfigError, match=r'decode_head\.chnnels .* did you mean channels\?'):
         load_config(lazy_config)
     lazy_config.write_text(text.replace('import EMAHook', 'import EMHook as EMAHook'))
     with pytest.raises(
