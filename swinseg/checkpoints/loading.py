@@ -303,7 +303,7 @@ def _check_complete(receipt: Receipt) -> None:
     if missing:
         parts.append(f'missing: {_examples(missing)}')
     for key, (file, model) in receipt.mismatched.items():
-        if key.endswith('conv_seg.weight'):
+        if key.endswith('conv_seg.weight') and len(file) == len(model):
             parts.append(
                 f'{key} has {file[0]} classes in the file and {model[0]} in the model, set num_classes={file[0]} '
                 'in decode_head and auxiliary_head'

@@ -102,11 +102,8 @@ def prediction_config(content: Mapping[str, Any], *, name: str) -> Config:
     """
     for place, node in _walk(content, name):
         _check_anywhere(place, node, name)
-    model = content.get('model')
-    if not isinstance(model, dict):
-        raise ConfigError(f'expected model=dict(...) in {name}, found {quoted(model)}')
     kept: dict[str, Any] = {
-        'model': _checked(model, ('model',), name),
+        'model': _checked(_model_of(content, name), ('model',), name),
         'test_pipeline': _checked_steps(_test_steps(content, name), 'test_pipeline', name),
         'metainfo': _spelled_metainfo(content),
     }
@@ -123,8 +120,11 @@ def trusted_config(content: Mapping[str, Any], *, name: str) -> Config:
         name: what to call it in a message.
 
     Raises:
-        ConfigError: a module that it names cannot be imported, or it uses names that configs keep for themselves.
+        ConfigError: a module that it names cannot be imported, it uses names that configs keep for themselves, or
+            its model or test data loader is none.
     """
+    _model_of(content, name)
+    _test_steps(content, name)
     try:
         cfg = Config(dict(content))
         if cfg.get('custom_imports'):
@@ -255,6 +255,16 @@ def _is_about_pixels(place: Place) -> bool:
 
 def _last_name(place: Place) -> str:
     return next((part for part in reversed(place) if isinstance(part, str)), '')
+
+
+def _model_of(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    model = content.get('model')
+    if not isinstance(model, dict):
+        raise ConfigError(
+            f'expected model=dict(...) in {name}, found {quoted(model)}; give the config that you know with '
+            '--config'
+        )
+    return model
 
 
 def _test_steps(content: Mapping[str, Any], name: str) -> Any:

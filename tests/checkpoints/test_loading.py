@@ -362,3 +362,9 @@ def test_load_weights__another_backbone_must_be_filled(build_other):
     for other in (build_other('ResNet').state_dict(), {'conv1.weight': torch.ones(1)}):
         message = sentence_of(load_weights, model, other)
         assert re.search(r'fills 0\.0% of the backbone|of no known format', message)
+
+
+def test_load_weights__a_number_in_the_place_of_the_classifier(trained, build_segmentor):
+    weights = {**trained.state_dict(), 'decode_head.conv_seg.weight': torch.tensor(1.0)}
+    message = sentence_of(load_weights, build_segmentor('swinseg'), weights, strict=True)
+    assert 'decode_head.conv_seg.weight is () in the file and (7, 24, 1, 1) in the model' in message

@@ -189,6 +189,21 @@ def test_trusted_config__imports_and_keeps_everything(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ('change', 'sentence'),
+    [
+        ({'model': [1]}, r'expected model=dict\(\.\.\.\) in x, found \[1\]'),
+        ({'model': None}, r'expected model=dict\(\.\.\.\) in x, found None'),
+        ({'test_dataloader': 5}, 'test_dataloader in x is no data loader with a dataset'),
+        ({'test_dataloader': {'dataset': 3}}, 'test_dataloader in x is no data loader with a data'),
+    ],
+)
+@pytest.mark.parametrize('read', [prediction_config, trusted_config])
+def test_config__parts_that_are_none(read, change, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        read({**GOOD, **change}, name='x')
+
+
+@pytest.mark.parametrize(
     'change', [{'custom_imports': {'imports': ['nowhere_to_be_found']}}, {'filename': 'x'}]
 )
 def test_trusted_config__that_cannot_be_used(change):
