@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmcv.transforms import CenterCrop, Pad, Resize
-from mmseg.datasets.transforms import RandomCrop
+from mmseg.datasets.transforms import RandomCrop, RandomRotate
 from mmseg.models import SegDataPreProcessor
 from torch import nn
 
+from swinseg.datasets.label_map import IGNORE_INDEX
 from swinseg.datasets.resize_crop import RandomResizeCrop
 from swinseg.engine.errors import ConfigError
 from swinseg.errors import quoted, shown
@@ -120,13 +121,14 @@ def check_padding(dataset: Any, preprocessor: nn.Module, *, ignored: dict[str, i
             'data_preprocessor has neither size nor size_divisor, so training images of several sizes make no '
             'batch; set size to the crop_size, as in size=(512, 512)'
         )
-    label = preprocessor.seg_pad_val
-    for name, ignore_index in ignored.items():
-        if ignore_index is not None and ignore_index != label:
-            raise ConfigError(
-                f'data_preprocessor gives padding the label seg_pad_val={label}, which {name} does not ignore '
-                f'(its ignore_index is {ignore_index}); set seg_pad_val={ignore_index} of data_preprocessor'
-            )
+    steps = [step for _, steps in pipelines_of(dataset) for step in steps]
+    for owner, setting, label in _padding_labels(preprocessor, steps):
+        for name, ignore_index in ignored.items():
+            if ignore_index is not None and ignore_index != label:
+                raise ConfigError(
+                    f'{owner} gives padding the label {setting}={shown(label)}, which {name} does not ignore (its '
+                    f'ignore_index is {ignore_index}); set {setting}={ignore_index} of {owner}'
+                )
     if preprocessor.size is None:
         return
     size = tuple(preprocessor.size)
@@ -144,6 +146,18 @@ def check_padding(dataset: Any, preprocessor: nn.Module, *, ignored: dict[str, i
             f'the training pipeline gives {_sides(cropped)} pixels (height x width), but data_preprocessor.size '
             f'is {_sides(size)}: {outcome}; set size={cropped} of data_preprocessor, or crop_size={size}'
         )
+
+
+def _padding_labels(
+    preprocessor: SegDataPreProcessor, steps: Sequence[Any]
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield what adds pixels around an image, its setting for their label, and that."""
+    yield 'data_preprocessor', 'seg_pad_val', preprocessor.seg_pad_val
+    for step in _flat(steps):
+        if isinstance(step, RandomRotate):
+            yield 'RandomRotate', 'seg_pad_val', step.seg_pad_val
+        elif isinstance(step, Pad):
+            yield 'Pad', "pad_val['seg']", step.pad_val.get('seg', IGNORE_INDEX)
 
 
 def _sides(size: Sequence[int]) -> str:

@@ -120,6 +120,6 @@ def _check_sampler(name: str, head: BaseDecodeHead, criterion: Any) -> None:
     if by_class and not is_binary and not has_thresh:
         raise ArchitectureError(
             f'{name} has an OHEMPixelSampler without thresh, which takes the loss of each pixel, '
-            f'but {type(criterion).__name__} with use_sigmoid=True has one of each class; give it a '
-            'thresh, such as 0.7'
+            f'but {type(criterion).__name__} with use_sigmoid=True has one of each class; give it a thresh, '
+            'such as 0.7'
         )

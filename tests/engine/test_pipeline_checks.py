@@ -129,6 +129,25 @@ def test_padding__must_not_count(label, ignore_index):
     check_padding(data, preprocessor(seg_pad_val=label), ignored={'a': label, 'masks': None})
 
 
+@pytest.mark.parametrize(
+    ('step', 'sentence'),
+    [
+        (
+            dict(type='RandomRotate', prob=1.0, degree=9.0, seg_pad_val=254),
+            'RandomRotate .* seg_pad_val=254, which',
+        ),
+        (
+            dict(type='Pad', size=(9, 9), pad_val=dict(img=0, seg=1)),
+            r"Pad gives .* label pad_val\['seg'\]=1, which",
+        ),
+    ],
+)
+def test_padding__of_a_step_must_not_count_either(step, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        check_padding(dataset(step), preprocessor(), ignored={'decode_head': 255})
+    check_padding(dataset(dict(type='Pad', size=(9, 9))), preprocessor(), ignored={'a': 255})
+
+
 @pytest.mark.parametrize('rule', [False, True])
 @pytest.mark.parametrize('place', ['plain', 'inside', 'for tests'])
 def test_zero_label__is_the_datasets_to_reduce(rule, place):
