@@ -12,6 +12,8 @@ import os
 import warnings
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import cv2
 import numpy as np
@@ -26,6 +28,7 @@ from swinseg.datasets.image_bytes import format_of, is_complete, png_chunks
 from swinseg.datasets.opencv_decoding import undecodable
 from swinseg.datasets.tiff_files import decode_tiff, import_rasterio
 from swinseg.datasets.value_range import ValueRange, too_deep
+from swinseg.errors import shown
 
 IMAGE_SUFFIXES = (
     '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jp2', '.ppm', '.pgm',
@@ -77,7 +80,7 @@ def read_bytes(
     """
     name = os.fspath(path)
     try:
-        data: bytes = fileio.get(name, backend_args=backend_args)
+        data: bytes = fileio.get(_local(name), backend_args=backend_args)
     except FileNotFoundError as error:
         raise DataError(
             f'{what} {name} does not exist; check the data folder and its suffixes'
@@ -85,6 +88,11 @@ def read_bytes(
     except OSError as error:
         raise DataError(
             f'{what} {name} cannot be read: {error.strerror or error}; check the file and its permissions'
+        ) from error
+    except (ImportError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f'{what} {name} cannot be read: mmengine has no file backend for it ({_first_line(error)}); mount the '
+            'storage as a folder, or download the files'
         ) from error
     if not data:
         raise DataError(
@@ -104,6 +112,16 @@ def read_bytes(
             'end-of-image mark; copy it again or remove it from the set'
         )
     return data
+
+
+def _local(name: str) -> str:
+    """Return the path of an address ``file://...``, which mmengine does not know, and any other name as it is."""
+    return url2pathname(urlsplit(name).path) if name.startswith('file://') else name
+
+
+def _first_line(error: object) -> str:
+    lines = str(error).strip().splitlines()
+    return shown(lines[0]) if lines else 'it is damaged'
 
 
 def _looks_like_text(data: bytes) -> bool:

@@ -37,6 +37,7 @@ def _circle(place: Place) -> CommandLine:
     return ['train', place.file('two.py', "_base_ = './one.py'"), *place.options()]
 
 
+BY_TIFFFILE = dict(type='LoadImageFromFile', imdecode_backend='tifffile')
 LOADER = "train_dataloader = dict(dataset=dict(pipeline=[{}, dict(type='LoadLabel')]))"
 
 
@@ -170,9 +171,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         lambda place: place.train(extra=LOADER.format(dict(type='LoadSingleRSImageFromFile'))),
         r'LoadSingleRSImageFromFile refuses .*pipeline\.0 of .*: gdal is not installed; install the package'),
     'a decoder whose package is missing': (
-        lambda place: place.train(
-            extra=LOADER.format(dict(type='LoadImageFromFile', imdecode_backend='tifffile'))
-        ),
+        lambda place: place.train(extra=LOADER.format(BY_TIFFFILE)),
         r"imdecode_backend='tifffile', whose package is not installed: pip install tifffile"),
     'no pipeline for --tta': (lambda place: place.test('--tta', extra='tta_pipeline = []'),
                               r'needs a tta_pipeline'),

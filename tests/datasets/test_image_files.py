@@ -1,4 +1,5 @@
 import io
+import re
 import struct
 import zlib
 
@@ -53,6 +54,27 @@ def test_read_bytes__bad_file(tmp_path, photo, content, expected):
 def test_read_bytes__missing_file(tmp_path):
     with pytest.raises(DataError, match=r'^label .*gone\.png does not exist; '):
         read_bytes(tmp_path / 'gone.png', what='label')
+
+
+@pytest.mark.parametrize(
+    'address', ['s3://bucket/a.png', 'gs://bucket/a.png', 'lmdb://a', 'http+petrel://a']
+)
+def test_read_bytes__an_address_that_mmengine_does_not_read(address):
+    message = rf'image {re.escape(address)} cannot be read: mmengine has no file backend .* mount the storage'
+    with pytest.raises(DataError, match=message):
+        read_bytes(address)
+
+
+def test_read_bytes__a_backend_that_is_none():
+    for backend in (dict(backend='nope'), dict(backend='local', server='x')):
+        with pytest.raises(DataError, match='has no file backend for it'):
+            read_bytes(__file__, backend_args=backend)
+
+
+def test_read_bytes__a_file_by_its_address(tmp_path, photo):
+    path = tmp_path / 'street 1.png'
+    path.write_bytes(encoded('.png', photo))
+    assert read_bytes(path.as_uri()) == path.read_bytes()
 
 
 def test_read_bytes__folder_in_its_place(tmp_path):
