@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -62,8 +62,8 @@ class VideoResult:
 
     Attributes:
         video: the written video with the overlay.
-        areas: CSV file, a line for each segmented frame: its number, its time in seconds, and the share of its
-            pixels, in [0, 1], that each class covers.
+        areas: CSV file, a line for each segmented frame: its number, its own time in seconds, also where the rate
+            varies, and the share of its pixels, in [0, 1], that each class covers.
         labels: folder with a label PNG for each segmented frame; None when it was not asked for.
         frames_read: that the file held, those left out by the stride among them.
         frames_segmented: by the model.
@@ -136,7 +136,8 @@ def segment_video(
             raise VideoError(f'{name} must be 1 or more, but is {value}')
     began = time.perf_counter()
 
-    def segment(frames: Sequence[Frame]) -> list[Segmentation]:
+    def segment(timed: Sequence[_TimedFrame]) -> list[Segmentation]:
+        frames = [each.frame for each in timed]
         return predictor.predict(frames, tta=tta, reject_below=reject_below, batch_size=batch_size)
 
     with VideoReader(path) as reader:
@@ -171,11 +172,11 @@ def segment_video(
             ) as read,
         ):
             lines.writerow(('frame', 'seconds', *classes))
-            for frame, result in in_order(
+            for timed, result in in_order(
                 _until_none(read), segment, stride=stride if hold else 1, batch_size=batch_size
             ):
                 number = done * (left_out + 1)
-                write(number, number / reader.fps, frame, result)
+                write(number, timed.seconds, timed.frame, result)
                 done += 1
                 segmented += result is not None
                 progress(number + 1, reader.announced)
@@ -277,15 +278,25 @@ class _Results:
             self._legend = self._panel.draw(share)
 
 
-def _read(reader: VideoReader, left_out: int) -> Frame | None:
+class _TimedFrame(NamedTuple):
+    """A frame and its time in seconds, from the first one's."""
+
+    frame: Frame
+    seconds: float
+
+
+def _read(reader: VideoReader, left_out: int) -> _TimedFrame | None:
     frame = reader.read()
+    if frame is None:
+        return None
+    timed = _TimedFrame(frame, reader.seconds)
     reader.skip(left_out)
-    return frame
+    return timed
 
 
-def _until_none(read: Callable[[], Frame | None]) -> Iterator[Frame]:
-    while (frame := read()) is not None:
-        yield frame
+def _until_none(read: Callable[[], _TimedFrame | None]) -> Iterator[_TimedFrame]:
+    while (timed := read()) is not None:
+        yield timed
 
 
 def _picture_size(frame_size: tuple[int, int], panel: LegendPanel | None) -> tuple[int, int]:

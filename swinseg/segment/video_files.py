@@ -63,6 +63,8 @@ class VideoReader:
         announced: number of frames that the file announces, an estimate in some formats; None where it does not.
         frame_size: (height, width) of a frame in pixels.
         count: frames read or skipped so far.
+        seconds: time of the last frame that was read, from the first one's, as the file says; by number and rate
+            where it does not.
 
     Raises:
         VideoError: there is no such file, it is no video, or no frame of it can be decoded.
@@ -89,6 +91,8 @@ class VideoReader:
         announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.announced: int | None = int(announced) if announced > 0 else None
         self.count = 0
+        self.seconds = 0.0
+        self._start = self._position()
 
     def __enter__(self) -> VideoReader:
         return self
@@ -117,6 +121,10 @@ class VideoReader:
                 f'the frames of a video must have one size, but frame {self.count} of {self.path} has '
                 f'{frame.shape[:2]} and the first {self.frame_size} (height, width); convert it with ffmpeg'
             )
+        elapsed = self._position() - self._start
+        # Some containers, and some backends of OpenCV, tell no time.
+        is_told = self.count == 0 or elapsed > self.seconds
+        self.seconds = elapsed if is_told else self.count / self.fps
         self.count += 1
         return frame
 
@@ -139,6 +147,10 @@ class VideoReader:
             f'{self.path} announces {self.announced} frames, but only the first {self.count} could be read; '
             'it was cut short or is damaged there'
         )
+
+    def _position(self) -> float:
+        """Return the time of the frame that was decoded last, in seconds."""
+        return float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
 
     def _decode(self) -> Frame | None:
         is_read, frame = self._capture.read()

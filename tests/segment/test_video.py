@@ -1,6 +1,7 @@
 """Videos in and out: what is written is what the model says of each frame, in order, at the right rate."""
 
 import csv
+import re
 import resource
 import struct
 
@@ -303,3 +304,22 @@ def test_segment_video__odd_frame_rates(predictor, tmp_path, fps):
 )
 def test_is_video(path, expected):
     assert is_video(path) is expected
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+def test_segment_video__times_of_a_rate_that_varies(predictor, tmp_path, stride):
+    path = tmp_path / 'walk.mkv'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 5, (WIDTH, HEIGHT))
+    for level in range(0, 250, 50):  # so small that all are in one cluster, which times count from
+        writer.write(np.full((HEIGHT, WIDTH, 3), level, np.uint8))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    # A block of Matroska: its size, the number of the track, the time in milliseconds, flags, a JPEG.
+    blocks = re.finditer(rb'\xa3.{1,8}?\x81(..)\x80\xff\xd8', bytes(data), re.DOTALL)
+    times = [0, 100, 150, 900, 1000]
+    for block, time in zip(blocks, times, strict=True):
+        data[block.start(1) : block.end(1)] = time.to_bytes(2, 'big')
+    path.write_bytes(data)
+    result = segment_video(predictor, path, tmp_path / 'out', stride=stride)
+    found = [(int(line['frame']), float(line['seconds'])) for line in lines_of(result.areas)]
+    assert found == [(number, times[number] / 1000) for number in range(0, 5, stride)]
