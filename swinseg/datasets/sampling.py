@@ -77,6 +77,7 @@ class ResumableSampler(Sampler):
         self.missing_files = missing_files
         self.by_epoch = by_epoch
         self.samples_per_epoch = -(-self.size // self.world_size) * self.world_size
+        self._end = (start // self.samples_per_epoch + 1) * self.samples_per_epoch
 
     def set_epoch(self, epoch: int, seen: int = 0) -> None:
         """Begin the next iteration in a pass over the dataset; without ``by_epoch`` nothing is changed.
@@ -87,6 +88,7 @@ class ResumableSampler(Sampler):
         """
         if self.by_epoch:
             self.start = epoch * self.samples_per_epoch + seen
+            self._end = (epoch + 1) * self.samples_per_epoch
 
     def __iter__(self) -> Iterator[SampleKey]:
         """Yield the keys of this process."""
@@ -94,7 +96,7 @@ class ResumableSampler(Sampler):
         generator.manual_seed(self.seed)
         order, passes = torch.arange(self.size), 0
         length = self.samples_per_epoch if self.by_epoch else self.size
-        end = (self.start // length + 1) * length if self.by_epoch else None
+        end = self._end if self.by_epoch else None
         position = self.start + self.rank
         while end is None or position < end:
             while passes <= position // length:

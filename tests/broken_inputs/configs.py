@@ -37,6 +37,7 @@ def _circle(place: Place) -> CommandLine:
     return ['train', place.file('two.py', "_base_ = './one.py'"), *place.options()]
 
 
+SGD = "optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.1, weight_decay=0.0))"
 BY_TIFFFILE = dict(type='LoadImageFromFile', imdecode_backend='tifffile')
 LOADER = "train_dataloader = dict(dataset=dict(pipeline=[{}, dict(type='LoadLabel')]))"
 
@@ -118,6 +119,50 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'a number for a list': (_options('model.decode_head.in_channels=16'), r'UPerNetHead refuses .*isinstance'),
     'a schedule that ends before it begins': (
         _options('param_scheduler.1.end=20'), r'PolyLR refuses param_scheduler.1 .*begin=50, end=20'),
+    'a rate of 0 after the schedule': (
+        _options('param_scheduler.1.end=60', 'train_cfg.max_iters=70'),
+        r'iterations 60 to 70 would train with a learning rate of 0, because of .*PolyLR.* leaving its end out'),
+    'a rate of 0 from the beginning': (
+        _options('optim_wrapper.optimizer.lr=0.0'),
+        r'iterations 2 to 4 would train with .*optimizer\.lr above 0'),
+    'a schedule by epochs in a training by iterations': (
+        _extra("param_scheduler = [dict(type='PolyLR', end=9)]"), r'PolyLR of param_scheduler counts epochs'),
+    'epochs in a training by iterations': (
+        _options('train_cfg.max_epochs=3'), r'max_epochs=3 is not read .*add train_cfg\.by_epoch=True'),
+    'epochs without a number': (_options('train_cfg.by_epoch=True'), r'set train_cfg\.max_epochs'),
+    'an end before what is trained': (
+        lambda place: place.train('--resume', place.checkpoint, options=('train_cfg.max_iters=2',)),
+        r'iter_4\.pth was written after iteration 4, but train_cfg\.max_iters=2 ends the training before'),
+    'an end before what is trained, in epochs': (
+        lambda place: place.train(
+            '--resume', place.checkpoint, options=('train_cfg.by_epoch=True', 'train_cfg.max_epochs=1')),
+        r'iter_4\.pth was written after epoch 2, but train_cfg\.max_epochs=1 ends'),
+    'an unknown resume_schedule': (
+        _extra("resume_schedule = 'mine'"), r'resume_schedule must be config or checkpoint, not mine'),
+    'another optimizer than that of the checkpoint': (
+        lambda place: place.train('--resume', place.checkpoint, extra=SGD),
+        r'iter_4\.pth is of another optimizer'),
+    'groups of parameters that the checkpoint has not': (
+        lambda place: place.train('--resume', place.checkpoint, extra='optim_wrapper = dict(paramwise_cfg=None)'),
+        r'has \d+ groups of parameters in its optimizer and the config makes 1'),
+    'SGD with the settings of AdamW': (
+        _options('optim_wrapper.optimizer.type=SGD'),
+        r"not understood by SGD.* write optim_wrapper = dict\(optimizer=dict\(_delete_=True, type='SGD', lr="),
+    'a multiple of a weight decay that there is not': (
+        _extra("optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=1e-3))"),
+        r'custom_keys\.\w+ multiplies the weight_decay .*set optim_wrapper\.optimizer\.weight_decay'),
+    'a last batch of one image': (
+        _options('train_dataloader.batch_size=3', 'train_cfg.by_epoch=True', 'train_cfg.max_epochs=2'),
+        r'last batch of a pass .* has one image \(4 images in batches of 3\).*drop_last=True'),
+    'fewer images than a batch': (
+        _options('train_dataloader.batch_size=9', 'train_dataloader.drop_last=True', 'train_cfg.by_epoch=True',
+                 'train_cfg.max_epochs=2'), r'has 4 images, too few for one batch of 9'),
+    'a best checkpoint by a figure that there is not': (
+        _options('default_hooks.checkpoint.save_best=mDice'),
+        r"save_best names 'mDice', but a validation gives aAcc, mIoU, mAcc; for mDice add it"),
+    'early stopping by a figure that there is not': (
+        _extra("custom_hooks = [dict(type='SafeEarlyStoppingHook', monitor='val_loss')]"),
+        r"monitor of SafeEarlyStoppingHook names 'val_loss', .*set validation_loss=True"),
     'a batch of no images': (
         _options('train_dataloader.batch_size=0'), r'refuses train_dataloader .*batch_size=0'),
     'a negative number of workers': (

@@ -141,3 +141,30 @@ def test_seeded__nothing_but_missing_files_stops(tmp_path):
 def test_seeded__refuses_another_word(tmp_path):
     with pytest.raises(DataError, match="must be 'stop' or 'skip', not 'ignore'"):
         SeededDataset(Draws(tmp_path), missing_files='ignore')
+
+
+@pytest.mark.parametrize(('size', 'processes'), [(5, 1), (5, 2), (6, 3)])
+def test_epochs__end_after_each_image_and_go_on_in_their_middle(monkeypatch, size, processes):
+    def keys(rank: int, epoch: int, seen: int = 0) -> list[SampleKey]:
+        monkeypatch.setattr(sampling, 'get_dist_info', lambda: (rank, processes))
+        sampler = ResumableSampler(range(size), seed=3, by_epoch=True)
+        sampler.set_epoch(epoch, seen)
+        found = list(sampler)
+        assert seen or len(found) == len(sampler) == -(-size // processes)
+        return found
+
+    orders = []
+    for epoch in range(3):
+        of_ranks = [keys(rank, epoch) for rank in range(processes)]
+        order = [int(key) for position in zip(*of_ranks, strict=True) for key in position]
+        assert sorted(order[:size]) == list(range(size))
+        assert order[size:] == order[: len(order) - size]  # so that all draw equally many
+        orders.append(order)
+        rest = keys(0, epoch, seen=2 * processes)
+        assert [(int(key), key.seed) for key in rest] == [(int(k), k.seed) for k in of_ranks[0][2:]]
+    assert len({tuple(order) for order in orders}) > 1
+    if processes == 1:  # the order of a training that counts iterations
+        endless = iter(ResumableSampler(range(size), seed=3))
+        assert [int(next(endless)) for _ in range(3 * size)] == [
+            i for order in orders for i in order
+        ]

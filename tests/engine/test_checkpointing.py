@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import resource
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 
 from support import processes
+from support.scripts import run
 from swinseg import cli
 from swinseg.checkpoints import CheckpointError, read_checkpoint
 from swinseg.engine import load_config, train
@@ -223,3 +226,51 @@ def test_split_steps__are_warned_of(write_tiny_config, tmp_path, capsys):
     train(load_config(write_tiny_config(), options), work_dir=tmp_path, check=False)
     expected = 'checkpoints every 2 iterations fall between the 3 batches of a step'
     assert expected in capsys.readouterr().out
+
+
+def test_checkpoints_in__of_a_training_that_counts_epochs(tmp_path):
+    for name in (
+        'epoch_2.pth',
+        'epoch_10.pth',
+        'epoch_10_iter_33.pth',
+        'epoch_x.pth',
+        'best_epoch_9.pth',
+    ):
+        (tmp_path / name).write_text('')
+    assert [path.name for path in checkpoints_in(tmp_path)] == [
+        'epoch_10_iter_33.pth', 'epoch_10.pth', 'epoch_2.pth',
+    ]  # fmt: skip
+    assert has_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize('newer', ['epoch_1.pth', 'iter_900.pth'])
+def test_checkpoints_in__of_both_kinds_the_one_written_last_comes_first(tmp_path, newer):
+    for time, name in enumerate(sorted(('epoch_1.pth', 'iter_900.pth'), key=lambda n: n == newer)):
+        (tmp_path / name).write_text('')
+        os.utime(tmp_path / name, (time, time))
+    assert checkpoints_in(tmp_path)[0].name == newer
+
+
+def test_save_best__several_metrics_each_with_its_checkpoint(write_tiny_config, tmp_path, capsys):
+    extra = (
+        "val_evaluator = dict(iou_metrics=['mIoU', 'mDice'])\n"
+        "default_hooks = dict(checkpoint=dict(save_best=['mDice', 'mIoU']))\n"
+    )
+    config = write_tiny_config(extra=extra)
+    options = ('--work-dir', tmp_path / 'w', '--no-check', '--cfg-options')
+    assert run('train', config, *options, 'train_cfg.max_iters=2') == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = dict(re.findall(r'(mIoU|mDice) ([\d.]+)', next(x for x in lines if 'validation' in x)))
+    assert any(line.endswith('(best mDice and mIoU so far)') for line in lines)
+    assert lines[-2:] == [
+        f'best {name} {found[name]}: {tmp_path}/w/best_{name}_iter_2.pth'
+        for name in ('mDice', 'mIoU')
+    ]
+    one = "default_hooks.checkpoint.save_best='mDice'"
+    assert (
+        run('train', config, '--resume', *options, 'train_cfg.max_iters=3', one.replace("'", ''))
+        == 0
+    )
+    assert re.search(
+        r'best mDice [\d.]+: .*best_mDice_iter_3', capsys.readouterr().out.splitlines()[-1]
+    )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
-from torch import distributed
+from torch import distributed, nn
 
 from support.data_parallel import (
     DETERMINISTIC,
@@ -175,3 +177,36 @@ model = dict(decode_head=dict(num_classes=150), auxiliary_head=dict(num_classes=
         model = randomise(MODELS.build(cfg.model), seed=1)
     torch.save(model.state_dict(), tmp_path / 'random.pth')
     _assert_same_matrix(cfg, tmp_path / 'random.pth', tmp_path, [2, 3])
+
+
+class _HeadOfOneStage(nn.Module):
+    """A model whose loss leaves a stage out, with what mmengine's wrapper calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        self.data_preprocessor = lambda data, training: data
+
+    def forward(self, inputs, mode):
+        return {'loss': self.stages[0](inputs).sum()}
+
+    def parse_losses(self, losses):
+        return losses['loss'], losses
+
+
+def test_data_parallel__names_the_weights_without_a_gradient(tmp_path):
+    store = distributed.FileStore(str(tmp_path / 'store'), 1)
+    distributed.init_process_group('gloo', store=store, rank=0, world_size=1)
+    try:
+        for is_allowed in (False, True):
+            cfg = Config(dict(find_unused_parameters=is_allowed, sync_bn=None))
+            model = wrap(_HeadOfOneStage(), cfg)
+            wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+            wrapper.initialize_count_status(model, 0, 2)
+            data = {'inputs': torch.ones(1, 2)}
+            model.train_step(data, wrapper)
+            expected = r'\(stages\.1\.weight, stages\.1\.bias\).*set find_unused_parameters=True'
+            with nullcontext() if is_allowed else pytest.raises(ConfigError, match=expected):
+                model.train_step(data, wrapper)
+    finally:
+        distributed.destroy_process_group()

@@ -101,9 +101,7 @@ def test_epochs__resume_bit_by_bit_at_the_end_of_one_when_the_newest_is_damaged(
     assert_same_state(tmp_path / 'work' / 'epoch_3.pth', whole_run / 'epoch_3.pth')
 
 
-def test_epochs__resume_bit_by_bit_from_checkpoints_by_iteration(
-    write_tiny_config, tmp_path, whole_run
-):
+def test_epochs__resume_bit_by_bit_from_checkpoints_by_iteration(write_tiny_config, tmp_path):
     """One is written before the schedules that count epochs have taken their step at the end of an epoch."""
     cfg = load_config(write_tiny_config(extra=EXACT))
     cfg.default_hooks.checkpoint.update(by_epoch=False, max_keep_ckpts=-1)
@@ -112,7 +110,7 @@ def test_epochs__resume_bit_by_bit_from_checkpoints_by_iteration(
         work = tmp_path / f'from_{iteration}'
         start = tmp_path / 'first' / f'iter_{iteration}.pth'
         train(cfg, work_dir=work, resume=start, check=False)
-        assert_same_state(work / 'iter_6.pth', whole_run / 'epoch_3.pth')
+        assert_same_state(work / 'iter_6.pth', tmp_path / 'first' / 'iter_6.pth')
 
 
 def test_epochs__with_another_sampler_load_the_started_one_again_and_say_so(
