@@ -10,6 +10,7 @@ from PIL import Image
 
 from support.training_log import write_run
 from swinseg.files import OutputError
+from swinseg.visualization import curve_panels
 from swinseg.visualization.curves import plot_curves
 from swinseg.visualization.palette import VisualizationError
 
@@ -60,3 +61,28 @@ def test_plot_curves__bad_input(tmp_path):
         plot_curves(tmp_path / 'empty.json', tmp_path / 'curves.png')
     with pytest.raises(OutputError, match='cannot write'):
         plot_curves(write_run(tmp_path / 'a', 10, 20), tmp_path / 'empty.json' / 'curves.png')
+
+
+def test_plot_curves__count_epochs_and_show_the_loss_of_validations(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(
+        curve_panels, 'save_figure', lambda figure, path, title: figures.append(figure)
+    )
+    lines = [{'loss': 2.0, 'epochs': step / 40, 'step': step} for step in range(10, 121, 10)] + [
+        {'mIoU': float(step), 'val_loss': 1.5, 'step': step} for step in (40, 80, 120)
+    ]
+    path = tmp_path / 'scalars.json'
+    for name, left_out in (('epochs', 'nothing'), ('iterations', 'epochs')):
+        kept = [{key: value for key, value in line.items() if key != left_out} for line in lines]
+        path.write_text('\n'.join(json.dumps(line) for line in kept))
+        plot_curves(path, tmp_path / f'{name}.png')
+    by_epoch, by_iteration = figures
+    losses, metrics = by_epoch.axes
+    assert metrics.get_xlabel() == 'epoch'
+    axis = metrics.xaxis
+    labels = [axis.get_major_formatter()(tick, None) for tick in axis.get_ticklocs()]
+    assert labels == ['0', '1', '2', '3']
+    assert 'best mIoU 120.00% at epoch 3' in metrics.get_legend_handles_labels()[1]
+    assert losses.get_legend_handles_labels()[1] == ['loss', 'validation loss']
+    assert by_iteration.axes[1].get_xlabel() == 'iteration'
+    assert 'best mIoU 120.00% at 120' in by_iteration.axes[1].get_legend_handles_labels()[1]

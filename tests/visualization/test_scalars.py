@@ -12,6 +12,7 @@ from swinseg.visualization.scalars import (
     class_iou_scalars,
     class_ious_in,
     find_scalars,
+    iterations_per_epoch,
     losses_in,
     metric_in,
     read_scalars,
@@ -109,3 +110,13 @@ def test_class_iou_scalars__names_that_mlflow_takes_and_that_differ():
     assert scalars == {'IoU/a_b': 10.0, 'IoU/a_b 1': 20.0, 'IoU/a_b_': 30.0}
     # The rule of mlflow.utils.validation.
     assert all(re.fullmatch(r'[/\w.\- :]+', name) for name in scalars)
+
+
+def test_iterations_per_epoch__only_of_a_training_that_counts_epochs():
+    assert iterations_per_epoch({'loss': {10: 1.0}}) is None
+    assert iterations_per_epoch({'epochs': {1: 0.25, 8: 2.0}}) == 4.0
+
+
+def test_losses_in__leaves_those_of_validations_out():
+    names = ('loss', 'decode.loss_ce', 'val_loss', 'val_decode.loss_ce', 'lr')
+    assert list(losses_in({name: {1: 1.0} for name in names})) == ['loss', 'decode.loss_ce']
