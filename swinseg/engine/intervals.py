@@ -5,12 +5,14 @@ mmengine and its hooks divide by these numbers in the middle of a run, or never 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.standard_hooks import hooks_in
+from swinseg.engine.training_length import counts_epochs
 from swinseg.errors import shown
 
 # Arguments that count, with the least that they may be. Of checkpoints -1 means none, as in mmengine.
@@ -39,6 +41,22 @@ def check_intervals(cfg: Config) -> None:
             if key == 'interval' and place == 'default_hooks.checkpoint':
                 least = -1
             _check(f'{place}.{key}', hook[key], least)
+    if counts_epochs(loop) and loop.get('max_epochs') is not None:
+        _check_epochs(cfg, loop)
+
+
+def _check_epochs(cfg: Config, loop: Mapping[str, Any]) -> None:
+    """Refuse intervals that were inherited from a training that counts iterations."""
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    counted = [('train_cfg.val_interval', loop.get('val_interval'))]
+    if checkpoint.get('by_epoch', True):
+        counted.append(('default_hooks.checkpoint.interval', checkpoint.get('interval')))
+    for place, interval in counted:
+        if interval is not None and interval > loop['max_epochs']:
+            raise ConfigError(
+                f'{place}={shown(interval)} counts epochs in a training of {shown(loop["max_epochs"])}, so nothing '
+                f'would be done before its end; set {place}=1 for once in each epoch'
+            )
 
 
 def _check(place: str, value: Any, least: int) -> None:

@@ -13,6 +13,11 @@ from swinseg.engine.intervals import check_intervals
         {},
         dict(train_cfg=dict(max_iters=4, val_interval=2, val_begin=0, dynamic_intervals=[(2, 1)])),
         dict(train_cfg=dict(by_epoch=True, max_epochs=2.0)),
+        dict(
+            train_cfg=dict(by_epoch=True, max_epochs=2, val_interval=2),
+            default_hooks=dict(checkpoint=dict(by_epoch=False, interval=16000)),
+        ),
+        dict(train_cfg=dict(by_epoch=False, max_iters=4, val_interval=16000)),
         dict(default_hooks=dict(checkpoint=dict(interval=-1), logger=None, timer=dict(type='X'))),
         dict(custom_hooks=[dict(type='ProgressHook', interval=1)]),
     ],
@@ -39,6 +44,17 @@ def test_check_intervals__accepts(cfg):
         (dict(train_cfg=dict(val_begin=-2)), 'val_begin must be a whole number from 0 on'),
         (dict(train_cfg=dict(dynamic_intervals=5)), r'must be pairs \(iteration, val_interval'),
         (dict(train_cfg=dict(dynamic_intervals=[(1, 2), (3, 0)])), 'the interval of train_cfg'),
+        (
+            dict(train_cfg=dict(by_epoch=True, max_epochs=20, val_interval=16000)),
+            r'val_interval=16000 counts epochs in a training of 20, .*; set train_cfg\.val_interval=1 ',
+        ),
+        (
+            dict(
+                train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=20),
+                default_hooks=dict(checkpoint=dict(by_epoch=True, interval=16000)),
+            ),
+            r'checkpoint\.interval=16000 counts epochs',
+        ),
         (dict(default_hooks=dict(checkpoint=dict(interval=-2))), 'from -1 on, not -2'),
         (dict(default_hooks=dict(visualization=dict(interval=0))), r'visualization\.interval must'),
         (
