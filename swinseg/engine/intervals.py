@@ -54,8 +54,8 @@ def _check_epochs(cfg: Config, loop: Mapping[str, Any]) -> None:
     for place, interval in counted:
         if interval is not None and interval > loop['max_epochs']:
             raise ConfigError(
-                f'{place}={shown(interval)} counts epochs in a training of {shown(loop["max_epochs"])}, so nothing '
-                f'would be done before its end; set {place}=1 for once in each epoch'
+                f'{place}={shown(interval)} counts epochs in a training of {shown(loop["max_epochs"])}, so '
+                f'nothing would be done before its end; set {place}=1 for once in each epoch'
             )
 
 
