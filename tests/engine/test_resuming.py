@@ -107,7 +107,7 @@ def test_resume__a_validation_that_was_cut_short_is_made_up_for(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(MeanIoUMetric, 'process', killed)
+        patch.setattr(MeanIoUMetric, 'evaluate', killed)
         with pytest.raises(KilledError):
             train(load_config(write_tiny_config()), work_dir=tmp_path, seed=0, check=False)
     train(load_config(write_tiny_config()), work_dir=tmp_path, resume=True, check=False)
