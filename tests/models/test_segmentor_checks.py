@@ -175,7 +175,7 @@ PREPROCESSORS = [
         dict(test_cfg=dict(size=(64, 64), size_divisor=32)),
         'test_cfg of data_preprocessor takes either size or',
     ),
-    (dict(test_cfg=dict(sise=64)), 'test_cfg of data_preprocessor takes either size or'),
+    (dict(test_cfg=dict(sides=64)), 'test_cfg of data_preprocessor takes either size or'),
     (dict(test_cfg=dict(size=64)), r'size of data_preprocessor\.test_cfg must be'),
     (dict(pad_val=math.nan), 'pad_val of data_preprocessor must be a number, found nan'),
 ]
