@@ -8,26 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from swinseg.datasets.errors import DataError
+from swinseg.datasets.plain_yaml import read_yaml
 from swinseg.errors import quoted, shown
-
-_MOST_CHARACTERS = 2**20
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Reads YAML without aliases, a few lines of which can stand for more than the memory holds."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(
-                None,
-                None,
-                'an alias is used, which a list of classes does without',
-                self.peek_event().start_mark,
-            )
-        return super().compose_node(parent, index)
 
 
 @dataclass(frozen=True)
@@ -57,40 +40,7 @@ def read_classes_file(path: str | os.PathLike[str]) -> ClassList:
         DataError: the file is missing, is no such YAML, or names something unknown.
     """
     where = os.fspath(path)
-    try:
-        with open(path, encoding='utf-8') as file:
-            text = file.read(_MOST_CHARACTERS + 1)
-        if len(text) > _MOST_CHARACTERS:
-            raise DataError(
-                f'the classes file {where} is longer than {_MOST_CHARACTERS} characters, which no list of classes '
-                'is; set classes_file'
-            )
-        content = yaml.load(text, _PlainLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
-        raise DataError(
-            f'the classes file {where} cannot be read: {reason}; set classes_file'
-        ) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, 'problem_mark', None)
-        line = f' in line {mark.line + 1}' if mark else ''
-        problem = getattr(error, 'problem', None) or 'it cannot be parsed'
-        raise DataError(f'the classes file {where} is not valid YAML{line}: {problem}') from error
-    except DataError:
-        raise
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
-        # PyYAML turns texts into dates and numbers without looking whether they are some.
-        raise DataError(
-            f'the classes file {where} is not valid YAML: {shown(str(error))}; quote names that look like '
-            'dates or numbers'
-        ) from error
+    content = read_yaml(path, 'the classes file', fix='set classes_file')
     if not isinstance(content, dict) or not isinstance(content.get('classes'), list):
         raise DataError(
             f"the classes file {where} must have a list named 'classes', for example "
