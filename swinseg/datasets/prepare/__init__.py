@@ -2,14 +2,21 @@
 
 from swinseg.datasets.prepare.ade20k import prepare_ade20k
 from swinseg.datasets.prepare.coco import from_coco
+from swinseg.datasets.prepare.coco_panoptic import from_coco_panoptic
 from swinseg.datasets.prepare.command_line import LAYOUTS
 from swinseg.datasets.prepare.cvat import from_cvat
+from swinseg.datasets.prepare.datumaro import from_datumaro
 from swinseg.datasets.prepare.known import from_cityscapes, from_color_masks
+from swinseg.datasets.prepare.label_studio import from_label_studio
 from swinseg.datasets.prepare.labelme import from_labelme
 from swinseg.datasets.prepare.layout import Written, summary, write_dataset
+from swinseg.datasets.prepare.mapillary import from_mapillary
+from swinseg.datasets.prepare.roboflow import from_roboflow
 from swinseg.datasets.prepare.source import PrepareError, Sample, Source
 from swinseg.datasets.prepare.supervisely import from_supervisely
+from swinseg.datasets.prepare.via import from_via
 from swinseg.datasets.prepare.voc import from_voc
+from swinseg.datasets.prepare.yolo import from_yolo
 
 __all__ = [
     'LAYOUTS',
@@ -19,11 +26,18 @@ __all__ = [
     'Written',
     'from_cityscapes',
     'from_coco',
+    'from_coco_panoptic',
     'from_color_masks',
     'from_cvat',
+    'from_datumaro',
+    'from_label_studio',
     'from_labelme',
+    'from_mapillary',
+    'from_roboflow',
     'from_supervisely',
+    'from_via',
     'from_voc',
+    'from_yolo',
     'prepare_ade20k',
     'summary',
     'write_dataset',

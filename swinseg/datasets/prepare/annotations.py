@@ -29,12 +29,44 @@ MOST_COORDINATE = 2**31
 _MOST_CLASSES = 255
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a text file, with or without a byte order mark.
+
+    Raises:
+        PrepareError: it cannot be read, or is no UTF-8.
+    """
+    where = os.fspath(path)
+    try:
+        return Path(path).read_text(encoding='utf-8-sig')
+    except OSError as error:
+        raise PrepareError(f'{where} cannot be read: {error.strerror or error}') from error
+    except UnicodeDecodeError as error:
+        raise PrepareError(
+            f'{where} is no text in UTF-8: {error.reason}; export it again'
+        ) from error
+
+
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a JSON file that holds an object.
 
     Raises:
         PrepareError: it cannot be read or holds something else.
     """
+    content: dict[str, Any] = _read_json(path, dict, 'a JSON object')
+    return content
+
+
+def read_json_list(path: str | os.PathLike[str]) -> list[Any]:
+    """Read a JSON file that holds a list.
+
+    Raises:
+        PrepareError: it cannot be read or holds something else.
+    """
+    content: list[Any] = _read_json(path, list, 'a JSON list')
+    return content
+
+
+def _read_json(path: str | os.PathLike[str], kind: type, name: str) -> Any:
     where = os.fspath(path)
     try:
         content = json.loads(Path(path).read_text(encoding='utf-8-sig'))
@@ -44,8 +76,8 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise PrepareError(f'{where} is no valid JSON: {shown(str(error))}') from error
     except RecursionError as error:
         raise PrepareError(f'{where} is no annotation file: its JSON is nested too deep') from error
-    if not isinstance(content, dict):
-        raise PrepareError(f'{where} must hold a JSON object, but holds a {type(content).__name__}')
+    if not isinstance(content, kind):
+        raise PrepareError(f'{where} must hold {name}, but holds a {type(content).__name__}')
     return content
 
 
@@ -115,16 +147,33 @@ def class_names(found: Sequence[str], where: str) -> list[str]:
     Raises:
         PrepareError: one is empty or no text, or there are more than 8-bit labels have room for.
     """
+    names = [BACKGROUND, *(name for name in found if not is_background(name))]
+    return _checked_names(names, where, counted='classes with the background')
+
+
+def names_without_background(found: Sequence[str], where: str) -> list[str]:
+    """Return the names of classes to one of which each pixel belongs, each once.
+
+    Args:
+        found: names in their order.
+        where: for the message.
+
+    Raises:
+        PrepareError: as of :func:`class_names`.
+    """
+    return _checked_names(found, where, counted='classes')
+
+
+def _checked_names(found: Sequence[str], where: str, *, counted: str) -> list[str]:
     for name in found:
         if not name.strip() or not name.isprintable():
             raise PrepareError(
                 f'{where} has a class with the name {name[:40]!a}; give it one that can be read'
             )
-    names = [BACKGROUND, *(name for name in dict.fromkeys(found) if not is_background(name))]
+    names = list(dict.fromkeys(found))
     if len(names) > _MOST_CLASSES:
         raise PrepareError(
-            f'{where} has {len(names)} classes with the background, but labels of 8 bits have room for '
-            f'{_MOST_CLASSES}'
+            f'{where} has {len(names)} {counted}, but labels of 8 bits have room for {_MOST_CLASSES}'
         )
     return names
 

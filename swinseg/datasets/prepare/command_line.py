@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from swinseg.datasets.prepare.ade20k import URL, prepare_ade20k
 from swinseg.datasets.prepare.coco import from_coco
+from swinseg.datasets.prepare.coco_panoptic import from_coco_panoptic
 from swinseg.datasets.prepare.cvat import from_cvat
+from swinseg.datasets.prepare.datumaro import from_datumaro
 from swinseg.datasets.prepare.known import from_cityscapes, from_color_masks
+from swinseg.datasets.prepare.label_studio import from_label_studio
 from swinseg.datasets.prepare.labelme import from_labelme
 from swinseg.datasets.prepare.layout import summary, write_dataset
+from swinseg.datasets.prepare.mapillary import VERSIONS, from_mapillary
+from swinseg.datasets.prepare.roboflow import from_roboflow
 from swinseg.datasets.prepare.source import TRAIN, VAL, Source
 from swinseg.datasets.prepare.supervisely import from_supervisely
+from swinseg.datasets.prepare.via import from_via
 from swinseg.datasets.prepare.voc import from_voc
+from swinseg.datasets.prepare.yolo import from_yolo
 
 
 class Layout(NamedTuple):
@@ -68,6 +75,39 @@ def _add_coco(parser: ArgumentParser) -> None:
     _add_skip_odd(parser)
 
 
+def _add_coco_panoptic(parser: ArgumentParser) -> None:
+    names = ('JSON', 'MASKS', 'IMAGES')
+    parser.add_argument(
+        '--train', nargs=3, metavar=names, required=True,
+        help='file, folder of its PNG files, folder of images',
+    )  # fmt: skip
+    parser.add_argument('--val', nargs=3, metavar=names, help='likewise')
+    _add_val_share(parser)
+
+
+def _add_export(parser: ArgumentParser) -> None:
+    parser.add_argument('json', help='the exported file')
+    parser.add_argument('images', help='folder')
+    _add_val_share(parser)
+
+
+def _add_via(parser: ArgumentParser) -> None:
+    _add_export(parser)
+    parser.add_argument(
+        '--attribute',
+        metavar='NAME',
+        help='of regions, that says the class, where they have several',
+    )
+
+
+def _add_mapillary(parser: ArgumentParser) -> None:
+    parser.add_argument('root', help='folder with config_v2.0.json, training and validation')
+    parser.add_argument(
+        '--version', choices=VERSIONS, help='of the classes (default: the newest there)'
+    )
+    _add_val_share(parser)
+
+
 def _masks(args: Namespace) -> Source:
     return from_color_masks(
         args.images, args.masks, classes_file=args.classes, ignore_colors=args.ignore_color,
@@ -76,8 +116,27 @@ def _masks(args: Namespace) -> Source:
 
 
 def _coco(args: Namespace) -> Source:
-    parts = {TRAIN: args.train, **({VAL: args.val} if args.val else {})}
-    return from_coco(parts, val_share=args.val_share, skip_odd=args.skip_odd)
+    return from_coco(_parts(args), val_share=args.val_share, skip_odd=args.skip_odd)
+
+
+def _coco_panoptic(args: Namespace) -> Source:
+    return from_coco_panoptic(_parts(args), val_share=args.val_share)
+
+
+def _parts(args: Namespace) -> dict[str, Any]:
+    return {TRAIN: args.train, **({VAL: args.val} if args.val else {})}
+
+
+def _label_studio(args: Namespace) -> Source:
+    return from_label_studio(args.json, args.images, val_share=args.val_share)
+
+
+def _via(args: Namespace) -> Source:
+    return from_via(args.json, args.images, attribute=args.attribute, val_share=args.val_share)
+
+
+def _mapillary(args: Namespace) -> Source:
+    return from_mapillary(args.root, version=args.version, val_share=args.val_share)
 
 
 def _written(source_of: Callable[[Namespace], Source]) -> Callable[[Namespace], str]:
@@ -129,20 +188,35 @@ LAYOUTS: dict[str, Layout] = {
     ),
     'voc': _of_one_folder('Pascal VOC with its split lists', 'such as VOCdevkit/VOC2012', from_voc),
     'coco': Layout('polygons and masks of COCO', _add_coco, _written(_coco)),
+    'coco-panoptic': Layout(
+        'segments of COCO panoptic', _add_coco_panoptic, _written(_coco_panoptic)
+    ),
+    'yolo': _of_one_folder(
+        'polygons of YOLO (Ultralytics)', 'with data.yaml, or the file itself', from_yolo
+    ),
     'labelme': _of_one_folder(
         'JSON files of Labelme', 'with the JSON files', from_labelme, with_shapes=True
     ),
     'cvat': _of_one_folder(
-        'shapes and masks of CVAT for images 1.1',
-        'with annotations.xml and images',
+        'CVAT for images 1.1, for video 1.1, and Segmentation mask 1.1',
+        'with annotations.xml and images, or with labelmap.txt',
         from_cvat,
         with_shapes=True,
     ),
+    'label-studio': Layout(
+        'polygons and brush masks of Label Studio (JSON)', _add_export, _written(_label_studio)
+    ),
+    'via': Layout('regions of VGG Image Annotator 2 (JSON)', _add_via, _written(_via)),
+    'roboflow': _of_one_folder(
+        'masks of Roboflow', 'with train, valid and test, each with _classes.csv', from_roboflow
+    ),
+    'datumaro': _of_one_folder('JSON of Datumaro', 'with annotations and images', from_datumaro),
     'supervisely': _of_one_folder(
         'polygons, rectangles and bitmaps of Supervisely',
         'of the project, with meta.json',
         from_supervisely,
         with_shapes=True,
     ),
+    'mapillary': Layout('labels of Mapillary Vistas', _add_mapillary, _written(_mapillary)),
     'ade20k': Layout('ADE20K, downloaded and kept in its own layout', _add_ade20k, _ade20k),
 }

@@ -121,3 +121,22 @@ def pasted(
     whole = np.zeros(size, bool)
     whole[top : top + height, left : left + width] = mask
     return whole
+
+
+def paint_below_smaller(
+    label: NDArray[np.uint8], areas: NDArray[np.int64], mask: NDArray[np.bool_], value: int
+) -> None:
+    """Give a mask's pixels a value, save those that a smaller one before it has.
+
+    No mask is kept: a file can name more of them than the memory holds.
+
+    Args:
+        label: (H, W), changed.
+        areas: (H, W) of the mask that each pixel has its value from; at first larger than any. Changed.
+        mask: (H, W).
+        value: of its pixels.
+    """
+    area = np.count_nonzero(mask)
+    visible = mask & (areas >= area)
+    label[visible] = value
+    areas[visible] = area

@@ -114,9 +114,14 @@ def _stem(name: str, suffix: str | Sequence[str]) -> str:
     return name.removesuffix(ending)
 
 
+def split_of_folder(folder: str) -> str | None:
+    """Return the split that a folder of this name holds, or None."""
+    return _SPLIT_NAMES.get(folder.lower())
+
+
 def _folder_split(name: str) -> str | None:
     folder, _, rest = name.partition('/')
-    return _SPLIT_NAMES.get(folder.lower()) if rest else None
+    return split_of_folder(folder) if rest else None
 
 
 def split_by_name(names: Sequence[str], *, val_share: float) -> dict[str, tuple[str, str]]:
