@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from swinseg import files
+from swinseg.visualization import annotation_formats, polygon_formats
 from swinseg.visualization import colorize as drawing
-from swinseg.visualization import polygon_formats
 from swinseg.visualization.areas import class_shares
 from swinseg.visualization.legend import add_legend, legend_entries
 from swinseg.visualization.palette import Palette, VisualizationError
@@ -35,6 +35,9 @@ SUFFIXES = {
     'probabilities': '_probabilities.npy',
     'geojson': '_polygons.geojson',
     'coco': '_coco.json',
+    'yolo': '_yolo.txt',
+    'cvat': '_cvat.xml',
+    'label-studio': '_label-studio.json',
 }
 """What :meth:`Segmentation.save` can write, and how the names of the files end."""
 
@@ -161,6 +164,41 @@ class Segmentation:
             outline=outline,
         )
 
+    def to_yolo(self, *, min_area: int = 0, tolerance: float = 0.0) -> str:
+        """Return the polygons as a label file of YOLO.
+
+        The arguments are those of :meth:`polygons`; for the rest see
+        :func:`swinseg.visualization.annotation_formats.to_yolo`.
+        """
+        return annotation_formats.to_yolo(
+            self._polygons(min_area, tolerance), classes=self.classes, size=self.labels.shape
+        )
+
+    def to_cvat(self, *, file_name: str | None = None) -> str:
+        """Return the masks of the classes as an XML file of CVAT for this one image.
+
+        Args:
+            file_name: of the image in CVAT's task; None takes :attr:`name`.
+        """
+        name = self.name if file_name is None else file_name
+        image = annotation_formats.cvat_image(self.labels, classes=self.classes, name=name)
+        return annotation_formats.to_cvat([image], classes=self.classes, palette=self.palette)
+
+    def to_label_studio(self, *, address: str | None = None) -> list[dict[str, Any]]:
+        """Return the masks of the classes as predictions of Label Studio, a list of one task.
+
+        Args:
+            address: of the image, where Label Studio finds it; None takes :attr:`name`.
+        """
+        return [
+            annotation_formats.label_studio_task(
+                self.labels,
+                classes=self.classes,
+                address=self.name if address is None else address,
+                confidence=self.confidence,
+            )
+        ]
+
     def confidence_levels(self, dtype: type[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
         """Return the (H, W) confidence, which must be there, from 0 to the largest value of ``dtype``."""
         assert self.confidence is not None
@@ -184,7 +222,8 @@ class Segmentation:
                 (``_color.png``), ``'overlay'`` (``_overlay.png``, with a legend), ``'confidence'``
                 (``_confidence.png``, 0 to 255) or ``'confidence16'`` (``_confidence16.png``, 0 to 65535),
                 ``'probabilities'`` (``_probabilities.npy``, (K, H, W) float32), ``'geojson'``
-                (``_polygons.geojson``), ``'coco'`` (``_coco.json``).
+                (``_polygons.geojson``), ``'coco'`` (``_coco.json``), and for annotation tools ``'yolo'``
+                (``_yolo.txt``), ``'cvat'`` (``_cvat.xml``), ``'label-studio'`` (``_label-studio.json``).
             alpha, borders: of the overlay, as :meth:`overlay` takes them.
 
         Returns:
@@ -207,6 +246,9 @@ class Segmentation:
             'probabilities': self._save_probabilities,
             'geojson': lambda path: _save_json(path, self.to_geojson()),
             'coco': lambda path: _save_json(path, self.to_coco()),
+            'yolo': lambda path: files.write_text(path, self.to_yolo()),
+            'cvat': lambda path: files.write_text(path, self.to_cvat()),
+            'label-studio': lambda path: _save_json(path, self.to_label_studio()),
         }
         target = files.make_folder(folder)
         stem = self.name if stem is None else stem
@@ -256,5 +298,5 @@ class Segmentation:
         return buffer.getvalue()
 
 
-def _save_json(path: Path, content: dict[str, Any]) -> None:
+def _save_json(path: Path, content: Any) -> None:
     files.write_text(path, json.dumps(content, separators=(',', ':')))

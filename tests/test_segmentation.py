@@ -87,6 +87,17 @@ def test_save__what_is_asked_for(segmentation, tmp_path):
     np.testing.assert_array_equal(np.load(paths['probabilities']), segmentation.probabilities)
     assert json.loads(paths['geojson'].read_text()) == segmentation.to_geojson()
     assert json.loads(paths['coco'].read_text()) == segmentation.to_coco()
+    assert paths['yolo'].read_text() == segmentation.to_yolo()
+    assert paths['cvat'].read_text() == segmentation.to_cvat()
+    assert json.loads(paths['label-studio'].read_text()) == segmentation.to_label_studio()
+
+
+def test_to_cvat__and_to_label_studio_name_the_image(segmentation):
+    assert '<image name="sub/a.jpg" width=' in segmentation.to_cvat(file_name='sub/a.jpg')
+    (task,) = segmentation.to_label_studio(address='/data/upload/a.jpg')
+    assert task['data'] == {'image': '/data/upload/a.jpg'}
+    # The mean confidence of all pixels.
+    assert task['predictions'][0]['score'] == round(float(segmentation.confidence.mean()), 4)
 
 
 def test_save__leaves_no_file_when_it_cannot_write_all(segmentation, tmp_path):

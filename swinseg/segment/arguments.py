@@ -9,6 +9,7 @@ from typing import Any
 
 from swinseg.inference import source_identity
 from swinseg.inference.tiling import BLENDS
+from swinseg.segment.annotations import FILES
 from swinseg.segment.batch import Options
 from swinseg.segment.kinds import SCENE_PIXELS
 
@@ -38,6 +39,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         '--sheet', action='store_true',
         help='also write sheet.png: small overlays of all images and scenes in one picture',
+    )  # fmt: skip
+    add(
+        '--annotations', choices=FILES, action='append', default=[], metavar='TOOL',
+        help='also write files of images in which people correct the labels in an annotation tool: cvat, '
+        'label-studio or yolo; may be given several times',
     )  # fmt: skip
     add(
         '--frame-stride', type=int, default=1, metavar='N',
@@ -85,6 +91,7 @@ def options_of(args: argparse.Namespace) -> Options:
         alpha=args.alpha,
         borders=args.borders,
         sheet=args.sheet,
+        annotations=args.annotations,
         confidence=args.confidence,
         reject_below=args.reject_below,
         window=args.window,

@@ -15,6 +15,7 @@ from swinseg.inference import RasterError, SlideError
 from swinseg.inference.prefetch import WriteBehind
 from swinseg.predictor import Predictor, PredictorError
 from swinseg.predictor.rejection import check_threshold, with_rejected
+from swinseg.segment.annotations import Annotations, annotation_files
 from swinseg.segment.images import segment_image
 from swinseg.segment.kinds import why_scene
 from swinseg.segment.outcome import Done, Outcome, largest
@@ -26,6 +27,7 @@ from swinseg.segment.sources import Source
 from swinseg.segment.video import VideoError, is_video, segment_video
 from swinseg.segment.windows import Size, choose_windows
 from swinseg.visualization.colorize import check_alpha
+from swinseg.visualization.palette import Palette
 
 # What the rows of a scene, which can be continued, are called in its progress.
 _ROW = 'row'
@@ -40,6 +42,8 @@ class Options:
         alpha: weight of the colours in overlays.
         borders: draw each class's rim in its full colour in overlays.
         sheet: also put small overlays of images and scenes into one picture, ``sheet.png``.
+        annotations: also write files of images for these annotation tools, which
+            :data:`swinseg.segment.annotations.FILES` names.
         confidence: also write the probability of the labels of images and scenes.
         reject_below: give pixels with a lower probability a label of their own.
         window, stride, blend, max_memory, bands: as ``segment_scene`` takes them. With a window every image is a
@@ -52,6 +56,7 @@ class Options:
     alpha: float = 0.5
     borders: bool = True
     sheet: bool = False
+    annotations: Sequence[str] = ()
     confidence: bool = False
     reject_below: float | None = None
     window: Size | None = None
@@ -133,6 +138,7 @@ def results_of(
         has_window=options.window is not None,
         has_bands=options.bands is not None,
         sheet=options.sheet,
+        annotations=annotation_files(options.annotations, sources),
         overwrite=overwrite,
     )
 
@@ -143,11 +149,11 @@ def _how_to_go_on(source: Source, at: str) -> str:
     return f'interrupted at {source.path}; the same command begins it again'
 
 
-def _sheets(predictor: Predictor, out: Path, options: Options) -> Sheets:
-    classes, palette = predictor.classes, predictor.palette
-    if options.reject_below is not None:
-        classes, palette = with_rejected(classes, palette)
-    return Sheets(out, classes, palette, alpha=options.alpha, borders=options.borders)
+def _labels(predictor: Predictor, options: Options) -> tuple[tuple[str, ...], Palette]:
+    """Return name and colour of each label."""
+    if options.reject_below is None:
+        return predictor.classes, predictor.palette
+    return with_rejected(predictor.classes, predictor.palette)
 
 
 class _Work:
@@ -166,23 +172,40 @@ class _Work:
         self._options = options
         self._progress = progress
         self._write = write
-        self._sheets = _sheets(predictor, out, options) if options.sheet else None
+        classes, palette = _labels(predictor, options)
+        self._sheets = (
+            Sheets(out, classes, palette, alpha=options.alpha, borders=options.borders)
+            if options.sheet
+            else None
+        )
+        self._annotations = Annotations(out, options.annotations, classes, palette)
 
     def __call__(self, source: Source) -> Done:
-        if is_video(source.path):
-            return self._video(source)
         options = self._options
-        reason = why_scene(
-            source.path,
-            has_window=options.window is not None,
-            has_bands=options.bands is not None,
+        is_moving = is_video(source.path)
+        reason = (
+            'video'
+            if is_moving
+            else why_scene(
+                source.path,
+                has_window=options.window is not None,
+                has_bands=options.bands is not None,
+            )
         )
-        return self._image(source) if reason is None else self._scene(source, reason)
+        if reason is None:
+            return self._image(source)
+        if options.annotations:
+            raise DataError(
+                f'{source.path} is no photograph ({reason}), of which alone files for annotation tools are '
+                'written; segment it in a call of its own, without --annotations'
+            )
+        return self._video(source) if is_moving else self._scene(source, reason)
 
     def finish(self) -> None:
-        """Write the last sheet."""
+        """Write the last sheet, and what is about all images."""
         if self._sheets is not None:
             self._write(self._sheets.finish)
+        self._write(self._annotations.finish)
 
     def _image(self, source: Source) -> Done:
         began = time.perf_counter()
@@ -201,6 +224,7 @@ class _Work:
         )  # fmt: skip
         if self._sheets is not None:
             self._write(partial(self._sheets.add_image, source.name, result))
+        self._write(partial(self._annotations.add, source, result))
         height, width = result.labels.shape
         seconds = time.perf_counter() - began
         return Done(source.path, 'image', f'{height} x {width}', seconds, largest(result.areas()))

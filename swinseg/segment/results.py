@@ -38,6 +38,7 @@ class Results:
         has_window: whether every image is a scene.
         has_bands: whether every TIFF is one.
         sheet: whether sheets are written.
+        annotations: names of files about all sources, for annotation tools.
         overwrite: whether files that are no results of the same source may be replaced.
 
     Raises:
@@ -53,6 +54,7 @@ class Results:
         has_window: bool = False,
         has_bands: bool = False,
         sheet: bool = False,
+        annotations: Sequence[str] = (),
         overwrite: bool = False,
     ) -> None:
         self._out = Path(out)
@@ -61,6 +63,7 @@ class Results:
         self._has_window = has_window
         self._has_bands = has_bands
         self._sheet = sheet
+        self._annotations = frozenset(annotations)
         self._overwrite = overwrite
         self._record = OutputRecord(out)
         self._source_of = {source.name: source for source in sources}
@@ -107,8 +110,8 @@ class Results:
         }
         listing = _Listing(self._out)
         yield from self._folders_that_are_files()
-        for number in range(1, math.ceil(len(self._sources) / TILES) + 1 if self._sheet else 1):
-            name = sheet_name(number)
+        sheets = math.ceil(len(self._sources) / TILES) if self._sheet else 0
+        for name in (*map(sheet_name, range(1, sheets + 1)), *sorted(self._annotations)):
             if name in below:
                 yield self._is_folder_of_others(self._out / name)
             elif listing.has(name):
@@ -132,7 +135,7 @@ class Results:
 
     def _problem(self, path: Path, source: Source | None, name: str) -> Problem | None:
         """Return why a file that is there may not be replaced by a result, or None."""
-        what = 'a sheet' if source is None else f'a result of {source.path}'
+        what = f'a result of {source.path}' if source is not None else self._of_all(path)
         if os.path.isdir(path) and not os.path.islink(path):
             return lambda: f'{path} is a folder, but {what} gets this name; choose another --out'
         if self._is_input(path):
@@ -175,7 +178,11 @@ class Results:
     def _source_for(self, final: Path) -> Source | None:
         # The ending of every result begins with its only underscore; a sheet has none, and is of no source alone.
         name = Path(os.path.relpath(final, self._out)).as_posix()
-        return self._source_of.get(name.rpartition('_')[0])
+        return None if name in self._annotations else self._source_of.get(name.rpartition('_')[0])
+
+    def _of_all(self, path: Path) -> str:
+        name = Path(os.path.relpath(path, self._out)).as_posix()
+        return 'a file for annotation tools' if name in self._annotations else 'a sheet'
 
     def _source_name(self, source: Source | None) -> str:
         return self._source_of_all if source is None else self._record.source_name(source.path)

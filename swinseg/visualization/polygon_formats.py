@@ -91,7 +91,7 @@ def to_coco(
             'segmentation': (
                 {'size': [height, width], 'counts': run_lengths(polygon, size)}
                 if outline == 'rle'
-                else [_with_cuts(polygon).ravel().tolist()]
+                else [with_cuts(polygon).ravel().tolist()]
             ),
             'bbox': [left, top, right - left, bottom - top],
             'area': polygon.area,
@@ -141,8 +141,8 @@ def _closed(ring: Ring) -> list[list[int]]:
     return [*corners, corners[0]]
 
 
-def _with_cuts(polygon: Polygon) -> Ring:
-    """Return one ring that goes from the exterior's first corner to each hole, around it, and back."""
+def with_cuts(polygon: Polygon) -> Ring:
+    """Return (N, 2) one ring that goes from the exterior's first corner to each hole, around it, and back."""
     start = polygon.exterior[:1]
     parts = [polygon.exterior]
     for hole in polygon.holes:

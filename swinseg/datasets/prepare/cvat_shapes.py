@@ -68,7 +68,7 @@ def read_xml(path: Path) -> Element:
 
 
 def label_names(root: Element, path: Path) -> tuple[list[str], dict[str, int]]:
-    """Return the class names, background and then the labels in the order of the task, and each label's class index.
+    """Return the class names, background and then the labels in their order, and the class index of each label.
 
     Raises:
         PrepareError: there are none, or one is not as it should be.
