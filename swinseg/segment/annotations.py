@@ -63,6 +63,7 @@ class Annotations:
         self._tools = tools
         self._classes = classes
         self._palette = palette
+        self._has_yolo_labels = False
         self._images: list[Element] = []
         # As text, for lists of numbers are several times as large.
         self._tasks: list[str] = []
@@ -82,6 +83,7 @@ class Annotations:
             self._tasks.append(json.dumps(task, separators=(',', ':')))
         if 'yolo' in self._tools:
             self._write(_yolo_name(source), result.to_yolo())
+            self._has_yolo_labels = True
 
     def finish(self) -> None:
         """Write the files about all images.
@@ -103,7 +105,7 @@ class Annotations:
                     classes=self._classes, palette=self._palette
                 ),
             )
-        if 'yolo' in self._tools:
+        if self._has_yolo_labels:
             self._write(FILES['yolo'][0], annotation_formats.yolo_data(self._classes))
 
     def _write(self, name: str, text: str) -> None:

@@ -88,6 +88,57 @@ def _labelme_outside(image: str, below: str = '.') -> Callable[[Place], CommandL
     return make
 
 
+def _yolo(text: str = '', **data: Any) -> Callable[[Place], CommandLine]:
+    def make(place: Place) -> CommandLine:
+        content = json.dumps(dict(train='images', names=['cat'], **data))
+        (place.folder / 'images').mkdir()
+        Image.new('RGB', (6, 4)).save(place.folder / 'images' / 'a.png')
+        place.file('labels/a.txt', text)
+        return _prepare(place, 'yolo', place.file('data.yaml', content))
+
+    return make
+
+
+def _label_studio(
+    *results: Any, image: str = 'a.png', **task: Any
+) -> Callable[[Place], CommandLine]:
+    def make(place: Place) -> CommandLine:
+        Image.new('RGB', (6, 4)).save(place.folder / 'a.png')
+        tasks = [
+            dict(id=1, data=dict(image=image), annotations=[dict(result=list(results))], **task)
+        ]
+        return _prepare(
+            place, 'label-studio', place.file('tasks.json', json.dumps(tasks)), place.folder
+        )
+
+    return make
+
+
+def _brush(rle: list[int]) -> dict[str, Any]:
+    value = dict(format='rle', rle=rle, brushlabels=['cat'])
+    return dict(type='brushlabels', original_width=6, original_height=4, value=value)
+
+
+def _via(shape: dict[str, Any], image: str = 'a.png') -> Callable[[Place], CommandLine]:
+    def make(place: Place) -> CommandLine:
+        Image.new('RGB', (6, 4)).save(place.folder / 'a.png')
+        region = dict(shape_attributes=shape, region_attributes={'class': 'cat'})
+        content = json.dumps({'a': dict(filename=image, regions=[region])})
+        return _prepare(place, 'via', place.file('via.json', content), place.folder)
+
+    return make
+
+
+def _file(layout: str, name: str, content: Any) -> Callable[[Place], CommandLine]:
+    text = content if isinstance(content, str) else json.dumps(content)
+
+    def make(place: Place) -> CommandLine:
+        place.file(f'set/{name}', text)
+        return _prepare(place, layout, place.folder / 'set')
+
+    return make
+
+
 def _supervisely(**meta: Any) -> Callable[[Place], CommandLine]:
     return lambda place: _prepare(
         place, 'supervisely', place.file('meta.json', json.dumps(meta)).parent
@@ -202,6 +253,31 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'CVAT: a video': (
         _cvat('<annotations><meta><task><labels><label><name>a</name></label></labels></task></meta>'
               '<track id="0"/></annotations>'), r'is about the frames of a video'),
+    'CVAT: masks whose colours are none': (
+        _file('cvat', 'labelmap.txt', 'roof:red::'), r'line 1 of .*labelmap\.txt must be name:red,green,blue'),
+    'YOLO: boxes': (_yolo('0 0.5 0.5 0.2 0.2'), r'line 1 of .*a\.txt is a box .*; export the segmentation'),
+    'YOLO: pixels instead of parts': (_yolo('0 1 1 4 1 4 3'), r'must have coordinates from 0 to 1'),
+    'YOLO: a class that is not named': (_yolo('7 0 0 1 0 1 1'), r"must begin with a class from 0 to 0, but"),
+    'YOLO: a folder outside': (_yolo(val='../../secret'), r"'\.\./\.\./secret', which is not inside"),
+    'YOLO: no data.yaml': (lambda place: _prepare(place, 'yolo', place.folder), r'data\.yaml cannot be read'),
+    'Label Studio: points': (
+        _label_studio(dict(type='keypointlabels', value={})), r'is a keypointlabels, which cannot be read'),
+    'Label Studio: a brush of 2^30 values': (
+        _label_studio(_brush([64, 0, 0, 0, 57, 27, 254])), r'of 4 x 6 pixels must have 96 values of 8 bits'),
+    'Label Studio: an image outside': (
+        _label_studio(image='../secret.png'), r"names the file '\.\./secret\.png', which is not inside"),
+    'Label Studio: an image that is not there': (_label_studio(image='b.png'), r"the image 'b\.png' of task 1"),
+    'VIA: a point': (_via(dict(name='point', cx=1, cy=1)), r'region 1 of .* is a point, which covers'),
+    'VIA: an image outside': (_via(dict(name='rect'), '../a.png'), r'which is not inside the folder'),
+    'Roboflow: values that are none': (
+        _file('roboflow', '_classes.csv', 'Pixel Value, Class\nx, cat'), r'line 2 of .* must be a pixel value'),
+    'Datumaro: no labels': (
+        _file('datumaro', 'annotations/train.json', dict(categories={}, items=[])), r"must have 'label', a dict"),
+    'Mapillary Vistas: no config': (
+        lambda place: _prepare(place, 'mapillary', place.folder), r'has no config_v2\.0\.json or config_v1'),
+    'COCO panoptic: a list': (
+        lambda place: _prepare(place, 'coco-panoptic', '--train', place.file('a.json', '[]'), 'a', 'b'),
+        r'must hold a JSON object, but holds a list'),
     'Supervisely: no classes': (_supervisely(tags=[]), r"meta\.json must have 'classes', a list"),
     'Supervisely: a list for a class': (_supervisely(classes=[[1]]), r"must have 'title', a str, but is \[1\]"),
     'Supervisely: a dict for classes': (

@@ -75,6 +75,47 @@ def test_main__coco_and_labelme(prepare, tmp_path, capsys):
     assert first == second
 
 
+def test_main__exports_of_annotation_tools(prepare, tmp_path, capsys):
+    Image.new('RGB', (6, 4)).save(tmp_path / 'a.png')
+    corners = [[1, 1], [4, 1], [4, 3], [1, 3]]
+    x, y = (list(axis) for axis in zip(*corners, strict=True))
+    regions = [dict(
+        shape_attributes=dict(name='polygon', all_points_x=x, all_points_y=y),
+        region_attributes={'class': 'cat', 'note': ''},
+    )]  # fmt: skip
+    via = {'a.png1': dict(filename='a.png', size=1, regions=regions)}
+    (tmp_path / 'via.json').write_text(json.dumps(via))
+    value = dict(points=[[100 * u / 6, 100 * v / 4] for u, v in corners], polygonlabels=['cat'])
+    result = dict(type='polygonlabels', original_width=6, original_height=4, value=value)
+    tasks = [dict(id=1, data=dict(image='/data/upload/a.png'), annotations=[dict(result=[result])])]
+    (tmp_path / 'tasks.json').write_text(json.dumps(tasks))
+    numbers = np.zeros((4, 6, 3), np.uint8)
+    numbers[..., 0] = 1
+    numbers[1:3, 1:4, 0] = 2
+    (tmp_path / 'masks').mkdir()
+    Image.fromarray(numbers).save(tmp_path / 'masks' / 'a.png')
+    panoptic = {
+        'images': [dict(id=1, file_name='a.png', height=4, width=6)],
+        'categories': [dict(id=1, name='background'), dict(id=2, name='cat')],
+        'annotations': [dict(image_id=1, file_name='a.png', segments_info=[
+            dict(id=1, category_id=1), dict(id=2, category_id=2),
+        ])],
+    }  # fmt: skip
+    (tmp_path / 'panoptic.json').write_text(json.dumps(panoptic))
+    calls = {
+        'v': ['via', tmp_path / 'via.json', tmp_path, '--attribute', 'class'],
+        's': ['label-studio', tmp_path / 'tasks.json', tmp_path],
+        'p': ['coco-panoptic', '--train', tmp_path / 'panoptic.json', tmp_path / 'masks', tmp_path],
+    }
+    for out, arguments in calls.items():
+        assert prepare(*arguments, '--out', tmp_path / out) == 0
+    assert capsys.readouterr().out.count('1 train images, 2 classes') == 3
+    files = [(tmp_path / out / 'labels/train/a.png').read_bytes() for out in calls]
+    assert files[0] == files[1] == files[2]
+    assert prepare('mapillary', tmp_path, '--version', 'v1.2', '--out', tmp_path / 'm') == 2
+    assert 'has no config_v1.2.json' in capsys.readouterr().err
+
+
 def test_main__a_color_that_is_none(prepare, capsys):
     with pytest.raises(SystemExit) as caught:
         prepare('masks', 'a', 'b', '--classes', 'c', '--out', 'd', '--ignore-color', 'white')
