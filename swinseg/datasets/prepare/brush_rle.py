@@ -75,8 +75,8 @@ def decode_brush(rle: Sequence[Any], size: tuple[int, int]) -> NDArray[np.bool_]
     values = np.empty(count, np.uint8)
     start = 0
     while start < count:
-        is_repeated = bits.read(1)
-        length = bits.read(length_bits[bits.read(2)]) + 1
+        is_repeated, kind = divmod(bits.read(3), len(_LENGTH_BITS))
+        length = bits.read(length_bits[kind]) + 1
         if start + length > count:
             raise PrepareError(f'a brush mask has a run that is longer than its {count} values')
         end = start + length

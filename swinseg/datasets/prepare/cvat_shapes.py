@@ -85,7 +85,7 @@ def label_names(root: Element, path: Path) -> tuple[list[str], dict[str, int]]:
 
 def label_of(
     file: Path,
-    size: tuple[int, int],
+    expected: tuple[int, int] | None,
     shapes: Iterable[tuple[str, str, Element]],
     values: Mapping[str, int],
     where: str,
@@ -95,7 +95,7 @@ def label_of(
 
     Args:
         file: the image.
-        size: (height, width) that the XML file says.
+        expected: (height, width) that the XML file says, or None.
         shapes: of the image, each with the name of its label, and where it stands, for the message.
         values: class index by the name of the label.
         where: the XML file, for the message.
@@ -105,9 +105,10 @@ def label_of(
         PrepareError: a height is no number.
         DataError: the image cannot be read, or has another size.
     """
-    label = blank_label(file, size, where)
+    label = blank_label(file, expected, where)
     # Sorting keeps the order of shapes at one height.
     for name, place, shape in sorted(shapes, key=lambda entry: _height(entry[2], entry[1])):
+        size = (label.shape[0], label.shape[1])
         mask = odd.attempt(partial(_labelled_mask, shape, name, values, size, place))
         if mask is not None:
             label[mask] = values[name]

@@ -103,8 +103,10 @@ def _frames(path: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def _size(root: Element, path: Path) -> tuple[int, int]:
-    """Return (height, width) of the video."""
+def _size(root: Element, path: Path) -> tuple[int, int] | None:
+    """Return (height, width) of the video, or None where the file does not say it."""
+    if root.find('meta/*/original_size') is None:
+        return None
     where = f'original_size of {path}'
     sides = {}
     for side in ('height', 'width'):
@@ -129,7 +131,7 @@ def _track(track: Element, path: Path) -> _Track:
 def _label(
     file: Path,
     frame: int,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     tracks: list[_Track],
     values: Mapping[str, int],
     where: str,

@@ -193,8 +193,9 @@ def _label(image: Path, regions: list[_Region], values: Mapping[str, int], where
     height, width = label.shape
     for region in regions:
         given = tuple(
-            field(region.result, f'original_{side}', int, region.where)
-            for side in ('height', 'width')
+            # A script that made the region may have left them out.
+            field(region.result, key, int, region.where) if key in region.result else actual
+            for key, actual in (('original_height', height), ('original_width', width))
         )
         if given != (height, width):
             raise PrepareError(

@@ -1,5 +1,7 @@
 """CVAT's tracks of a video to index labels, frame by frame."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -126,6 +128,14 @@ def test_tracks__a_frame_twice(tmp_path):
     save_image(folder / 'images' / 'frame_1.png')
     with pytest.raises(PrepareError, match='are one frame; remove one of them'):
         from_cvat(folder)
+
+
+def test_tracks__a_file_that_does_not_say_the_size(tmp_path):
+    folder = export(tmp_path / 'in', track('car', polygon(0, STAR)), frames=[0])
+    path = folder / 'annotations.xml'
+    path.write_text(re.sub('<original_size>.*</original_size>', '', path.read_text()))
+    label = label_of(from_cvat(folder, val_share=0), tmp_path, 'train/frame_000000.png')
+    np.testing.assert_array_equal(label, drawn([(STAR, 2)]))
 
 
 def test_tracks__a_mask_of_one_frame(tmp_path):

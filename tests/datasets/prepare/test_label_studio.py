@@ -99,6 +99,13 @@ def test_label_studio__one_tag_for_labels_of_all_shapes(tmp_path):
     np.testing.assert_array_equal(label_of(source, tmp_path), drawn([(STAR, 1)]))
 
 
+def test_label_studio__regions_that_do_not_say_the_size(tmp_path):
+    region = polygon('cat', STAR)
+    del region['original_height'], region['original_width'], region['image_rotation']
+    source = from_label_studio(*export(tmp_path, task(region)), val_share=0)
+    np.testing.assert_array_equal(label_of(source, tmp_path), drawn([(STAR, 1)]))
+
+
 @pytest.mark.parametrize(
     ('address', 'name'),
     [
