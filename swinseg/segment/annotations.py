@@ -54,15 +54,23 @@ class Annotations:
         tools: names in :data:`FILES`.
         classes: a name for each label.
         palette: a colour for each label.
+        address: what stands before the name of an image where Label Studio finds it.
     """
 
     def __init__(
-        self, out: Path, tools: Sequence[str], classes: Sequence[str], palette: Palette
+        self,
+        out: Path,
+        tools: Sequence[str],
+        classes: Sequence[str],
+        palette: Palette,
+        *,
+        address: str = '',
     ) -> None:
         self._out = out
         self._tools = tools
         self._classes = classes
         self._palette = palette
+        self._address = address
         self._has_yolo_labels = False
         self._images: list[Element] = []
         # As text, for lists of numbers are several times as large.
@@ -79,7 +87,7 @@ class Annotations:
             image = annotation_formats.cvat_image(result.labels, classes=result.classes, name=name)
             self._images.append(image)
         if 'label-studio' in self._tools:
-            (task,) = result.to_label_studio(address=name)
+            (task,) = result.to_label_studio(address=f'{self._address}{name}')
             self._tasks.append(json.dumps(task, separators=(',', ':')))
         if 'yolo' in self._tools:
             self._write(_yolo_name(source), result.to_yolo())

@@ -46,6 +46,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         'label-studio or yolo; may be given several times',
     )  # fmt: skip
     add(
+        '--image-address', default='', metavar='PREFIX',
+        help='what stands before the names of images where Label Studio finds them, such as '
+        '"/data/local-files/?d=photos/"',
+    )  # fmt: skip
+    add(
         '--frame-stride', type=int, default=1, metavar='N',
         help='segment each N-th frame of a video',
     )  # fmt: skip
@@ -92,6 +97,7 @@ def options_of(args: argparse.Namespace) -> Options:
         borders=args.borders,
         sheet=args.sheet,
         annotations=args.annotations,
+        image_address=args.image_address,
         confidence=args.confidence,
         reject_below=args.reject_below,
         window=args.window,

@@ -44,6 +44,7 @@ class Options:
         sheet: also put small overlays of images and scenes into one picture, ``sheet.png``.
         annotations: also write files of images for these annotation tools, which
             :data:`swinseg.segment.annotations.FILES` names.
+        image_address: what stands before the name of an image where Label Studio finds it.
         confidence: also write the probability of the labels of images and scenes.
         reject_below: give pixels with a lower probability a label of their own.
         window, stride, blend, max_memory, bands: as ``segment_scene`` takes them. With a window every image is a
@@ -57,6 +58,7 @@ class Options:
     borders: bool = True
     sheet: bool = False
     annotations: Sequence[str] = ()
+    image_address: str = ''
     confidence: bool = False
     reject_below: float | None = None
     window: Size | None = None
@@ -178,7 +180,9 @@ class _Work:
             if options.sheet
             else None
         )
-        self._annotations = Annotations(out, options.annotations, classes, palette)
+        self._annotations = Annotations(
+            out, options.annotations, classes, palette, address=options.image_address
+        )
 
     def __call__(self, source: Source) -> Done:
         options = self._options

@@ -31,7 +31,8 @@ def test_segment_all__files_for_annotation_tools(predictor, photos, tmp_path):
     out = tmp_path / 'out'
     sources = find_sources([str(photos)], out=out)
     for _ in range(2):  # The same command again replaces what it wrote.
-        outcome = segment_all(predictor, sources, out, Options(annotations=TOOLS))
+        options = Options(annotations=TOOLS, image_address='/data/local-files/?d=photos/')
+        outcome = segment_all(predictor, sources, out, options)
     assert not outcome.skipped
     names = {path.relative_to(out).as_posix() for path in out.rglob('*') if path.is_file()}
     assert names >= set(annotation_files(TOOLS, sources))
@@ -40,7 +41,8 @@ def test_segment_all__files_for_annotation_tools(predictor, photos, tmp_path):
     shutil.copytree(photos, out / 'images')
     shutil.copytree(photos, out / 'yolo' / 'images')
     tasks = json.loads((out / 'label-studio.json').read_text())
-    for task in tasks:
+    for task, name in zip(tasks, ('a.png', 'sub/b.jpg'), strict=True):
+        assert task['data'] == {'image': f'/data/local-files/?d=photos/{name}'}
         task['annotations'] = task.pop('predictions')
     (tmp_path / 'submitted.json').write_text(json.dumps(tasks))
     for source in (
