@@ -1,10 +1,16 @@
-"""What a user may write for a size."""
+"""What a user may write for a size, and for annotation tools."""
 
 import argparse
 
 import pytest
 
-from swinseg.segment.arguments import band_numbers, memory_size, window_size
+from swinseg.segment.arguments import (
+    add_options,
+    band_numbers,
+    memory_size,
+    options_of,
+    window_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,3 +41,15 @@ def test_band_numbers__keep_their_order():
 def test_bad_text__is_shown_with_an_example(read, text):
     with pytest.raises(argparse.ArgumentTypeError, match=r'such as .* expected'):
         read(text)
+
+
+def test_annotations__several_tools():
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    given = ['--annotations', 'cvat', '--annotations', 'yolo', '--image-address', 's3://bucket/']
+    model = argparse.Namespace(checkpoint='x.pth', config=None, dtype='float32')
+    options = options_of(parser.parse_args(given, model))
+    assert options.annotations == ['cvat', 'yolo']
+    assert options.image_address == 's3://bucket/'
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--annotations', 'excel'])
