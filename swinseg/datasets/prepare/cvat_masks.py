@@ -46,7 +46,7 @@ def from_cvat_masks(folder: str | os.PathLike[str], *, val_share: float = 0.1) -
     colors.setdefault(BACKGROUND, [0, 0, 0])
     names = class_names(list(colors), str(root / LABEL_MAP))
     palette = [colors[name] for name in names]
-    lists = sorted((root / 'ImageSets' / 'Segmentation').glob('*.txt'))
+    lists = sorted((root / 'ImageSets' / 'Segmentation').glob('[!.]*.txt'))
     if not lists:
         raise PrepareError(
             f'{root} has no list of images, such as ImageSets/Segmentation/default.txt; export it again'

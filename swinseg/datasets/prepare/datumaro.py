@@ -48,7 +48,7 @@ def from_datumaro(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> 
         DataError: an image cannot be read, when its label is made.
     """
     root = Path(folder)
-    paths = sorted((root / 'annotations').glob('*.json'))
+    paths = sorted((root / 'annotations').glob('[!.]*.json'))
     if not paths:
         raise PrepareError(
             f'there is no annotation (annotations/*.json) in {root}; check the folder'

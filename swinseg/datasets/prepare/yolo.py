@@ -215,7 +215,7 @@ def _check_labels(images: Sequence[Path], folder: Path, root: Path) -> None:
     if labels == folder:
         return
     expected = {_label_file(image, root) for image in images}
-    for path in sorted(labels.rglob('*.txt')):
+    for path in sorted(labels.rglob('[!.]*.txt')):
         if path not in expected and path.name != _CLASSES_FILE:
             raise PrepareError(
                 f'the label {path} has no image in {folder}; add it, or remove the label'
