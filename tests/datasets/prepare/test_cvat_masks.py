@@ -29,6 +29,7 @@ def export(root, names=('a',), *, label_map=LABEL_MAP, lists=None, is_indexed=Fa
     folder.mkdir(parents=True)
     for name, lines in (lists or {'default': names}).items():
         (folder / f'{name}.txt').write_text('\n'.join(lines))
+    (folder / '._default.txt').write_bytes(b'\0\5\x16\7')
     (root / 'labelmap.txt').write_text(label_map)
     return root
 

@@ -75,6 +75,8 @@ def test_datumaro__a_compressed_mask_and_an_ellipse(tmp_path):
 def test_datumaro__subsets_are_splits(tmp_path):
     for subset in ('train', 'val'):
         export(tmp_path / 'in', polygon(0, STAR), subset=subset)
+        sidecar = tmp_path / 'in' / 'annotations' / f'._{subset}.json'
+        sidecar.write_bytes(b'\0\5\x16\7')
     assert write_dataset(from_datumaro(tmp_path / 'in'), tmp_path / 'out').images == {
         'train': 1,
         'val': 1,

@@ -77,6 +77,9 @@ def test_yolo__folders_as_tools_write_them(tmp_path, folders, data):
         f'{folders[1]}/a': line(1, KITE),
     }
     root = dataset(tmp_path / 'in', labels, names=['road', 'car'], **data)
+    # What a Mac and other tools put beside them.
+    for name in ('._a.txt', 'classes.txt'):
+        (root / folders[0].replace('images', 'labels') / name).write_text('x')
     written = write_dataset(from_yolo(root / 'data.yaml'), tmp_path / 'out')
     assert written.images == {'train': 2, 'val': 1}
     for name, expected in (
