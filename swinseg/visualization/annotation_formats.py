@@ -17,19 +17,25 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from swinseg.datasets.prepare.annotations import is_background
 from swinseg.datasets.prepare.brush_rle import encode_brush
 from swinseg.visualization.palette import PaletteLike, check_palette
 from swinseg.visualization.polygon_formats import with_cuts
 from swinseg.visualization.polygons import Labels, Polygon
 
-_UNLABELED = ('background', 'rejected')
+# As the predictor calls pixels of which it is too uncertain.
+_REJECTED = 'rejected'
 # The names that Label Studio's labelling config and its annotations have in common.
 _CONTROL, _PICTURE = 'label', 'image'
 
 
 def labels_of_tools(classes: Sequence[str]) -> dict[int, str]:
     """Return the classes that are labels in annotation tools, by their index."""
-    return {index: name for index, name in enumerate(classes) if name not in _UNLABELED}
+    return {
+        index: name
+        for index, name in enumerate(classes)
+        if not is_background(name) and name != _REJECTED
+    }
 
 
 def to_yolo(polygons: Sequence[Polygon], *, classes: Sequence[str], size: tuple[int, int]) -> str:

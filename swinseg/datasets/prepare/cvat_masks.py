@@ -7,7 +7,13 @@ import re
 from pathlib import Path
 
 from swinseg.datasets.folder import FolderDataset
-from swinseg.datasets.prepare.annotations import BACKGROUND, class_names, read_text
+from swinseg.datasets.prepare.annotations import (
+    BACKGROUND,
+    class_indices,
+    class_names,
+    is_background,
+    read_text,
+)
 from swinseg.datasets.prepare.source import (
     TRAIN,
     PrepareError,
@@ -43,9 +49,11 @@ def from_cvat_masks(folder: str | os.PathLike[str], *, val_share: float = 0.1) -
     root = Path(folder)
     colors = _read_label_map(root / LABEL_MAP)
     ignored = [colors.pop(_IGNORED, _IGNORED_COLOR)]
-    colors.setdefault(BACKGROUND, [0, 0, 0])
+    if not any(map(is_background, colors)):
+        colors[BACKGROUND] = [0, 0, 0]
     names = class_names(list(colors), str(root / LABEL_MAP))
-    palette = [colors[name] for name in names]
+    by_index = {index: colors[name] for name, index in class_indices(colors, names).items()}
+    palette = [by_index[index] for index in range(len(names))]
     lists = sorted((root / 'ImageSets' / 'Segmentation').glob('[!.]*.txt'))
     if not lists:
         raise PrepareError(

@@ -140,7 +140,7 @@ def _label(
     shapes = []
     for track in tracks:
         place = f'frame {frame} of {track.where}'
-        shape = _shape_at(track, frame, place)
+        shape = odd.attempt(partial(_shape_at, track, frame, place))
         if shape is not None:
             shapes.append((track.label, place, shape))
     return label_of(file, size, shapes, values, where, odd)

@@ -15,6 +15,7 @@ from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.image_files import IMAGE_SUFFIXES
 from swinseg.datasets.prepare.annotations import (
     blank_label,
+    class_indices,
     class_names,
     field,
     inner_name,
@@ -73,7 +74,8 @@ def from_datumaro(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> 
             entries[name] = (_image_of(item, root, path.stem, where), item, where)
     assert found is not None
     classes = class_names(found, str(paths[0]))
-    values = [classes.index(name) for name in found]
+    indices = class_indices(found, classes)
+    values = [indices[name] for name in found]
     placed = split_by_name(list(entries), val_share=val_share)
     samples = [
         Sample(placed[name][1], placed[name][0], image, partial(_label, image, item, values, where))

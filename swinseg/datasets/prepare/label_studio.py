@@ -17,6 +17,7 @@ from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.image_files import IMAGE_SUFFIXES
 from swinseg.datasets.prepare.annotations import (
     blank_label,
+    class_indices,
     class_names,
     field,
     inner_name,
@@ -84,7 +85,7 @@ def from_label_studio(
         raise PrepareError(f'no task of {where} has an annotation; submit them, and export again')
     found = {region.label for own in regions.values() for region in own}
     names = class_names(sorted(found), where)
-    values = {name: index for index, name in enumerate(names)}
+    values = class_indices(found, names)
     stems = {name: Path(name).with_suffix('').as_posix() for name in regions}
     placed = split_by_name(list(stems.values()), val_share=val_share)
     samples = []

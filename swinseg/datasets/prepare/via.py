@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.prepare.annotations import (
     blank_label,
+    class_indices,
     class_names,
     field,
     inner_name,
@@ -63,7 +64,8 @@ def from_via(
     key = _attribute(every, where) if attribute is None else attribute
     classes = {place: _class(region, key, place) for place, region in every}
     names = class_names(sorted(set(classes.values())), where)
-    values = {place: names.index(name) for place, name in classes.items()}
+    indices = class_indices(classes.values(), names)
+    values = {place: indices[name] for place, name in classes.items()}
     stems = {name: Path(name).with_suffix('').as_posix() for name in regions}
     placed = split_by_name(list(stems.values()), val_share=val_share)
     samples = []

@@ -19,6 +19,7 @@ from swinseg.datasets.paired_files import match_files
 from swinseg.datasets.plain_yaml import read_yaml
 from swinseg.datasets.prepare.annotations import (
     blank_label,
+    class_indices,
     class_names,
     inner_name,
     points,
@@ -74,7 +75,8 @@ def from_yolo(path: str | os.PathLike[str], *, val_share: float = 0.1) -> Source
         )
     given_names = _names(content.get('names'), where)
     names = class_names(given_names, where)
-    values = [names.index(name) for name in given_names]
+    indices = class_indices(given_names, names)
+    values = [indices[name] for name in given_names]
     base = _base(root, content.get('path'))
     found: dict[str, list[Path]] = {}
     for split in _SPLITS:
