@@ -292,7 +292,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'VOC: a list of no classes': (
         lambda place: _voc_of_own_classes(place, class_names='\n'), r'class_names\.txt names no class'),
     'VOC: colors that are none': (
-        lambda place: _voc_of_own_classes(place, labelmap='roof:250,50::'), r'lines name:red,green,blue::, but'),
+        lambda place: _voc_of_own_classes(place, labelmap='roof:250,50::'), r'must be name:red,green,blue:parts'),
     'ADE20K: an address of a file': (
         lambda place: _prepare(place, 'ade20k', '--url', 'file:///etc/passwd'), r'needs an http or https address'),
 }  # fmt: skip

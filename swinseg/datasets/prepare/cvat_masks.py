@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from swinseg.datasets.folder import FolderDataset
 from swinseg.datasets.prepare.annotations import (
@@ -47,13 +48,7 @@ def from_cvat_masks(folder: str | os.PathLike[str], *, val_share: float = 0.1) -
             made.
     """
     root = Path(folder)
-    colors = _read_label_map(root / LABEL_MAP)
-    ignored = [colors.pop(_IGNORED, _IGNORED_COLOR)]
-    if not any(map(is_background, colors)):
-        colors[BACKGROUND] = [0, 0, 0]
-    names = class_names(list(colors), str(root / LABEL_MAP))
-    by_index = {index: colors[name] for name, index in class_indices(colors, names).items()}
-    palette = [by_index[index] for index in range(len(names))]
+    settings = classes_by_color(root / LABEL_MAP)
     lists = sorted((root / 'ImageSets' / 'Segmentation').glob('[!.]*.txt'))
     if not lists:
         raise PrepareError(
@@ -66,19 +61,37 @@ def from_cvat_masks(folder: str | os.PathLike[str], *, val_share: float = 0.1) -
                 img_path=str(root / 'JPEGImages'), seg_map_path=str(root / 'SegmentationClass')
             ),
             ann_file=str(path),
-            classes=names,
-            palette=palette,
-            color_labels=True,
-            ignore_colors=[color for color in ignored if color not in palette],
             pipeline=loading(),
             test_mode=True,
             serialize_data=False,
+            **settings,
         )
         split = split_of_folder(path.stem)
         if split is None and len(lists) > 1:
             split = TRAIN
         samples += samples_of(dataset, split, val_share=val_share)
-    return Source(names, palette, samples)
+    return Source(settings['classes'], settings['palette'], samples)
+
+
+def classes_by_color(path: Path) -> dict[str, Any]:
+    """Return the arguments of ``FolderDataset`` that say the classes of ``labelmap.txt``, background first.
+
+    Raises:
+        PrepareError: the file is not as it should be.
+    """
+    colors = _read_label_map(path)
+    ignored = colors.pop(_IGNORED, _IGNORED_COLOR)
+    if not any(map(is_background, colors)):
+        colors[BACKGROUND] = [0, 0, 0]
+    names = class_names(list(colors), str(path))
+    by_index = {index: colors[name] for name, index in class_indices(colors, names).items()}
+    palette = [by_index[index] for index in range(len(names))]
+    return {
+        'classes': names,
+        'palette': palette,
+        'color_labels': True,
+        'ignore_colors': [] if ignored in palette else [ignored],
+    }
 
 
 def _read_label_map(path: Path) -> dict[str, list[int]]:

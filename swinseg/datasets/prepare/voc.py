@@ -12,6 +12,7 @@ from mmseg.datasets import PascalVOCDataset
 from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.folder import FolderDataset
 from swinseg.datasets.image_files import png_palette, read_bytes
+from swinseg.datasets.prepare.cvat_masks import LABEL_MAP, classes_by_color
 from swinseg.datasets.prepare.source import (
     TRAIN,
     VAL,
@@ -21,14 +22,10 @@ from swinseg.datasets.prepare.source import (
     loading,
     samples_of,
 )
-from swinseg.errors import quoted
 
 _NAMES_FILES = ('class_names.txt', 'labels.txt')
-_COLORS_FILE = 'labelmap.txt'
 # What Labelme writes before the names of the classes, whose numbers begin with the next one.
 _IGNORE_NAME = '__ignore__'
-# VOC's borders, which Datumaro and CVAT list among the classes.
-_BORDER = 'ignored'
 _MOST_CHARACTERS = 2**20
 
 
@@ -103,8 +100,8 @@ def _voc_classes() -> dict[str, Any]:
 
 def _own_classes(root: Path) -> dict[str, Any] | None:
     """Return the arguments of ``FolderDataset`` that say the classes of a list in the folder; None without one."""
-    if (root / _COLORS_FILE).is_file():
-        return _classes_by_color(root / _COLORS_FILE)
+    if (root / LABEL_MAP).is_file():
+        return classes_by_color(root / LABEL_MAP)
     path = next((root / name for name in _NAMES_FILES if (root / name).is_file()), None)
     if path is None:
         return None
@@ -114,27 +111,6 @@ def _own_classes(root: Path) -> dict[str, Any] | None:
             f'{path} names no class; write one name in each line, that of the value 0 first'
         )
     return {'classes': names}
-
-
-def _classes_by_color(path: Path) -> dict[str, Any]:
-    colors: dict[str, list[int]] = {}
-    for line in _lines(path):
-        if line.startswith('#'):
-            continue
-        name, _, rest = line.partition(':')
-        channels = rest.partition(':')[0].split(',')
-        if len(channels) != 3 or not all(each.strip().isdecimal() for each in channels):
-            raise PrepareError(
-                f'{path} must have lines name:red,green,blue::, but has {quoted(line)}; export it again'
-            )
-        colors[name] = [int(each) for each in channels]
-    ignored = [colors.pop(_BORDER)] if _BORDER in colors else []
-    return {
-        'classes': list(colors),
-        'palette': list(colors.values()),
-        'color_labels': True,
-        'ignore_colors': ignored,
-    }
 
 
 def _lines(path: Path) -> list[str]:

@@ -109,11 +109,12 @@ def test_voc__labelmap_of_cvat_says_the_colors(tmp_path):
         np.testing.assert_array_equal(read(path), np.array([0, 1, 255])[labels[path.stem]])
     (tmp_path / 'labelmap.txt').write_text('roof:::\n')
     with pytest.raises(
-        PrepareError, match=r"must have lines name:red,green,blue::, but has 'roof:::'"
+        PrepareError,
+        match=r"line 1 of .* must be name:red,green,blue:parts:actions, but is 'roof:::'",
     ):
         from_voc(tmp_path)
     (tmp_path / 'labelmap.txt').write_bytes(b'roof\xff')
-    with pytest.raises(PrepareError, match=r'labelmap\.txt cannot be read: it is not UTF-8 text'):
+    with pytest.raises(PrepareError, match=r'labelmap\.txt is no text in UTF-8'):
         from_voc(tmp_path)
 
 
