@@ -26,7 +26,7 @@ from swinseg.datasets.prepare.annotations import (
 )
 from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.prepare.rle import mask_of
-from swinseg.datasets.prepare.shapes import polygon_mask, turned_box
+from swinseg.datasets.prepare.shapes import paint_below_smaller, polygon_mask, turned_box
 from swinseg.datasets.prepare.source import (
     TRAIN,
     Label,
@@ -206,17 +206,13 @@ def _label(
 ) -> Label:
     label = blank_label(image, size, where)
     uncertain = np.zeros(size, bool)
-    # Of each pixel's annotation. No mask is kept: a file can name more of them than the memory holds.
     areas = np.full(size, size[0] * size[1], np.int64)
     for entry in annotations:
         mask = odd.attempt(partial(_mask, entry, size, _place(entry, where)))
         if mask is None:
             uncertain |= _box(entry, size)
             continue
-        area = np.count_nonzero(mask)
-        mask &= areas >= area
-        label[mask] = indices[entry['category_id']]
-        areas[mask] = area
+        paint_below_smaller(label, areas, mask, indices[entry['category_id']])
     # There is something, but of which pixels nobody knows.
     label[uncertain & (areas == size[0] * size[1])] = IGNORE_INDEX
     return label

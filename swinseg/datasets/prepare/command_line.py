@@ -89,6 +89,7 @@ def _add_export(parser: ArgumentParser) -> None:
     parser.add_argument('json', help='the exported file')
     parser.add_argument('images', help='folder')
     _add_val_share(parser)
+    _add_skip_odd(parser)
 
 
 def _add_via(parser: ArgumentParser) -> None:
@@ -128,11 +129,16 @@ def _parts(args: Namespace) -> dict[str, Any]:
 
 
 def _label_studio(args: Namespace) -> Source:
-    return from_label_studio(args.json, args.images, val_share=args.val_share)
+    return from_label_studio(
+        args.json, args.images, val_share=args.val_share, skip_odd=args.skip_odd
+    )
 
 
 def _via(args: Namespace) -> Source:
-    return from_via(args.json, args.images, attribute=args.attribute, val_share=args.val_share)
+    return from_via(
+        args.json, args.images,
+        attribute=args.attribute, val_share=args.val_share, skip_odd=args.skip_odd,
+    )  # fmt: skip
 
 
 def _mapillary(args: Namespace) -> Source:
@@ -210,7 +216,9 @@ LAYOUTS: dict[str, Layout] = {
     'roboflow': _of_one_folder(
         'masks of Roboflow', 'with train, valid and test, each with _classes.csv', from_roboflow
     ),
-    'datumaro': _of_one_folder('JSON of Datumaro', 'with annotations and images', from_datumaro),
+    'datumaro': _of_one_folder(
+        'JSON of Datumaro', 'with annotations and images', from_datumaro, with_shapes=True
+    ),
     'supervisely': _of_one_folder(
         'polygons, rectangles and bitmaps of Supervisely',
         'of the project, with meta.json',

@@ -23,6 +23,7 @@ from swinseg.datasets.prepare.annotations import (
     read_json,
     told_with,
 )
+from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.prepare.rle import mask_of
 from swinseg.datasets.prepare.shapes import ellipse_mask, polygon_mask, turned_box
 from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
@@ -33,7 +34,9 @@ _WITHOUT_PLACE = ('label', 'caption', 'hash_key', 'feature_vector')
 _IMAGES = 'images'
 
 
-def from_datumaro(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Source:
+def from_datumaro(
+    folder: str | os.PathLike[str], *, val_share: float = 0.1, skip_odd: bool = False
+) -> Source:
     """Read Datumaro's annotations as labels: background, then the labels in their order.
 
     Annotations with a higher ``z_order`` are on top, and later ones on those before them. A label that is called
@@ -42,6 +45,7 @@ def from_datumaro(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> 
     Args:
         folder: with ``annotations/SUBSET.json``, and the images in ``images/SUBSET`` or ``images``.
         val_share: of the images, held out where no subsets say the split.
+        skip_odd: leave out annotations without area, and images that are missing.
 
     Raises:
         PrepareError: a file is not as it should be, an image is missing, or two subsets have other labels; an
@@ -54,6 +58,7 @@ def from_datumaro(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> 
         raise PrepareError(
             f'there is no annotation (annotations/*.json) in {root}; check the folder'
         )
+    odd = OddEntries(skip=skip_odd)
     found: list[str] | None = None
     entries: dict[str, tuple[Path, Mapping[str, Any], str]] = {}
     for path in paths:
@@ -71,17 +76,25 @@ def from_datumaro(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> 
             name = below + inner_name(identity, where)
             if name in entries:
                 raise PrepareError(f'{path} has two items of the id {shown(identity)}; remove one')
-            entries[name] = (_image_of(item, root, path.stem, where), item, where)
+            image = odd.attempt(partial(_image_of, item, root, path.stem, where))
+            if image is not None:
+                entries[name] = (image, item, where)
+    odd.check()
     assert found is not None
     classes = class_names(found, str(paths[0]))
     indices = class_indices(found, classes)
     values = [indices[name] for name in found]
     placed = split_by_name(list(entries), val_share=val_share)
     samples = [
-        Sample(placed[name][1], placed[name][0], image, partial(_label, image, item, values, where))
+        Sample(
+            placed[name][1],
+            placed[name][0],
+            image,
+            partial(_label, image, item, values, where, odd),
+        )
         for name, (image, item, where) in entries.items()
     ]
-    return Source(classes, distinct_colors(len(classes)), samples)
+    return Source(classes, distinct_colors(len(classes)), samples, odd)
 
 
 def _labels(content: Mapping[str, Any], where: str) -> list[str]:
@@ -109,7 +122,9 @@ def _image_of(item: Mapping[str, Any], root: Path, subset: str, where: str) -> P
     )
 
 
-def _label(image: Path, item: Mapping[str, Any], values: Sequence[int], where: str) -> Label:
+def _label(
+    image: Path, item: Mapping[str, Any], values: Sequence[int], where: str, odd: OddEntries
+) -> Label:
     size = field(item['image'], 'size', list, where) if item['image'].get('size') else None
     if size is not None and (len(size) != 2 or any(type(side) is not int for side in size)):
         raise PrepareError(f"{where} must have 'size', [height, width], but has {shown(size)}")
@@ -124,15 +139,21 @@ def _label(image: Path, item: Mapping[str, Any], values: Sequence[int], where: s
             )
     # Sorting keeps the order of shapes at one height.
     for _, place, entry in sorted(shapes, key=lambda shape: shape[0]):
-        index = field(entry, 'label_id', int, place)
-        if not 0 <= index < len(values):
-            raise PrepareError(
-                f'{place} has the label {shown(index)}, which is not among the labels'
-            )
-        with told_with(place):
-            mask = _mask(entry, (label.shape[0], label.shape[1]), place)
-        label[mask] = values[index]
+        side = (label.shape[0], label.shape[1])
+        mask = odd.attempt(partial(_labelled_mask, entry, len(values), side, place))
+        if mask is not None:
+            label[mask] = values[entry['label_id']]
     return label
+
+
+def _labelled_mask(
+    entry: Mapping[str, Any], count: int, size: tuple[int, int], where: str
+) -> NDArray[np.bool_]:
+    index = field(entry, 'label_id', int, where)
+    if not 0 <= index < count:
+        raise PrepareError(f'{where} has the label {shown(index)}, which is not among the labels')
+    with told_with(where):
+        return _mask(entry, size, where)
 
 
 def _mask(entry: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:

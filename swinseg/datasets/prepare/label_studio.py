@@ -26,6 +26,7 @@ from swinseg.datasets.prepare.annotations import (
     told_with,
 )
 from swinseg.datasets.prepare.brush_rle import decode_brush
+from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.prepare.shapes import ellipse_mask, polygon_mask
 from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
 from swinseg.errors import quoted, shown
@@ -48,7 +49,11 @@ class _Region(NamedTuple):
 
 
 def from_label_studio(
-    path: str | os.PathLike[str], images: str | os.PathLike[str], *, val_share: float = 0.1
+    path: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    *,
+    val_share: float = 0.1,
+    skip_odd: bool = False,
 ) -> Source:
     """Read annotations of Label Studio as labels: background, then the labels in alphabetical order.
 
@@ -61,6 +66,7 @@ def from_label_studio(
         images: folder of the images. One is found by the end of its address, with or without the eight
             characters that an upload puts before its name.
         val_share: of the images, held out where no folders say the split.
+        skip_odd: leave out regions without area or of no label, and images that are missing.
 
     Raises:
         PrepareError: the file is not as it should be, an image is missing, or no task is annotated; a shape that
@@ -68,6 +74,7 @@ def from_label_studio(
         DataError: an image cannot be read, when its label is made.
     """
     where, folder = os.fspath(path), Path(images)
+    odd = OddEntries(skip=skip_odd)
     regions: dict[str, list[_Region]] = {}
     for number, task in enumerate(read_json_list(path), 1):
         identity = task.get('id', number) if isinstance(task, dict) else number
@@ -75,12 +82,15 @@ def from_label_studio(
         annotation = _annotation(task, at)
         if annotation is None:
             continue
-        name = _image_name(field(task, 'data', dict, at), folder, at)
+        name = odd.attempt(partial(_image_name, field(task, 'data', dict, at), folder, at))
+        if name is None:
+            continue
         if name in regions:
             raise PrepareError(
                 f'{at} is about the image {shown(name)}, as a task before it is; remove one of them'
             )
-        regions[name] = list(_regions(field(annotation, 'result', list, at), at))
+        regions[name] = list(_regions(field(annotation, 'result', list, at), at, odd))
+    odd.check()
     if not regions:
         raise PrepareError(f'no task of {where} has an annotation; submit them, and export again')
     found = {region.label for own in regions.values() for region in own}
@@ -91,9 +101,9 @@ def from_label_studio(
     samples = []
     for name, own in regions.items():
         split, short = placed[stems[name]]
-        label = partial(_label, folder / name, own, values, where)
+        label = partial(_label, folder / name, own, values, where, odd)
         samples.append(Sample(short, split, folder / name, label))
-    return Source(names, distinct_colors(len(names)), samples)
+    return Source(names, distinct_colors(len(names)), samples, odd)
 
 
 def _annotation(task: Any, where: str) -> Mapping[str, Any] | None:
@@ -149,7 +159,7 @@ def _path_of(address: str) -> PurePosixPath:
     return PurePosixPath(unquote(path).replace('\\', '/').replace('\0', ''))
 
 
-def _regions(results: list[Any], where: str) -> Iterator[_Region]:
+def _regions(results: list[Any], where: str, odd: OddEntries) -> Iterator[_Region]:
     """Yield the labelled shapes; results about the whole image, such as choices, are none."""
     kinds = [field(result, 'type', str, f'a result of {where}') for result in results]
     # With a tag for labels of whatever shape, a shape comes twice: alone, and with its label.
@@ -159,24 +169,29 @@ def _regions(results: list[Any], where: str) -> Iterator[_Region]:
         if kind == _ANY_SHAPE
     }
     for number, (kind, result) in enumerate(zip(kinds, results, strict=True), 1):
-        at = f'result {number} of {where}'
-        shape = kind.removesuffix('labels')
         if kind in _SHAPES and shown(result.get('id')) in labelled:
             continue
-        if kind == _ANY_SHAPE:
-            shape = _shape_of(field(result, 'value', dict, at), at)
-        if shape in _WITHOUT_AREA:
-            raise PrepareError(
-                f'{at} is a {shown(kind)}, which cannot be read as an area; draw a polygon, rectangle, ellipse or '
-                'brush instead'
-            )
-        if shape not in _SHAPES:
-            continue
-        value = field(result, 'value', dict, at)
-        given = value.get(f'{shape}labels', value.get('labels'))
-        if not isinstance(given, list) or len(given) != 1 or not isinstance(given[0], str):
-            raise PrepareError(f'{at} must have one label, but has {shown(given)}')
-        yield _Region(shape, given[0], result, at)
+        found = odd.attempt(partial(_region, kind, result, f'result {number} of {where}'))
+        yield from found or ()
+
+
+def _region(kind: str, result: Mapping[str, Any], where: str) -> list[_Region]:
+    """Return the labelled shape of a result, or nothing where it is about the whole image."""
+    shape = kind.removesuffix('labels')
+    if kind == _ANY_SHAPE:
+        shape = _shape_of(field(result, 'value', dict, where), where)
+    if shape in _WITHOUT_AREA:
+        raise PrepareError(
+            f'{where} is a {shown(kind)}, which cannot be read as an area; draw a polygon, rectangle, ellipse or '
+            'brush instead'
+        )
+    if shape not in _SHAPES:
+        return []
+    value = field(result, 'value', dict, where)
+    given = value.get(f'{shape}labels', value.get('labels'))
+    if not isinstance(given, list) or len(given) != 1 or not isinstance(given[0], str):
+        raise PrepareError(f'{where} must have one label, but has {shown(given)}')
+    return [_Region(shape, given[0], result, where)]
 
 
 def _shape_of(value: Mapping[str, Any], where: str) -> str:
@@ -189,29 +204,40 @@ def _shape_of(value: Mapping[str, Any], where: str) -> str:
     )
 
 
-def _label(image: Path, regions: list[_Region], values: Mapping[str, int], where: str) -> Label:
+def _label(
+    image: Path,
+    regions: list[_Region],
+    values: Mapping[str, int],
+    where: str,
+    odd: OddEntries,
+) -> Label:
     label = blank_label(image, None, where)
-    height, width = label.shape
     for region in regions:
-        given = tuple(
-            # A script that made the region may have left them out.
-            field(region.result, key, int, region.where) if key in region.result else actual
-            for key, actual in (('original_height', height), ('original_width', width))
-        )
-        if given != (height, width):
-            raise PrepareError(
-                f'{region.where} is about an image of {shown(given[0])} x {shown(given[1])} pixels, but {image} '
-                f'has {height} x {width} (height x width); export it again for this image'
-            )
-        if region.result.get('image_rotation'):
-            raise PrepareError(
-                f'{region.where} was drawn on the image turned by {shown(region.result["image_rotation"])} '
-                'degrees; turn it back in Label Studio, and export again'
-            )
-        with told_with(region.where):
-            mask = _mask(region, (height, width))
-        label[mask] = values[region.label]
+        mask = odd.attempt(partial(_checked_mask, region, (label.shape[0], label.shape[1]), image))
+        if mask is not None:
+            label[mask] = values[region.label]
     return label
+
+
+def _checked_mask(region: _Region, size: tuple[int, int], image: Path) -> NDArray[np.bool_]:
+    height, width = size
+    given = tuple(
+        # A script that made the region may have left them out.
+        field(region.result, key, int, region.where) if key in region.result else actual
+        for key, actual in (('original_height', height), ('original_width', width))
+    )
+    if given != size:
+        raise PrepareError(
+            f'{region.where} is about an image of {shown(given[0])} x {shown(given[1])} pixels, but {image} '
+            f'has {height} x {width} (height x width); export it again for this image'
+        )
+    if region.result.get('image_rotation'):
+        raise PrepareError(
+            f'{region.where} was drawn on the image turned by {shown(region.result["image_rotation"])} '
+            'degrees; turn it back in Label Studio, and export again'
+        )
+    with told_with(region.where):
+        return _mask(region, size)
 
 
 def _mask(region: _Region, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ from swinseg.datasets.prepare.annotations import (
     read_json,
     told_with,
 )
+from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.prepare.shapes import ellipse_mask, polygon_mask, turned_box
 from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
 from swinseg.errors import shown
@@ -36,6 +37,7 @@ def from_via(
     *,
     attribute: str | None = None,
     val_share: float = 0.1,
+    skip_odd: bool = False,
 ) -> Source:
     """Read regions of VIA as labels: background, then the classes in alphabetical order.
 
@@ -46,6 +48,7 @@ def from_via(
         images: folder of the images.
         attribute: of regions, that says the class; None takes the only one that regions have.
         val_share: of the images, held out where no folders say the split.
+        skip_odd: leave out regions without area, and images that are missing.
 
     Raises:
         PrepareError: the file is not as it should be, an image is missing, or regions have several attributes; a
@@ -68,16 +71,24 @@ def from_via(
     values = {place: indices[name] for place, name in classes.items()}
     stems = {name: Path(name).with_suffix('').as_posix() for name in regions}
     placed = split_by_name(list(stems.values()), val_share=val_share)
+    odd = OddEntries(skip=skip_odd)
     samples = []
     for name, own in regions.items():
-        image = Path(images, name)
-        if not os.path.isfile(image):
-            raise PrepareError(
-                f'the image {shown(name)} of {where} is not in {os.fspath(images)}; check the folder'
-            )
-        split, short = placed[stems[name]]
-        samples.append(Sample(short, split, image, partial(_label, image, own, values, where)))
-    return Source(names, distinct_colors(len(names)), samples)
+        image = odd.attempt(partial(_image_of, name, Path(images), where))
+        if image is not None:
+            split, short = placed[stems[name]]
+            label = partial(_label, image, own, values, where, odd)
+            samples.append(Sample(short, split, image, label))
+    odd.check()
+    return Source(names, distinct_colors(len(names)), samples, odd)
+
+
+def _image_of(name: str, folder: Path, where: str) -> Path:
+    if not os.path.isfile(folder / name):
+        raise PrepareError(
+            f'the image {shown(name)} of {where} is not in {folder}; check the folder'
+        )
+    return folder / name
 
 
 def _entries(content: Mapping[str, Any], where: str) -> list[Any]:
@@ -132,18 +143,23 @@ def _label(
     regions: list[tuple[str, Mapping[str, Any]]],
     values: Mapping[str, int],
     where: str,
+    odd: OddEntries,
 ) -> Label:
     label = blank_label(image, None, where)
     for place, region in regions:
-        shape = field(region, 'shape_attributes', dict, place)
-        with told_with(place):
-            mask = _mask(shape, (label.shape[0], label.shape[1]), place)
-        label[mask] = values[place]
+        mask = odd.attempt(partial(_mask, region, (label.shape[0], label.shape[1]), place))
+        if mask is not None:
+            label[mask] = values[place]
     return label
 
 
-def _mask(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
+def _mask(region: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
     """Return the (height, width) bool mask of a region."""
+    with told_with(where):
+        return _area(field(region, 'shape_attributes', dict, where), size, where)
+
+
+def _area(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
     kind = field(shape, 'name', str, where)
     if kind in ('polygon', 'polyline'):
         corners = _corners(shape, where)

@@ -139,3 +139,10 @@ def test_datumaro__subsets_of_two_datasets_and_none(tmp_path):
         from_datumaro(tmp_path)
     with pytest.raises(PrepareError, match=r'there is no annotation \(annotations/\*\.json\)'):
         from_datumaro(tmp_path / 'images')
+
+
+def test_datumaro__what_cannot_be_used_is_left_out_where_one_asks(tmp_path):
+    root = export(tmp_path / 'in', polygon(0, STAR), dict(type='points', label_id=0, points=[1, 2]))
+    source = from_datumaro(root, val_share=0, skip_odd=True)
+    np.testing.assert_array_equal(label_of(source, tmp_path), drawn([(STAR, 1)]))
+    assert source.odd.count == 1

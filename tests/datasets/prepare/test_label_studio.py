@@ -175,3 +175,13 @@ def test_label_studio__regions_that_are_wrong(tmp_path, wrong, message):
 def test_label_studio__a_file_that_is_no_list(tmp_path):
     with pytest.raises(PrepareError, match='must hold a JSON list, but holds a dict'):
         from_label_studio(save_json(tmp_path / 'a.json', {}), tmp_path)
+
+
+def test_label_studio__what_cannot_be_used_is_left_out_where_one_asks(tmp_path):
+    points = result('keypointlabels', 'cat', dict(x=1, y=1))
+    tasks = (task(polygon('cat', STAR), points, polygon('cat', KITE[:2])), task(image='lost.png'))
+    source = from_label_studio(*export(tmp_path, *tasks), val_share=0, skip_odd=True)
+    np.testing.assert_array_equal(label_of(source, tmp_path), drawn([(STAR, 1)]))
+    assert source.odd.count == 3
+    with pytest.raises(PrepareError, match='2 entries cannot be used'):
+        from_label_studio(*export(tmp_path, *tasks))

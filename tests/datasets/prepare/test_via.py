@@ -122,3 +122,15 @@ def test_via__a_project_of_version_3(tmp_path):
 def test_via__sizes_are_those_of_the_images(tmp_path):
     label = label_of(from_via(*export(tmp_path, image(outline('a', STAR))), val_share=0), tmp_path)
     assert label.shape == (HEIGHT, WIDTH)
+
+
+def test_via__what_cannot_be_used_is_left_out_where_one_asks(tmp_path):
+    images = (
+        image(outline('cat', STAR), region('cat', 'point', cx=1, cy=1)),
+        image(outline('cat', KITE), name='lost.png'),
+    )
+    source = from_via(*export(tmp_path, *images), val_share=0, skip_odd=True)
+    np.testing.assert_array_equal(label_of(source, tmp_path), drawn([(STAR, 1)]))
+    assert source.odd.count == 2
+    with pytest.raises(PrepareError, match=r'lost\.png .* is not in .*; --skip-odd leaves it out'):
+        from_via(*export(tmp_path, *images))
