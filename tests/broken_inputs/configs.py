@@ -75,7 +75,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'pretraining images of three sides': (
         _options('model.backbone.pretrain_img_size=[224,224,3]'),
         r'pretrain_img_size of SwinBackbone must be .*found \[224, 224, 3\]'),
-    'channels below 0': (_options('model.backbone.embed_dims=-16'), r'embed_dims must be .*found -16'),
+    'channels below 0': (_options('model.backbone.embed_dims=-16'), r'embed_dims of SwinBackbone must be .*found -16'),
     'a loader that reduces the zero label where the dataset does not': (
         _options('train_dataloader.dataset.pipeline.1.reduce_zero_label=False'),
         r'LoadLabel says reduce_zero_label=False where the dataset says True'),

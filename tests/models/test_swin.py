@@ -210,7 +210,7 @@ def test_init_weights__pretrained_file_of_its_own(tmp_path):
         ),
         (dict(pretrain_img_size=0, use_abs_pos_embed=True), r'in pixels, found 0'),
         (dict(pretrain_img_size='224'), r"in pixels, found '224'"),
-        (dict(embed_dims=-16), r'embed_dims must be a whole number .*found -16'),
+        (dict(embed_dims=-16), r'embed_dims of SwinBackbone must be a whole number .*found -16'),
     ],
 )
 def test_arguments__contradictions_have_a_sentence(options, sentence):
