@@ -48,7 +48,7 @@ def check_batches(loader: Any, model: nn.Module) -> None:
         ConfigError: there is no batch, or one has a single image and the model normalises the mean of an image
             over the batch.
     """
-    if len(loader) == 0:
+    if len(loader) == 0 and not _is_endless(loader.sampler):
         raise ConfigError(
             f'the training set has {len(loader.dataset)} images, too few for one batch of '
             f'{loader.batch_size} in each process: lower train_dataloader.batch_size, or set '
@@ -74,10 +74,15 @@ def _smallest_batch(loader: Any) -> int | None:
     size, sampler = loader.batch_size, loader.sampler
     if size is None:
         return None
-    is_endless = isinstance(sampler, InfiniteSampler) or (
+    is_whole = loader.drop_last or _is_endless(sampler)
+    return size if is_whole else len(sampler) % size or size
+
+
+def _is_endless(sampler: Any) -> bool:
+    """Whether it gives an image again and again, so that a batch may be larger than the training set."""
+    return isinstance(sampler, InfiniteSampler) or (
         isinstance(sampler, ResumableSampler) and not sampler.by_epoch
     )
-    return size if is_endless or loader.drop_last else len(sampler) % size or size
 
 
 def _normalised_mean(model: nn.Module) -> str | None:

@@ -90,11 +90,11 @@ def _is_map(value: Any) -> bool:
 
 def _forward(module: nn.Module, *inputs: Any) -> Any:
     """Return what a module makes of tensors without memory, or None where it cannot."""
-    state = {
-        name: tensor.detach().to('meta')
-        for name, tensor in (*module.named_parameters(), *module.named_buffers())
-    }
     try:
+        state = {
+            name: tensor.detach().to('meta')
+            for name, tensor in (*module.named_parameters(), *module.named_buffers())
+        }
         with torch.no_grad(), _in_evaluation(module):
             return functional_call(module, state, inputs)
     except Exception:  # of whatever kind a module of someone else gives where it needs numbers

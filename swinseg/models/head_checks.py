@@ -38,6 +38,8 @@ def check_head_inputs(
     Raises:
         ArchitectureError: a map is not there, or has another number of channels.
     """
+    # K-Net's selects no maps itself, but the head that makes its first kernels does.
+    head = getattr(head, 'kernel_generate_head', head)
     if type(head)._transform_inputs is not BaseDecodeHead._transform_inputs:
         return
     chosen = head.in_index if isinstance(head.in_index, Sequence) else [head.in_index]

@@ -154,7 +154,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         lambda place: place.test(extra=OTHER_BACKBONE), r'iter_4\.pth fills 0\.0% of the backbone'),
     'of another backbone, to go on from': (
         lambda place: place.train('--resume', place.checkpoint, extra=OTHER_BACKBONE),
-        r'iter_4\.pth fills 0\.0% of the backbone'),
+        r'iter_4\.pth has 129 groups of parameters in its optimizer'),
     'of classes in another order': (lambda place: place.test(extra=OTHER_ORDER), r'classes that differ'),
     'nothing to go on from': (lambda place: place.train('--resume'), r'no checkpoint to resume from'),
     'not there, to go on from': (_resume(_named('gone.pth')), r'no weight file .*gone\.pth'),

@@ -75,7 +75,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'pretraining images of three sides': (
         _options('model.backbone.pretrain_img_size=[224,224,3]'),
         r'pretrain_img_size of SwinBackbone must be .*found \[224, 224, 3\]'),
-    'channels below 0': (_options('model.backbone.embed_dims=-16'), r'embed_dims of SwinBackbone must be .*found -16'),
+    'channels below 0': (_options('model.backbone.embed_dims=-16'), r'embed_dims of SwinBackbone .*found -16'),
     'a loader that reduces the zero label where the dataset does not': (
         _options('train_dataloader.dataset.pipeline.1.reduce_zero_label=False'),
         r'LoadLabel says reduce_zero_label=False where the dataset says True'),
@@ -135,7 +135,8 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         r'iter_4\.pth was written after iteration 4, but train_cfg\.max_iters=2 ends the training before'),
     'an end before what is trained, in epochs': (
         lambda place: place.train(
-            '--resume', place.checkpoint, options=('train_cfg.by_epoch=True', 'train_cfg.max_epochs=1')),
+            '--resume', place.checkpoint,
+            options=('train_cfg.by_epoch=True', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1')),
         r'iter_4\.pth was written after epoch 2, but train_cfg\.max_epochs=1 ends'),
     'an unknown resume_schedule': (
         _extra("resume_schedule = 'mine'"), r'resume_schedule must be config or checkpoint, not mine'),

@@ -125,8 +125,6 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         r'deep\.png holds 16-bit values, and nothing says which of them are dark .*--value-range'),
     'a scene of 16 bits that mean nothing': (
         _file_of('deep.tif', lambda place: _scene(place, 'uint16')), r'deep\.tif holds 16-bit values'),
-    'a range that ends before it begins': (
-        _option('--value-range', '4095,0'), r'--value-range: two increasing numbers such as 0,4095'),
     'an array with its bands first': (
         lambda place: _array(place, np.zeros((3, 40, 50), np.uint8)), r'is \(3, 40, 50\), .*\.transpose\('),
     'an array that is a batch': (lambda place: _array(place, np.zeros((1, 4, 5, 3))), r'a batch of one: save '),

@@ -73,7 +73,7 @@ def test_six_bands__of_a_loader_of_three(deep_set):
     with pytest.raises(DataError, match=message):
         check_before_training(deep_set(LoadImage()))
     # mmcv's own says nothing but that an attribute is missing.
-    with pytest.raises(DataError, match=r'x\.tif is not read by LoadImageFromFile, which loads it'):
+    with pytest.raises(DataError, match=message):
         check_before_training(deep_set(LoadImageFromFile()))
 
 

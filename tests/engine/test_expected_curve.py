@@ -27,7 +27,9 @@ POINTS = [(200, 40.0), (600, 70.0)]
 def test_hook__rings_below_half_of_the_last_point(iteration, miou, is_training, rings):
     warnings = []
     runner = SimpleNamespace(
-        iter=iteration, is_training_run=is_training, logger=SimpleNamespace(warning=warnings.append)
+        iter=iteration,
+        _train_loop='a loop' if is_training else None,
+        logger=SimpleNamespace(warning=warnings.append),
     )
     ExpectedCurveHook(POINTS).after_val_epoch(runner, {'mIoU': miou, 'aAcc': 90.0})
     assert len(warnings) == rings
@@ -49,7 +51,7 @@ def test_hook__rings_below_half_of_the_published_end_from_a_tenth_on(iteration, 
     runner = SimpleNamespace(
         iter=iteration,
         max_iters=1000,
-        is_training_run=True,
+        _train_loop='a loop',
         logger=SimpleNamespace(warning=warnings.append),
     )
     ExpectedCurveHook(final=44.0).after_val_epoch(runner, {'mIoU': miou})

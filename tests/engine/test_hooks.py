@@ -11,9 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from support.tiny_config import CURVES
 from swinseg.datasets.synthetic import CLASSES
-from swinseg.engine import load_config, train
+from swinseg.engine import hooks, load_config, train
 from swinseg.engine.hooks import format_duration
-from swinseg.engine.safe_runner import SwinsegRunner
 from swinseg.engine.terminal import LiveLine
 from swinseg.visualization.scalars import class_ious_in, read_scalars
 
@@ -87,7 +86,7 @@ def test_curves__are_figures_of_tensorboard(tiny_run):
 
 
 def test_curves__a_broken_log_does_not_stop_training(write_tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(SwinsegRunner, 'scalar_files', lambda self: [tmp_path / 'nonsense.json'])
+    monkeypatch.setattr(hooks, 'scalar_files', lambda runner: [tmp_path / 'nonsense.json'])
     (tmp_path / 'nonsense.json').write_text('{}')
     cfg = load_config(write_tiny_config(extra=CURVES))
     train(cfg, work_dir=tmp_path / 'work', check=False)

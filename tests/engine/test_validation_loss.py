@@ -22,8 +22,8 @@ default_hooks = dict(checkpoint=dict(save_best='val_loss', rule='less'))
 def test_validation_loss__is_logged_watched_and_leaves_the_training_alone(
     write_tiny_config, tmp_path, capsys
 ):
-    early = "    dict(type='SafeEarlyStoppingHook', monitor='val_loss', patience=9),\n]"
-    extra = WATCHED + CURVES.rstrip().rstrip(']') + early
+    early = "custom_hooks = [dict(type='SafeEarlyStoppingHook', monitor='val_loss', patience=9)]\n"
+    extra = WATCHED + CURVES + early
     cfg = load_config(write_tiny_config(extra=extra), {'train_cfg.max_iters': 2})
     done = train(cfg, work_dir=tmp_path / 'w', seed=0, check=False)
     (best,) = done.bests

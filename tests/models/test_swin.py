@@ -206,10 +206,10 @@ def test_init_weights__pretrained_file_of_its_own(tmp_path):
         (dict(pretrained=False), r'a path or an address, found False'),
         (
             dict(pretrain_img_size=(224, 224, 3)),
-            r'\(height, width\) in pixels, found \(224, 224, 3\)',
+            r'\(height, width\) in pixels, from 4 on, found \(224, 224, 3\)',
         ),
-        (dict(pretrain_img_size=0, use_abs_pos_embed=True), r'in pixels, found 0'),
-        (dict(pretrain_img_size='224'), r"in pixels, found '224'"),
+        (dict(pretrain_img_size=0, use_abs_pos_embed=True), r'in pixels, from 4 on, found 0'),
+        (dict(pretrain_img_size='224'), r"in pixels, from 4 on, found '224'"),
         (dict(embed_dims=-16), r'embed_dims of SwinBackbone must be a whole number .*found -16'),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
-CURVES = 'training_hooks = dict(curves=dict(_delete_=True))'
+CURVES = 'training_hooks = dict(curves=dict(_delete_=True))\n'
 _TINY_CONFIG = """
 _base_ = [
     '{configs}/_base_/models/upernet_swin.py',

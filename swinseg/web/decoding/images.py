@@ -72,7 +72,7 @@ def decode(data: bytes, *, pixels: int, value_range: ValueRange | None = None) -
             'send it again',
         )
     _check_header(data, kind, pixels)
-    values = _decoded(data)
+    values = _decoded(data, kind)
     _check_pixels(values.shape[:2], pixels)
     image = _in_8_bits(values, value_range)
     cv2.cvtColor(image, cv2.COLOR_BGR2RGB, image)
@@ -102,15 +102,17 @@ def _check_header(data: bytes, kind: str, pixels: int) -> None:
     _check_pixels((height, width), pixels)
 
 
-def _decoded(data: bytes) -> NDArray[Any]:
+def _decoded(data: bytes, kind: str) -> NDArray[Any]:
     """Decode to BGR as training and the predictor do."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             return decoding.decode(data)
     except DecodingError as error:
+        if kind != 'TIFF':
+            raise _damaged(kind) from error
         raise RequestError(
-            HTTPStatus.BAD_REQUEST, f'the file {error}; send it as 8-bit RGB, or send another'
+            HTTPStatus.BAD_REQUEST, f'the TIFF file {error}; send it as 8-bit RGB, or send another'
         ) from error
 
 

@@ -75,4 +75,4 @@ def test_endless__ends():
     """Chunks and blocks of no length do not hold the walk up."""
     check(b'\x89PNG\r\n\x1a\n' + bytes(50_000))
     check(b'GIF89a' + bytes(7) + b'!' * 5_000)
-    check(b'RIFF' + bytes(8) + bytes(5_000))
+    check(b'RIFF' + bytes(4) + b'WEBP' + bytes(5_000))
