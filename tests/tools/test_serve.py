@@ -223,7 +223,8 @@ def test_attack__honest_clients_are_answered(attacked, idle_memory, folder, atta
                 content=data,
                 timeout=TIMEOUT + 2,
             )
-            assert answer.status_code in (200, 429, 503), answer.text
+            # 504 from a machine that has more to do than to serve.
+            assert answer.status_code in (200, 429, 503, 504), answer.text
             assert attacked.memory_of_all() < bound
     # What was taken of the attack is done, or left out, after a while.
     deadline = time.monotonic() + 30
