@@ -115,10 +115,26 @@ def _categories(
     content: Mapping[str, Any], where: str, placeholder: str | None
 ) -> tuple[dict[int, int], list[str]]:
     """Return the class index by category id, and the class names."""
+    entries = field(content, 'categories', list, where)
+    found = category_names(entries if placeholder is None else entries[1:], where)
+    names = class_names([found[number] for number in sorted(found)], where)
+    indices = class_indices(found.values(), names)
+    return {number: indices[name] for number, name in found.items()}, names
+
+
+def category_names(entries: Sequence[Any], where: str) -> dict[int, str]:
+    """Return the names of COCO's categories by their ids.
+
+    Args:
+        entries: of the file's ``categories``.
+        where: the file, for the message.
+
+    Raises:
+        PrepareError: one has no id or name, or two have the same.
+    """
     found: dict[int, str] = {}
     at = f'a category of {where}'
-    entries = field(content, 'categories', list, where)
-    for entry in entries if placeholder is None else entries[1:]:
+    for entry in entries:
         number, name = field(entry, 'id', int, at), field(entry, 'name', str, at)
         if number in found or name in found.values():
             what = f'id {shown(number)}' if number in found else f'name {shown(name)}'
@@ -126,9 +142,7 @@ def _categories(
                 f'{where} has two categories of the {what}; give each its own, or merge them into one'
             )
         found[number] = name
-    names = class_names([found[number] for number in sorted(found)], where)
-    indices = class_indices(found.values(), names)
-    return {number: indices[name] for number, name in found.items()}, names
+    return found
 
 
 def _samples(

@@ -23,6 +23,7 @@ from swinseg.datasets.prepare.annotations import (
     names_without_background,
     read_json,
 )
+from swinseg.datasets.prepare.coco import category_names
 from swinseg.datasets.prepare.source import (
     TRAIN,
     Label,
@@ -83,21 +84,13 @@ def from_coco_panoptic(
 
 def _categories(content: Mapping[str, Any], where: str) -> tuple[dict[int, str], list[list[int]]]:
     """Return the names by category id, ascending, and a colour for each."""
-    found: dict[int, str] = {}
+    entries = field(content, 'categories', list, where)
+    ordered = dict(sorted(category_names(entries, where).items()))
     colors: dict[int, list[int]] = {}
-    at = f'a category of {where}'
-    for entry in field(content, 'categories', list, where):
-        number, name = field(entry, 'id', int, at), field(entry, 'name', str, at)
-        if number in found or name in found.values():
-            what = f'id {shown(number)}' if number in found else f'name {shown(name)}'
-            raise PrepareError(
-                f'{where} has two categories of the {what}; give each its own, or merge them into one'
-            )
-        found[number] = name
+    for entry in entries:
         color = entry.get('color')
         if _is_color(color) and color not in colors.values():
-            colors[number] = color
-    ordered = dict(sorted(found.items()))
+            colors[entry['id']] = color
     names_without_background(list(ordered.values()), where)
     has_all = colors.keys() == ordered.keys()
     return ordered, [colors[number] for number in ordered] if has_all else distinct_colors(
