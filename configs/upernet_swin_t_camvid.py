@@ -31,6 +31,6 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_size=8)
-optim_wrapper = dict(type='AutocastOptimWrapper', dtype='bfloat16')
+optim_wrapper = dict(type='AutocastOptimWrapper', dtype='auto')
 # A run with seed 0; of the validation in its middle no figure was kept.
 training_hooks = dict(expected_curve=dict(type='ExpectedCurveHook', points=[(800, 36.9)]))

@@ -13,7 +13,7 @@ model = dict(
     auxiliary_head=dict(in_channels=192, channels=64, num_classes=10),
 )
 train_dataloader = dict(batch_size=8)
-optim_wrapper = dict(type='AutocastOptimWrapper', dtype='bfloat16')
+optim_wrapper = dict(type='AutocastOptimWrapper', dtype='auto')
 # A run with seed 0.
 training_hooks = dict(
     expected_curve=dict(type='ExpectedCurveHook', points=[(200, 43.0), (400, 64.0), (600, 69.0)]),

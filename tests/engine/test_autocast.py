@@ -7,7 +7,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from swinseg.engine import AutocastOptimWrapper, ConfigError
+from swinseg.engine import AutocastOptimWrapper, ConfigError, autocast
 
 
 def _wrapper(model: nn.Module, kind: type[OptimWrapper] = AutocastOptimWrapper) -> OptimWrapper:
@@ -82,3 +82,19 @@ def test_init__refuses_float16_which_needs_scaling():
         ConfigError, match=r"must be 'bfloat16' .* got 'float16'; .*AmpOptimWrapper"
     ):
         AutocastOptimWrapper(dtype='float16', optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+
+
+@pytest.mark.parametrize('has', [False, True])
+def test_auto__takes_bfloat16_where_there_are_instructions_for_it(monkeypatch, has):
+    monkeypatch.setattr(autocast, 'computes_bfloat16', lambda device: has)
+    model = nn.Linear(2, 2)
+    for dtype, is_used in (('auto', has), ('bfloat16', True)):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with AutocastOptimWrapper(dtype=dtype, optimizer=optimizer).optim_context(model):
+            found = model(torch.ones(1, 2)).dtype
+        assert found == (torch.bfloat16 if is_used else torch.float32)
+
+
+def test_computes_bfloat16__of_this_processor_and_of_others():
+    assert autocast.computes_bfloat16('cpu') in (False, True)
+    assert autocast.computes_bfloat16('meta')
