@@ -41,12 +41,18 @@ class AutocastOptimWrapper(OptimWrapper):
             )
         super().__init__(**kwargs)
         self._is_asked_for = dtype == 'bfloat16'
+        self._has_told = False
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Run the forward pass of ``model`` in bfloat16 on the device of its parameters."""
         device = next(model.parameters()).device.type
         is_used = self._is_asked_for or computes_bfloat16(device)
+        if not is_used and not self._has_told:
+            self._has_told = True
+            MMLogger.get_current_instance().info(
+                f'computing in float32: this {device} has no instructions for bfloat16, which it would emulate'
+            )
         with (
             super().optim_context(model),
             torch.autocast(device, dtype=torch.bfloat16, enabled=is_used),
@@ -56,19 +62,8 @@ class AutocastOptimWrapper(OptimWrapper):
 
 @functools.cache
 def computes_bfloat16(device: str) -> bool:
-    """Whether a kind of device has instructions for bfloat16; says it once where it has not.
-
-    Args:
-        device: ``'cpu'``, ``'cuda'``, ...
-    """
+    """Whether a kind of device, such as ``'cpu'``, has instructions for bfloat16 and need not emulate it."""
     if device == 'cpu':
         has = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    elif device == 'cuda':
-        has = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        has = True
-    if not has:
-        MMLogger.get_current_instance().info(
-            f'computing in float32: this {device} has no instructions for bfloat16, which it would emulate'
-        )
-    return bool(has)
+        return bool(has)
+    return device != 'cuda' or torch.cuda.is_bf16_supported(including_emulation=False)

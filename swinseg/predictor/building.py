@@ -18,6 +18,7 @@ from mmseg.models.backbones import SwinTransformer
 from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
+from swinseg.engine.autocast import computes_bfloat16
 from swinseg.engine.config import check_config, load_config
 from swinseg.engine.untrusted_config import prediction_config, trusted_config
 from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
@@ -56,6 +57,11 @@ def choose_dtype(dtype: torch.dtype | str, device: torch.device) -> torch.dtype:
     if found not in known:
         names = ', '.join(str(each).removeprefix('torch.') for each in known)
         raise PredictorError(f'dtype on {device.type} must be one of {names}, not {dtype}')
+    if found == torch.bfloat16 and not computes_bfloat16(device.type):
+        warnings.warn(
+            f'this {device.type} has no instructions for bfloat16 and emulates it, slower than float32',
+            stacklevel=2,
+        )
     return found
 
 

@@ -1,5 +1,7 @@
 """Models from checkpoints and configs, and what is said where they do not fit."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from support import tiny_checkpoint
 from swinseg.checkpoints.errors import CheckpointError
 from swinseg.engine.config import ConfigError
-from swinseg.predictor import Predictor, PredictorError
+from swinseg.predictor import Predictor, PredictorError, building
 
 
 def test_from_checkpoint__keeps_the_callers_config(data, checkpoint):
@@ -117,3 +119,14 @@ def test_from_checkpoint__mmsegs_backbone_in_bfloat16_is_built_as_ours(data, ima
     assert names == ['SwinTransformer', 'SwinBackbone']
     expected, found = (predictor(images[0]).labels for predictor in (plain, half))
     assert (found == expected).mean() > 0.9
+
+
+@pytest.mark.parametrize('has', [False, True])
+def test_choose_dtype__says_that_bfloat16_is_emulated(monkeypatch, has):
+    monkeypatch.setattr(building, 'computes_bfloat16', lambda device: has)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        assert building.choose_dtype('bfloat16', torch.device('cpu')) == torch.bfloat16
+        assert building.choose_dtype('float32', torch.device('cpu')) == torch.float32
+    told = [str(each.message) for each in caught]
+    assert told == [] if has else 'no instructions for bfloat16' in told[0]
