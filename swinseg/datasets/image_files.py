@@ -190,7 +190,7 @@ def _said_of(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except DecodingError as error:
-        raise DataError(f'{what} {os.fspath(path)} {error}; {error.fix}') from error
+        raise _of_file(error, what, path) from error
     except MemoryError as error:
         raise DataError(
             f'{what} {os.fspath(path)} needs more memory to be decoded than there is; cut it into tiles'
@@ -217,8 +217,7 @@ def jpeg_shape(data: bytes) -> tuple[int, int] | None:
     return (width, height) if turned else (height, width)
 
 
-def _undecodable(what: str, path: str | os.PathLike[str], data: bytes, reason: object) -> DataError:
-    error = undecodable(data, reason)
+def _of_file(error: DecodingError, what: str, path: str | os.PathLike[str]) -> DataError:
     return DataError(f'{what} {os.fspath(path)} {error}; {error.fix}')
 
 
@@ -253,7 +252,7 @@ def decode_label(
         if color == _PNG_GREY and depth in (8, 16) and plain:
             label = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             if label is None or label.ndim != 2:
-                raise _undecodable('label', path, data, 'it is damaged')
+                raise _of_file(undecodable(data), 'label', path)
             return label
     return _decode_label_with_pillow(data, path)
 
@@ -270,7 +269,7 @@ def _decode_label_with_pillow(
                 values = np.array(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if format_of(data) != 'TIFF' or import_rasterio() is None:
-            raise _undecodable('label', path, data, error) from error
+            raise _of_file(undecodable(data, error), 'label', path) from error
         # Compressed or laid out as Pillow does not know.
         with _said_of('label', path):
             values = decode_tiff(data, color_type='unchanged')

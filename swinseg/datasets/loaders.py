@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +16,9 @@ from swinseg.datasets.image_bytes import format_of
 from swinseg.datasets.transforms import LABEL_LOADERS, LoadImage, LoadLabel
 from swinseg.errors import shown
 
-# Of mmcv's decoders that may be missing: what stands for the package in mmcv, None without it, and its name.
+# Formats whose files have 8 bits in any case.
 _NEVER_DEEP = ('JPEG', 'WebP', 'GIF', 'BMP')
+# Of mmcv's decoders that may be missing: what stands for the package in mmcv, None without it, and its name.
 _PACKAGES = {'tifffile': ('tifffile', 'tifffile'), 'turbojpeg': ('TurboJPEG', 'PyTurboJPEG')}
 
 
@@ -35,13 +37,8 @@ def image_loader(dataset: Any) -> BaseTransform:
         None,
     )
     if isinstance(step, LoadImage):
-        value_range = step.value_range
-        return LoadImage(
-            to_float32=step.to_float32,
-            color_type=step.color_type,
-            backend_args=step.backend_args,
-            value_range=None if value_range is None else value_range.setting,
-        )
+        step = copy.copy(step)
+        step.reduced_for = None
     return LoadImage() if step is None else step
 
 

@@ -236,7 +236,8 @@ class PatientLoader(DataLoader):
 
     def _files(self, index: int) -> str:
         try:
-            info = self.dataset.get_data_info(index)  # type: ignore[attr-defined]
+            dataset: Any = self.dataset
+            info = dataset.get_data_info(index)
             paths = [info.get(key) for key in ('img_path', 'seg_map_path')]
         except Exception:  # a dataset of another kind
             paths = []

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from support.tiny_config import CURVES, tiny_config
-from support.training import assert_same_state, in_iteration
+from support.tiny_config import CURVES
+from support.training import assert_same_state, in_iteration, train_whole
 from swinseg.checkpoints import read_checkpoint
 from swinseg.engine import ConfigError, load_config, train
 from swinseg.errors import Interrupted
@@ -38,11 +38,7 @@ custom_hooks = [dict(type='EMAHook', momentum=0.01)]
 @pytest.fixture(scope='module')
 def whole_run(tmp_path_factory, tiny_dataset) -> Path:
     """The work directory of three epochs that were not interrupted, without workers."""
-    folder = tmp_path_factory.mktemp('whole')
-    (folder / 'base.py').write_text(tiny_config(tiny_dataset))
-    (folder / 'exact.py').write_text(f"_base_ = './base.py'\n{EXACT}")
-    train(load_config(folder / 'exact.py'), work_dir=folder / 'work', seed=0, check=False)
-    return folder / 'work'
+    return train_whole(tmp_path_factory.mktemp('whole'), tiny_dataset, EXACT)
 
 
 def test_epochs__leave_checkpoints_validations_and_curves(write_tiny_config, tmp_path, capsys):

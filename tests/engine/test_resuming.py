@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from support.tiny_config import tiny_config
-from support.training import NO_VALIDATION, assert_same_state, in_iteration
+from support.training import NO_VALIDATION, assert_same_state, in_iteration, train_whole
 from swinseg.engine import load_config, train
 from swinseg.evaluation.iou_metric import MeanIoUMetric
 
@@ -32,11 +31,7 @@ def _config(write_tiny_config, workers):
 @pytest.fixture(scope='module')
 def whole_run(tmp_path_factory, tiny_dataset) -> Path:
     """The work directory of a run that was not interrupted, without workers."""
-    folder = tmp_path_factory.mktemp('whole')
-    (folder / 'base.py').write_text(tiny_config(tiny_dataset))
-    (folder / 'exact.py').write_text(f"_base_ = './base.py'\n{EXACT}")
-    train(load_config(folder / 'exact.py'), work_dir=folder / 'work', seed=0, check=False)
-    return folder / 'work'
+    return train_whole(tmp_path_factory.mktemp('whole'), tiny_dataset, EXACT)
 
 
 @pytest.mark.parametrize('workers', [0, 2])

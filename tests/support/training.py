@@ -9,13 +9,26 @@ from typing import Any
 import pytest
 import torch
 
+from support.tiny_config import tiny_config
 from swinseg.checkpoints import read_checkpoint
+from swinseg.engine import load_config, train
 from swinseg.models import SwinSegmentor
 
 NO_VALIDATION = """
 val_dataloader = val_cfg = val_evaluator = None
 default_hooks = dict(checkpoint=dict(save_best=None))
 """
+
+
+def train_whole(folder: Path, dataset: Path, extra: str) -> Path:
+    """Train the tiny config with ``extra`` in a new folder, without workers, and return the work directory.
+
+    The config stays there as ``exact.py``.
+    """
+    (folder / 'base.py').write_text(tiny_config(dataset))
+    (folder / 'exact.py').write_text(f"_base_ = './base.py'\n{extra}")
+    train(load_config(folder / 'exact.py'), work_dir=folder / 'work', seed=0, check=False)
+    return folder / 'work'
 
 
 def in_iteration(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], Any]) -> None:
