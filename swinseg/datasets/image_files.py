@@ -192,9 +192,14 @@ def _said_of(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
     except DecodingError as error:
         raise _of_file(error, what, path) from error
     except MemoryError as error:
-        raise DataError(
-            f'{what} {os.fspath(path)} needs more memory to be decoded than there is; cut it into tiles'
-        ) from error
+        raise too_large(what, path) from error
+
+
+def too_large(what: str, path: str | os.PathLike[str]) -> DataError:
+    """Return the error about a file for which the memory does not suffice."""
+    return DataError(
+        f'{what} {os.fspath(path)} needs more memory to be decoded than there is; cut it into tiles'
+    )
 
 
 def jpeg_shape(data: bytes) -> tuple[int, int] | None:

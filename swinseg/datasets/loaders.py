@@ -14,7 +14,7 @@ from swinseg.datasets import image_files
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.image_bytes import format_of
 from swinseg.datasets.transforms import LABEL_LOADERS, LoadImage, LoadLabel
-from swinseg.errors import shown
+from swinseg.errors import is_out_of_memory, shown
 
 # Formats whose files have 8 bits in any case.
 _NEVER_DEEP = ('JPEG', 'WebP', 'GIF', 'BMP')
@@ -70,9 +70,11 @@ def load_image(loader: BaseTransform, info: Mapping[str, Any]) -> dict[str, Any]
             raise ValueError('it gives no image')
         # Some of other packages leave it out.
         results.setdefault('ori_shape', image.shape[:2])
-    except (DataError, MemoryError):
+    except DataError:
         raise
     except Exception as error:  # a loader of another package, which may raise anything
+        if is_out_of_memory(error):
+            raise image_files.too_large('image', path) from error
         raise DataError(
             f'image {path} is not read by {type(loader).__name__}, which loads it in the pipeline: '
             f'{type(error).__name__}: {shown(str(error), most=200)}; look at the file with what wrote it, or load '

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from swinseg.datasets.errors import DecodingError
 from swinseg.datasets.image_bytes import format_of
+from swinseg.errors import is_out_of_memory
 
 # With IMREAD_ANYDEPTH OpenCV leaves values of more than 8 bits as they are; those of 8 come out the same.
 _COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
@@ -53,7 +54,7 @@ def decode_by_opencv(
     try:
         image: npt.NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
+        if is_out_of_memory(error):
             raise MemoryError from error
         raise undecodable(data, error.err or str(error)) from error
     if image is None:

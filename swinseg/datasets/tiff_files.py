@@ -25,6 +25,7 @@ from swinseg.datasets.errors import DecodingError
 from swinseg.datasets.opencv_decoding import decode_by_opencv, undecodable
 from swinseg.datasets.orientation import ORIENTATION_TAG, tiff_tags, turned
 from swinseg.datasets.tiff_bands import TiffBands
+from swinseg.errors import is_out_of_memory
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _BANDS = 256, 257, 258, 259, 262, 277
 _EXTRA, _FORMAT = 338, 339
@@ -148,8 +149,8 @@ def open_tiff(data: bytes) -> Iterator[Any]:
             ):
                 yield file
     except rasterio.errors.RasterioError as error:
-        reason = str(error.__cause__ or error)
-        if 'memory' in reason.lower():
+        reason = error.__cause__ or error
+        if is_out_of_memory(reason):
             raise MemoryError from error
         raise _undecodable(data, reason) from error
 

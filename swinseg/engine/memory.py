@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from swinseg.engine.errors import TrainingError
 from swinseg.engine.optimizers import averages_of, optimizers_of
 from swinseg.engine.sharding import local_part
-
-# CPU allocation has no exception class of its own.
-_NO_MEMORY = ("can't allocate memory", 'not enough memory')
+from swinseg.errors import is_out_of_memory
 
 
 class ActivationMeter:
@@ -130,11 +128,8 @@ def memory_advice() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        is_out_of_memory = isinstance(error, torch.OutOfMemoryError) or any(
-            text in str(error) for text in _NO_MEMORY
-        )
-        if not is_out_of_memory:
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(
             'the memory does not suffice for the first step: set a smaller train_dataloader.batch_size with '

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from swinseg.inference.window_batches import is_out_of_memory
+from swinseg.errors import is_out_of_memory
 
 Item = TypeVar('Item')
 Result = TypeVar('Result')
@@ -42,7 +42,7 @@ def in_batches(
             batch = waiting[:batch_size]
             try:
                 results = list(compute(batch))
-            except (RuntimeError, MemoryError) as error:
+            except Exception as error:
                 if len(batch) == 1 or not is_out_of_memory(error):
                     raise
                 batch_size = len(batch) // 2

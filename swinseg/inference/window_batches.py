@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from swinseg.errors import is_out_of_memory
 from swinseg.inference.errors import SlideError
 
 Predictor = Callable[[Tensor], Tensor]
-
-_OUT_OF_MEMORY = ('out of memory', 'not enough memory', "can't allocate memory")
 
 
 def default_budget(device: str | torch.device) -> int:
@@ -73,7 +72,7 @@ class WindowBatches:
                 if not pixels.is_floating_point():
                     pixels = pixels.float()
                 return self.predictor(pixels).detach()
-        except (RuntimeError, MemoryError) as error:
+        except Exception as error:
             if len(corners) == 1 or not is_out_of_memory(error):
                 raise
         return None
@@ -91,10 +90,3 @@ class WindowBatches:
                 f'({count}, K, {self.size[0]}, {self.size[1]}), but returned {tuple(scores.shape)}; '
                 'resize its scores to its windows'
             )
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an exception says that memory ran out, so that less of it may do."""
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-        return True
-    return any(sign in str(error) for sign in _OUT_OF_MEMORY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from swinseg.datasets.errors import DataError
-from swinseg.inference.window_batches import is_out_of_memory
+from swinseg.errors import is_out_of_memory
 from swinseg.predictor import Predictor
 from swinseg.segmentation import Segmentation
 
@@ -33,7 +33,7 @@ def segment_image(
         return predictor.predict(
             os.fspath(path), tta=tta, confidence=confidence, reject_below=reject_below
         )
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise DataError(

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from swinseg.errors import UserError
-from swinseg.inference.window_batches import is_out_of_memory
+from swinseg.errors import UserError, is_out_of_memory
 from swinseg.predictor import Predictor
 from swinseg.segmentation import Segmentation
 from swinseg.web.answers import Answer, Format, make_answer

@@ -110,6 +110,12 @@ def test_load_image__a_loader_that_fails(result, message):
         load_image(LoadNothing(result), {'img_path': 'a.tif'})
 
 
+@pytest.mark.parametrize('error', [MemoryError(), RuntimeError('std::bad_alloc')])
+def test_load_image__too_little_memory_is_said_as_by_the_loader_of_swinseg(error):
+    with pytest.raises(DataError, match=r'^image a\.tif needs more memory to be decoded than'):
+        load_image(LoadNothing(error), {'img_path': 'a.tif'})
+
+
 def test_load_image__mmcv_fills_what_is_cut_off_with_grey(tmp_path, photo):
     path = tmp_path / 'a.jpg'
     data = jpegs(photo)['plain']
