@@ -11,12 +11,12 @@ import numpy as np
 from mmengine.logging import print_log
 
 from swinseg.checkpoints.errors import CheckpointError
+from swinseg.datasets.label_dtype import MAX_LABEL_VALUES
 from swinseg.errors import quoted
 
 _CONSTANTS = {'inf': float('inf'), 'nan': float('nan')}
 # The longest config of mmseg's zoo has 20 kB.
 _MOST_CHARACTERS = 1_000_000
-_MOST_CLASSES = 65_536
 _LONGEST_NAME = 500
 
 
@@ -59,7 +59,9 @@ def _checked_classes(classes: Any) -> tuple[str, ...]:
     Raises:
         CheckpointError: they are no list of short names that can be printed.
     """
-    names = classes if isinstance(classes, (list, tuple)) and len(classes) <= _MOST_CLASSES else ()
+    names = (
+        classes if isinstance(classes, (list, tuple)) and len(classes) <= MAX_LABEL_VALUES else ()
+    )
     checked = tuple(str(name) for name in names if isinstance(name, (str, int)))
     # A name with control characters could rewrite a terminal that it is printed to.
     if (
@@ -75,9 +77,9 @@ def _checked_classes(classes: Any) -> tuple[str, ...]:
 
 
 def _checked_palette(palette: Any) -> list[list[int]]:
-    if isinstance(palette, np.ndarray) and palette.size <= 3 * _MOST_CLASSES:
+    if isinstance(palette, np.ndarray) and palette.size <= 3 * MAX_LABEL_VALUES:
         palette = palette.tolist()
-    is_palette = isinstance(palette, (list, tuple)) and len(palette) <= _MOST_CLASSES
+    is_palette = isinstance(palette, (list, tuple)) and len(palette) <= MAX_LABEL_VALUES
     if not is_palette or not all(_is_color(color) for color in palette):
         raise CheckpointError(
             f'expected a palette of [red, green, blue] from 0 to 255 in the checkpoint, found {quoted(palette)}; '

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from mmseg.datasets import BaseSegDataset
 
 from swinseg.datasets.class_colors import distinct_colors
 from swinseg.datasets.errors import DataError
+from swinseg.datasets.label_dtype import most_classes
 from swinseg.datasets.label_map import IGNORE_INDEX, Color, Unlisted, subset_map
 from swinseg.datasets.paired_files import Matching, Pair, match_files
 from swinseg.errors import quoted, shown
 
-MAX_CLASSES = 255
+MAX_CLASSES = most_classes(np.uint8, reserved=1)
+"""Labels of a training are uint8, and 255 means that a pixel does not count."""
 
 
 class CheckedDataset(BaseSegDataset):

@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from swinseg.datasets import image_bytes, image_files
 from swinseg.datasets.errors import LabelColorsError
+from swinseg.datasets.label_dtype import most_classes
 from swinseg.datasets.label_map import Color, LabelRule
 from swinseg.datasets.value_range import HIGH_BYTE, ValueRange
 
-MAX_COLORED_CLASSES = 254
+MAX_COLORED_CLASSES = most_classes(np.uint8, reserved=2)
+"""Beside the ignored label the index that follows the last class stands for a colour of no class."""
 _COLORS = 1 << 24
 
 

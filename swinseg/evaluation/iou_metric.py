@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from swinseg import files
+from swinseg.datasets.label_dtype import label_dtype
 from swinseg.evaluation.confusion import EvaluationError, Matrix, confusion_matrix
 from swinseg.evaluation.report import Report, check_metrics, format_table, make_report
 from swinseg.output_record import OutputRecord
@@ -162,7 +163,7 @@ class MeanIoUMetric(BaseMetric):
     def _save(self, labels: NDArray[np.integer], sample: dict) -> None:
         assert self.output_dir is not None
         offset = 1 if sample.get('reduce_zero_label', False) else 0
-        dtype = np.uint8 if self.num_classes + offset <= 256 else np.uint16
+        dtype = label_dtype(self.num_classes, reserved=offset)
         path = self.output_dir / f'{Path(sample["img_path"]).stem}.png'
         source = self._record.source_name(sample['img_path'])
         if not self._record.may_replace(path, source=source):

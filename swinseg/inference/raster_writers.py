@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from swinseg.datasets.label_dtype import LABEL_DTYPES, label_dtype, values_of
 from swinseg.files import OutputError, atomic_path, write_text
 from swinseg.inference.raster import Georeference, RasterError
 from swinseg.inference.raster_geotiff import import_rasterio, write_geotiff
@@ -119,14 +120,16 @@ class LabelWriter:
             raise RasterError(
                 f'labels are written to files that end in {", ".join(_SUFFIXES)}, but {self.path} does not'
             )
-        if self._dtype not in (np.uint8, np.uint16):
-            raise RasterError(f'labels are written as uint8 or uint16, but {self._dtype} was asked')
+        if self._dtype not in LABEL_DTYPES:
+            raise RasterError(
+                f'labels are written as {" or ".join(map(str, LABEL_DTYPES))}, but {self._dtype} was asked'
+            )
         if len(self.shape) != 2 or min(self.shape) < 1:
             raise RasterError(f'labels have a height and a width above 0, but got {self.shape}')
         colors = 0 if self._palette is None else len(self._palette)
-        if colors > np.iinfo(self._dtype).max + 1:
+        if colors > values_of(self._dtype):
             raise RasterError(
-                f'{colors} classes do not fit {self._dtype} labels; choose dtype=uint16'
+                f'{colors} classes do not fit {self._dtype} labels; choose dtype={label_dtype(colors)}'
             )
         if self._nodata is not None and not 0 <= self._nodata <= np.iinfo(self._dtype).max:
             raise RasterError(

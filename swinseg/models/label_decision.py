@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swinseg.datasets.label_dtype import label_dtype, label_tensor_dtype
 from swinseg.models.errors import ArchitectureError
 
 # Elements of a block. On a CPU it stays in the cache of a core; a GPU wants few large kernels.
@@ -149,12 +150,13 @@ def decide(
             are not wanted.
 
     Returns:
-        labels: (H, W) uint8, or int64 where K > 256; of equal scores the first class wins.
+        labels: (H, W) uint8, or int64 where K > 256 (:func:`~swinseg.datasets.label_dtype.label_tensor_dtype`); of
+            equal scores the first class wins.
         confidence: (H, W) float in [0, 1], or None.
     """
     num_classes = scores.shape[0]
     size = tuple(scores.shape[1:] if size is None else size)
-    dtype = torch.uint8 if num_classes <= 256 else torch.int64
+    dtype = label_tensor_dtype(num_classes)
     labels = torch.empty(size, dtype=dtype, device=scores.device)
     confidence: Tensor | None = None
     first_best = _FirstBest(num_classes)
@@ -188,7 +190,8 @@ class _FirstBest:
     """
 
     def __init__(self, num_classes: int) -> None:
-        self.dtype = np.dtype(np.uint8 if num_classes <= 256 else np.int32)
+        # PyTorch has no maximum of uint16.
+        self.dtype = np.dtype(np.uint8 if label_dtype(num_classes) == np.uint8 else np.int32)
         self.last = num_classes - 1
         # The first class has the largest number.
         self.countdown = np.arange(self.last, -1, -1).astype(self.dtype)[:, None, None]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import torch
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -14,6 +13,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
+from swinseg.datasets.label_dtype import label_tensor_dtype
 from swinseg.inference import slide, slide_blocks
 from swinseg.models.blockwise_loss import losses_of
 from swinseg.models.label_decision import (
@@ -202,9 +202,9 @@ class SwinSegmentor(EncoderDecoder):
 
     def keep(self, sample: SegDataSample, labels: Tensor, confidence: Tensor | None) -> None:
         """Put the (H, W) labels and confidence of :func:`decide` into a sample."""
-        if not 0 <= self.decode_head.ignore_index <= 255:
-            labels = labels.to(torch.int64)
-        sample.pred_sem_seg = PixelData(data=labels[None])
+        head = self.decode_head
+        dtype = label_tensor_dtype(head.num_classes, ignore_index=head.ignore_index)
+        sample.pred_sem_seg = PixelData(data=labels.to(dtype)[None])
         if confidence is not None:
             sample.confidence = PixelData(data=confidence[None])
 

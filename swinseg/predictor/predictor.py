@@ -26,6 +26,7 @@ from swinseg.checkpoints.loading import (
     read_checkpoint,
     state_dict_of,
 )
+from swinseg.datasets.label_dtype import label_dtype
 from swinseg.datasets.value_range import Setting, ValueRange
 from swinseg.evaluation.report import pipeline_of
 from swinseg.models.label_decision import decide, threshold_of
@@ -400,9 +401,8 @@ class Predictor:
             classes, palette = rejection.with_rejected(classes, palette)
         if probabilities is not None and len(probabilities) == 1:
             probabilities = torch.cat([1 - probabilities, probabilities])
-        dtype = np.uint8 if len(classes) <= 256 else np.uint16
         return Segmentation(
-            labels=labels_HW.cpu().numpy().astype(dtype, copy=False),
+            labels=labels_HW.cpu().numpy().astype(label_dtype(len(classes)), copy=False),
             classes=classes,
             palette=palette,
             image=to_rgb(loaded['img']),

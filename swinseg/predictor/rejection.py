@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from swinseg.datasets.class_colors import distinct_colors
+from swinseg.datasets.label_dtype import label_tensor_dtype
 from swinseg.predictor.errors import PredictorError
 from swinseg.visualization.palette import Palette
 
@@ -40,7 +41,7 @@ def check_threshold(reject_below: float | None, classes: tuple[str, ...]) -> Non
 
 def reject(labels_HW: Tensor, confidence_HW: Tensor, threshold: float, num_classes: int) -> Tensor:
     """Return new (H, W) labels that are ``num_classes`` where the confidence is below the threshold, or nan."""
-    labels = labels_HW.int() if num_classes > 255 else labels_HW
+    labels = labels_HW.to(label_tensor_dtype(num_classes, reserved=1))
     return labels.masked_fill(~(confidence_HW >= threshold), num_classes)
 
 

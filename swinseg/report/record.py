@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from swinseg.datasets.label_dtype import label_dtype
 from swinseg.evaluation.bootstrap import Bootstrap
 from swinseg.evaluation.boundary import BoundaryCounts
 from swinseg.evaluation.calibration import Calibration
@@ -117,4 +118,4 @@ class EvaluationRecord:
 
 def ignored_value(num_classes: int) -> int:
     """Return what stands for ignored pixels in a PNG of true labels: 255, or 65535 where 255 is a class."""
-    return 255 if num_classes <= 255 else 65535
+    return int(np.iinfo(label_dtype(num_classes, reserved=1)).max)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from swinseg.datasets.label_dtype import label_tensor_dtype
 from swinseg.inference import RasterImage, slide
 from swinseg.inference.prefetch import ReadAhead
 from swinseg.inference.tiling import bands
@@ -42,7 +43,7 @@ class Planes:
     ) -> None:
         self._threshold = threshold_of(predictor.model)
         self._num_classes = len(predictor.classes)
-        self._dtype = torch.uint8 if naming.dtype == np.uint8 else torch.int32
+        self._dtype = label_tensor_dtype(len(naming.names), reserved=1)
         self._are_probabilities = are_probabilities
         self._with_confidence = with_confidence
         self._reject_below = reject_below

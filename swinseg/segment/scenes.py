@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from swinseg.datasets.label_dtype import label_dtype
 from swinseg.files import make_folder, require_other_file
 from swinseg.inference import (
     LabelWriter,
@@ -232,9 +233,8 @@ def _naming(predictor: Predictor, reject_below: float | None) -> Naming:
     names, palette = predictor.classes, predictor.palette
     if reject_below is not None:
         names, palette = with_rejected(names, palette)
-    # One value more than there are labels.
-    dtype = np.dtype(np.uint8 if len(names) <= 255 else np.uint16)
-    return Naming(names, palette, dtype)
+    # Pixels without data have a value of their own.
+    return Naming(names, palette, label_dtype(len(names), reserved=1))
 
 
 @contextlib.contextmanager

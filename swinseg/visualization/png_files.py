@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from swinseg.datasets.label_dtype import label_dtype
 from swinseg.files import atomic_path
 from swinseg.visualization.areas import Labels
 from swinseg.visualization.palette import PaletteLike, VisualizationError, check_palette
@@ -42,6 +43,7 @@ def save_indexed_png(path: str | os.PathLike[str], labels: Labels, palette: Pale
 
     Raises:
         VisualizationError: a value does not fit.
+        DataError: there are more than 65,536 colours.
         OutputError: the file cannot be written.
     """
     image = indexed_image(labels, palette)
@@ -56,7 +58,8 @@ def indexed_image(labels: Labels, palette: PaletteLike) -> Image.Image:
         VisualizationError: a value does not fit.
     """
     colors = check_palette(palette)
-    limit = 255 if len(colors) <= 256 else 65535
+    dtype = label_dtype(len(colors))
+    limit = np.iinfo(dtype).max
     if labels.ndim != 2 or labels.dtype.kind not in 'iu':
         raise VisualizationError(
             f'a label map must be (height, width) whole numbers, but is {labels.shape} {labels.dtype}'
@@ -66,9 +69,9 @@ def indexed_image(labels: Labels, palette: PaletteLike) -> Image.Image:
             f'labels of {len(colors)} classes are stored as 0 to {limit}, but {labels.min()} to '
             f'{labels.max()} were found'
         )
-    if limit > 255:
-        return Image.fromarray(np.ascontiguousarray(labels, np.uint16))
-    image = Image.fromarray(np.ascontiguousarray(labels, np.uint8))
+    image = Image.fromarray(np.ascontiguousarray(labels, dtype))
+    if dtype != np.uint8:
+        return image
     # All 256 entries: with 16 colours or fewer Pillow would write 4 bits per pixel.
     full = np.zeros((256, 3), np.uint8)
     full[: len(colors)] = colors

@@ -10,7 +10,7 @@ from swinseg.predictor import Predictor, PredictorError
 from swinseg.predictor.rejection import reject, with_rejected
 
 
-@pytest.mark.parametrize(('num_classes', 'dtype'), [(255, torch.uint8), (256, torch.int32)])
+@pytest.mark.parametrize(('num_classes', 'dtype'), [(255, torch.uint8), (256, torch.int64)])
 def test_reject__the_label_is_the_number_of_classes(num_classes, dtype):
     labels = torch.tensor([[3, 7, 9, 254]], dtype=torch.uint8)
     confidence = torch.tensor([[0.4, 0.5, torch.nan, 0.6]])

@@ -19,6 +19,7 @@ from swinseg.benchmark.options import Options
 from swinseg.benchmark.pairs import OURS, STOCK, build_pair, draw_image
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Candidate, compare
+from swinseg.datasets.checked import MAX_CLASSES
 from swinseg.evaluation import MeanIoUMetric
 from swinseg.evaluation.iou_metric import add_sparse
 
@@ -44,8 +45,8 @@ class MetricOptions(Options):
             raise BenchmarkError(
                 f'--image-size takes height and width, found {len(self.image_size)} numbers'
             )
-        if not 2 <= self.classes <= 255:
-            raise BenchmarkError(f'--classes must be from 2 to 255, found {self.classes}')
+        if not 2 <= self.classes <= MAX_CLASSES:
+            raise BenchmarkError(f'--classes must be from 2 to {MAX_CLASSES}, found {self.classes}')
 
 
 def run(options: MetricOptions) -> Iterator[Table]:

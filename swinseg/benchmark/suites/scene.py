@@ -21,6 +21,7 @@ from swinseg.benchmark.options import Options
 from swinseg.benchmark.pairs import config_of, randomise
 from swinseg.benchmark.peak_memory import WHOLE_PEAK_NOTE, whole_peak_bytes
 from swinseg.benchmark.results import Row, Table
+from swinseg.datasets.checked import MAX_CLASSES
 from swinseg.inference.raster_geotiff import import_rasterio
 from swinseg.inference.tiling import window_starts
 from swinseg.models.prepare import prepare_for_inference
@@ -65,8 +66,8 @@ class SceneOptions(Options):
             raise BenchmarkError(
                 f'--image-size takes height and width, found {len(self.image_size)} numbers'
             )
-        if not 2 <= self.classes <= 255:
-            raise BenchmarkError(f'--classes must be from 2 to 255, found {self.classes}')
+        if not 2 <= self.classes <= MAX_CLASSES:
+            raise BenchmarkError(f'--classes must be from 2 to {MAX_CLASSES}, found {self.classes}')
         if not 0 < self.stride <= self.window:
             raise BenchmarkError(
                 f'--stride must be from 1 to the window, {self.window}, found {self.stride}'

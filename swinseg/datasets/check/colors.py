@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from swinseg.datasets.check.findings import Finding, percent
 from swinseg.datasets.check.pair import PairFacts
+from swinseg.datasets.label_colors import MAX_COLORED_CLASSES
 from swinseg.datasets.label_map import Color
 
-_MOST_CLASSES = 255
 _SHOWN = 12
 # Where edges are smoothed or pixels compressed, a colour that stands for a class still covers this much.
 _REAL = 0.002
@@ -40,7 +40,9 @@ def color_table(facts: Sequence[PairFacts]) -> ColorTable | None:
             mask.colors.tolist(), mask.counts.tolist(), strict=True
         ):
             pixels[red, green, blue] += count
-    mixed = len(pixels) > _MOST_CLASSES or any(mask.distinct > len(mask.counts) for mask in masks)
+    mixed = len(pixels) > MAX_COLORED_CLASSES or any(
+        mask.distinct > len(mask.counts) for mask in masks
+    )
     total = pixels.total()
     shares = {color: pixels[color] / total for color in sorted(pixels)}
     if mixed:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swinseg.datasets.checked import MAX_CLASSES
 from swinseg.datasets.image_files import decode_values, read_bytes
 from swinseg.datasets.prepare.shapes import check_inside
 from swinseg.datasets.prepare.source import Label, PrepareError
@@ -26,7 +27,6 @@ from swinseg.errors import quoted, shown
 BACKGROUND = 'background'
 MOST_COORDINATE = 2**31
 """Far outside of every image, and its square is no infinity."""
-_MOST_CLASSES = 255
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -171,9 +171,9 @@ def _checked_names(found: Sequence[str], where: str, *, counted: str) -> list[st
                 f'{where} has a class with the name {name[:40]!a}; give it one that can be read'
             )
     names = list(dict.fromkeys(found))
-    if len(names) > _MOST_CLASSES:
+    if len(names) > MAX_CLASSES:
         raise PrepareError(
-            f'{where} has {len(names)} {counted}, but labels of 8 bits have room for {_MOST_CLASSES}'
+            f'{where} has {len(names)} {counted}, but labels of 8 bits have room for {MAX_CLASSES}'
         )
     return names
 
