@@ -194,18 +194,18 @@ def test_leaf__real_data(tmp_path):
         pytest.skip('SWINSEG_TEST_DATA is not set')
     from mmseg.registry import DATASETS
 
+    from swinseg.datasets.check import list_split
     from swinseg.datasets.integrity import check_before_training
+
+    def images_of(loader):
+        split = list_split('train', DATASETS.build(loader.dataset))
+        check_before_training([split], sample=20)
+        return len(split.jobs)
 
     cfg = load_config(CONFIGS / 'upernet_swin_t_camvid.py', [f'data_root={root}/camvid'])
     init_default_scope('mmseg')
-    counts = [
-        check_before_training(DATASETS.build(loader.dataset), sample=20).images
-        for loader in (cfg.train_dataloader, cfg.val_dataloader)
-    ]
+    counts = [images_of(loader) for loader in (cfg.train_dataloader, cfg.val_dataloader)]
     assert counts == [367, 101]
     cfg = load_config(CONFIGS / 'upernet_swin_t_ade20k.py', [f'data_root={root}/ade20k'])
-    counts = [
-        check_before_training(DATASETS.build(loader.dataset), sample=20).images
-        for loader in (cfg.train_dataloader, cfg.val_dataloader)
-    ]
+    counts = [images_of(loader) for loader in (cfg.train_dataloader, cfg.val_dataloader)]
     assert counts == [6, 33]

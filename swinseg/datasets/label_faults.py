@@ -132,7 +132,7 @@ def value_sentence(
     values: Sequence[int],
     rule: LabelRule,
     *,
-    seen: Sequence[int] | None = None,
+    advice: Advice | None = None,
 ) -> str:
     """Say that a label holds values which are no class, and what to do.
 
@@ -140,14 +140,14 @@ def value_sentence(
         path: the label.
         values: the raw values in it, ascending; at least one is not allowed.
         rule: what the dataset says that they mean.
-        seen: the raw values of all labels, ascending, where they are known.
+        advice: on the values of several labels; None for that on those of this one.
     """
     table, allowed = rule_tables(rule, 65536)
     wrong = [value for value in values if not allowed[value]]
     value, index = wrong[0], int(table[wrong[0]])
     others = f' (and {len(wrong) - 1} more such values)' if len(wrong) > 1 else ''
     found = f'label {os.fspath(path)} contains the value {value}{others}'
-    advice = advise(values, rule) if seen is None else advise(seen, rule, of_all=True)
+    advice = advice or advise(values, rule)
     if rule.num_classes is None:
         return f'{found}, expected 0 to 255; {advice}, as FolderDataset takes it'
     if index == REJECTED:

@@ -16,6 +16,7 @@ from swinseg.datasets.image_bytes import format_of
 from swinseg.datasets.transforms import LABEL_LOADERS, LoadImage, LoadLabel
 from swinseg.errors import is_out_of_memory, shown
 
+_NORMALIZING = ('Normalize', 'Rerange', 'Albu')
 # Formats whose files have 8 bits in any case.
 _NEVER_DEEP = ('JPEG', 'WebP', 'GIF', 'BMP')
 # Of mmcv's decoders that may be missing: what stands for the package in mmcv, None without it, and its name.
@@ -45,6 +46,19 @@ def image_loader(dataset: Any) -> BaseTransform:
 def label_loader(dataset: Any) -> LoadLabel:
     """Return the pipeline's own ``LoadLabel``, or a plain one where another class loads the labels."""
     return next((step for step in _steps(dataset) if isinstance(step, LoadLabel)), LoadLabel())
+
+
+def changes_values(dataset: Any) -> bool:
+    """Return whether a step behind the loader may give the values of images another meaning than they had.
+
+    That is one of mmcv's or mmseg's that normalises, or any of another package.
+    """
+    return any(
+        type(step).__name__ in _NORMALIZING
+        or type(step).__module__.split('.')[0] not in ('mmcv', 'mmseg', 'swinseg')
+        for step in _steps(dataset)
+        if not type(step).__name__.startswith('Load')
+    )
 
 
 def load_image(loader: BaseTransform, info: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from swinseg.engine.config_keys import check_num_classes
-from swinseg.engine.pipeline_checks import require_classes
+from swinseg.engine.pipeline_checks import check_dataset_settings
 from swinseg.engine.refusals import refused_arguments
 from swinseg.errors import UserError
 
@@ -29,12 +29,12 @@ def build_dataset(cfg: Config, loader: str, **overrides: Any) -> Any:
         **overrides: arguments of the dataset that replace the config's.
 
     Raises:
-        UserError: the dataset cannot be built, or the model has another number of classes.
+        UserError: the dataset cannot be built, its steps contradict it, or the model has other classes.
     """
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     with refused_arguments(cfg, loader, 'dataset'):
         dataset = DATASETS.build({**cfg[loader]['dataset'], **overrides})
-    require_classes(dataset)
+    check_dataset_settings(dataset)
     model = cfg.model.get('module', cfg.model)
     check_num_classes(model, dataset.metainfo['classes'], name=cfg.filename or 'the config')
     return dataset

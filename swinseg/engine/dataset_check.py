@@ -1,4 +1,4 @@
-"""Checking the datasets of a config: what ``tools/check_dataset.py`` calls."""
+"""Checking the datasets of a config: what ``tools/check_dataset.py`` and a training call."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from swinseg.datasets.check import (
     list_split,
 )
 from swinseg.datasets.check.findings import pasted
+from swinseg.datasets.integrity import check_before_training
 from swinseg.engine.building import build_dataset, plain_messages
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.signals import stop_signals
@@ -77,6 +78,30 @@ def check_dataset(
             workers=workers,
             progress=progress,
             found_before=findings,
+        )
+
+
+def check_sample(cfg: Config, *, splits: Sequence[str] = SPLITS) -> DatasetReport:
+    """Look at a sample of the training and validation sets of a config, as a training does before it begins.
+
+    Args:
+        cfg: as :func:`swinseg.engine.config.load_config` returns it.
+        splits: those that the config lacks are left out.
+
+    Returns:
+        What was found, without an error among it.
+
+    Raises:
+        UserError: a set cannot be built, or there is an error; its sentence is that of :func:`check_dataset`.
+    """
+    with plain_messages():
+        listed = [
+            list_split(split, _build(cfg, f'{split}_dataloader'))
+            for split in splits
+            if cfg.get(f'{split}_dataloader') is not None
+        ]
+        return check_before_training(
+            listed, name=cfg.filename or 'the config', normalization=_normalization(cfg)
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
 
 from swinseg.checkpoints import CheckpointError, checkpoint_meta
-from swinseg.datasets.integrity import check_before_training
+from swinseg.datasets.check import DatasetReport, summary
 from swinseg.engine.building import build_dataset, plain_messages
 from swinseg.engine.checkpointing import Best, bests_of, checkpoints_in, has_checkpoint
+from swinseg.engine.dataset_check import check_sample
 from swinseg.engine.distributed import join
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.intervals import check_intervals
@@ -115,7 +117,8 @@ def train(
         seed: of the random numbers; None draws one, which the log and the checkpoints name.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``, how this process was started. With
             several, the returned figures are the same in all of them; only the first one writes files.
-        check: whether the files of the training and validation sets are checked first.
+        check: whether a sample of the training and validation sets is checked first, by the rules of
+            ``tools/check_dataset.py``.
         resume_schedule: whose learning rate, other values of the optimiser and schedule a resumed run takes where
             they differ: ``'config'`` or ``'checkpoint'``; None takes the config's ``resume_schedule``, or
             ``'config'``.
@@ -144,14 +147,10 @@ def train(
         _set_precision(cfg, amp)
         batch = apply_effective_batch(cfg, processes=get_world_size())
         with plain_messages():
-            summaries = []
-            for what in ('train', 'val') if check else ():
-                if cfg.get(f'{what}_dataloader') is not None:
-                    summary = check_before_training(build_dataset(cfg, f'{what}_dataloader'))
-                    summaries.append(f'{what} set: {str(summary).splitlines()[0]}')
+            report = check_sample(cfg) if check else None
             runner = _build_runner(cfg)
-            for line in summaries:
-                runner.logger.info(line)
+            if report is not None:
+                _log_check(report, runner.logger)
             if batch is not None:
                 batch.tell(runner.logger)
             if lock is not None:
@@ -285,6 +284,13 @@ def _build_runner(cfg: Config) -> SwinsegRunner:
             cfg.pop(key, None)
     with refused_arguments(cfg):
         return SwinsegRunner.from_cfg(cfg)
+
+
+def _log_check(report: DatasetReport, logger: logging.Logger) -> None:
+    for split in report.splits.values():
+        logger.info(summary(split))
+    for finding in report.findings:
+        logger.warning('%s set: %s', finding.split, finding.sentence)
 
 
 def _require(cfg: Config, keys: Sequence[str], purpose: str) -> None:

@@ -58,8 +58,9 @@ def tifffile(monkeypatch):
 @pytest.mark.parametrize('loader', [with_tifffile, lambda: LoadImage(color_type='unchanged')])
 def test_six_bands__are_whole_where_the_pipeline_reads_them(deep_set, tifffile, loader):
     dataset = deep_set(loader())
-    assert check_before_training(dataset).class_pixels == {'ground': 10, 'thing': 4}
     split = list_split('train', dataset)
+    report = check_before_training([split])
+    assert report.splits['train'].classes.pixels.tolist() == [10, 4]
     facts = look_at_pair(split.jobs[0], split.loading)
     assert facts.problems == ()
     np.testing.assert_allclose(facts.image.mean, BANDS.mean((1, 2)))
@@ -71,10 +72,10 @@ def test_six_bands__of_a_loader_of_three(deep_set):
         r"x\.tif has 6 bands and does not say .* LoadImage\(color_type='unchanged'\) gives all"
     )
     with pytest.raises(DataError, match=message):
-        check_before_training(deep_set(LoadImage()))
+        check_before_training([list_split('train', deep_set(LoadImage()))])
     # mmcv's own says nothing but that an attribute is missing.
     with pytest.raises(DataError, match=message):
-        check_before_training(deep_set(LoadImageFromFile()))
+        check_before_training([list_split('train', deep_set(LoadImageFromFile()))])
 
 
 def test_a_decoder_that_is_not_installed(deep_set, monkeypatch):
@@ -82,7 +83,7 @@ def test_a_decoder_that_is_not_installed(deep_set, monkeypatch):
     with pytest.raises(
         DataError, match=r"imdecode_backend='tifffile', whose .*: pip install tifffile"
     ):
-        check_before_training(deep_set(with_tifffile()))
+        check_before_training([list_split('train', deep_set(with_tifffile()))])
 
 
 class LoadNothing(BaseTransform):

@@ -4,7 +4,7 @@ from swinseg.datasets.check.findings import Finding
 from swinseg.datasets.check.listing import Split, list_split
 from swinseg.datasets.check.normalization import Normalization
 from swinseg.datasets.check.report import DatasetReport, SplitReport, check_splits
-from swinseg.datasets.check.text import format_report
+from swinseg.datasets.check.text import format_report, summary
 
 __all__ = [
     'DatasetReport',
@@ -15,4 +15,5 @@ __all__ = [
     'check_splits',
     'format_report',
     'list_split',
+    'summary',
 ]

@@ -51,9 +51,20 @@ def color_table(facts: Sequence[PairFacts]) -> ColorTable | None:
 
 
 def color_findings(
-    split: str, facts: Sequence[PairFacts], *, palette: Sequence[Sequence[int]]
+    split: str,
+    facts: Sequence[PairFacts],
+    *,
+    palette: Sequence[Sequence[int]],
+    is_whole: bool = True,
 ) -> list[Finding]:
-    """Say which labels are pictures, and how to read them by their colours."""
+    """Say which labels are pictures, and how to read them by their colours.
+
+    Args:
+        split: its name.
+        facts: its pairs.
+        palette: K RGB colours.
+        is_whole: whether these are all labels; without, their table of colours is not whole either.
+    """
     pictures = [pair for pair in facts if pair.colors is not None]
     return [
         *_pictures_without_rule(
@@ -61,12 +72,15 @@ def color_findings(
             [pair for pair in pictures if pair.job.rule.colors is None],
             palette,
             others=sum(pair.label is not None for pair in facts),
+            is_whole=is_whole,
         ),
-        *_unknown_colors(split, [pair for pair in pictures if pair.job.rule.colors is not None]),
+        *_unknown_colors(
+            split, [pair for pair in pictures if pair.job.rule.colors is not None], is_whole
+        ),
     ]
 
 
-def _unknown_colors(split: str, facts: Sequence[PairFacts]) -> list[Finding]:
+def _unknown_colors(split: str, facts: Sequence[PairFacts], is_whole: bool) -> list[Finding]:
     """Say which labels have colours of no class although ``color_labels`` is set."""
     table = color_table(facts)
     if table is None:
@@ -82,12 +96,18 @@ def _unknown_colors(split: str, facts: Sequence[PairFacts]) -> list[Finding]:
     if len(problems) > 1:
         sentence = f'{len(problems)} labels have colours of no class, the first: {sentence}'
     paths = tuple(problem.path for problem in problems)
-    paste = (f'ignore_colors={unknown}',) if not table.mixed and len(unknown) <= _SHOWN else ()
+    is_listed = is_whole and not table.mixed and len(unknown) <= _SHOWN
+    paste = (f'ignore_colors={unknown}',) if is_listed else ()
     return [Finding('label-colours', 'error', split, sentence, paths, paste)]
 
 
 def _pictures_without_rule(
-    split: str, facts: Sequence[PairFacts], palette: Sequence[Sequence[int]], *, others: int
+    split: str,
+    facts: Sequence[PairFacts],
+    palette: Sequence[Sequence[int]],
+    *,
+    others: int,
+    is_whole: bool,
 ) -> list[Finding]:
     """Say which labels are pictures where class indices are expected, as ``others`` labels have them."""
     table = color_table(facts)
@@ -117,6 +137,9 @@ def _pictures_without_rule(
     if known.issuperset(table.shares):
         sentence += ', all of them in the palette; set color_labels=True'
         return [Finding('colour-masks', 'error', split, sentence, paths, ('color_labels=True',))]
+    if not is_whole:
+        sentence += '; tools/check_dataset.py lists the colours of all labels, with the setting'
+        return [Finding('colour-masks', 'error', split, sentence, paths)]
     colors = [list(color) for color in table.shares]
     sentence += (
         '; name the classes in the order of the colours and set color_labels=True with that palette'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swinseg.datasets.check.findings import Finding, percent, some, some_files
+from swinseg.datasets.check.findings import Finding, Severity, percent, some, some_files
 from swinseg.datasets.check.pair import PairFacts
 from swinseg.datasets.check.statistics import ClassStatistics, classes_of, values_seen
 from swinseg.datasets.label_faults import advise, value_sentence
@@ -14,20 +14,29 @@ _MOSTLY = 0.9
 
 
 def label_findings(
-    split: str, facts: Sequence[PairFacts], classes: ClassStatistics
+    split: str, facts: Sequence[PairFacts], classes: ClassStatistics, *, is_whole: bool = True
 ) -> list[Finding]:
-    """Say what is wrong with the labels that could be read."""
+    """Say what is wrong with the labels that could be read.
+
+    Args:
+        split: its name.
+        facts: its pairs.
+        classes: how often each class occurs in them.
+        is_whole: whether these are all labels, so that a value which is not there never occurs.
+    """
     rules = list(dict.fromkeys(pair.job.rule for pair in facts if pair.label is not None))
-    wrong = [finding for rule in rules for finding in _wrong_values(split, facts, rule)]
+    wrong = [finding for rule in rules for finding in _wrong_values(split, facts, rule, is_whole)]
     return [
         *wrong,
         # Values that are no class explain why none of the classes is there.
-        *([] if wrong else _nothing_to_learn(split, facts, classes)),
+        *([] if wrong else _nothing_to_learn(split, facts, classes, is_whole)),
         *(finding for rule in rules for finding in _palettes(split, facts, rule)),
     ]
 
 
-def _wrong_values(split: str, facts: Sequence[PairFacts], rule: LabelRule) -> list[Finding]:
+def _wrong_values(
+    split: str, facts: Sequence[PairFacts], rule: LabelRule, is_whole: bool
+) -> list[Finding]:
     _, allowed = rule_tables(rule, 65536)
     concerned = [pair for pair in facts if pair.label is not None and pair.job.rule == rule]
     bad = [pair for pair in concerned if pair.label and not allowed[pair.label.values].all()]
@@ -35,26 +44,27 @@ def _wrong_values(split: str, facts: Sequence[PairFacts], rule: LabelRule) -> li
         return []
     seen = values_seen(facts, rule)
     paths = tuple(str(pair.job.label) for pair in bad)
-    sentence = value_sentence(paths[0], bad[0].label.values.tolist(), rule, seen=list(seen))
+    advice = advise(list(seen), rule, of_all=is_whole)
+    sentence = value_sentence(paths[0], bad[0].label.values.tolist(), rule, advice=advice)
     if len(bad) > 1:
         share = sum(n for value, n in seen.items() if not allowed[value]) / sum(seen.values())
         sentence = (
             f'{len(bad)} of {len(concerned)} labels hold values that are no class, {percent(share)} of all '
             f'pixels, the first: {sentence}'
         )
-    paste = tuple(option.setting for option in advise(list(seen), rule, of_all=True).options)
+    paste = tuple(option.setting for option in advice.options)
     return [Finding('label-values', 'error', split, sentence, paths, paste)]
 
 
 def _nothing_to_learn(
-    split: str, facts: Sequence[PairFacts], classes: ClassStatistics
+    split: str, facts: Sequence[PairFacts], classes: ClassStatistics, is_whole: bool
 ) -> list[Finding]:
     labelled = [pair for pair in facts if pair.label is not None]
     if not labelled or not classes.names:
         return []
     rule = labelled[0].job.rule
     seen = list(values_seen(facts, rule))
-    advice = advise(seen, rule, of_all=True)
+    advice = advise(seen, rule, of_all=is_whole)
     paste = tuple(option.setting for option in advice.options)
     held = f'their raw values are {some([str(value) for value in seen], limit=8)}'
     present = [name for name in classes.names if name not in classes.absent]
@@ -67,7 +77,9 @@ def _nothing_to_learn(
             f'{" and ignored pixels" if classes.ignored else ""} ({held}), so there is nothing to tell '
             f'apart; {advice}'
         )
-        return [Finding('one-class', 'error', split, sentence, paste=paste)]
+        # Few validation images may well lack all classes but one; values that say what they mean are a mistake.
+        severity: Severity = 'error' if split == 'train' or paste else 'warning'
+        return [Finding('one-class', severity, split, sentence, paste=paste)]
     findings = []
     if classes.absent:
         sentence = (
@@ -106,8 +118,10 @@ def _reduced_class(split: str, seen: Sequence[int], rule: LabelRule) -> list[Fin
         f'reduce_zero_label is set, but the labels hold the values 0 to {count - 1} and never {count}, so 0 '
         'seems to be the first class and not unlabelled; leave reduce_zero_label out'
     )
+    # The last class may well be in no validation image.
+    severity: Severity = 'error' if split == 'train' else 'warning'
     return [
-        Finding('zero-is-a-class', 'error', split, sentence, paste=('reduce_zero_label=False',))
+        Finding('zero-is-a-class', severity, split, sentence, paste=('reduce_zero_label=False',))
     ]
 
 

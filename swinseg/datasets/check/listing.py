@@ -10,7 +10,7 @@ from swinseg.datasets.check.pair import Job, Loading
 from swinseg.datasets.checked import CheckedDataset
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.label_map import IGNORE_INDEX, LabelRule
-from swinseg.datasets.loaders import image_loader, label_loader
+from swinseg.datasets.loaders import changes_values, image_loader, label_loader
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Split:
         palette: K RGB colours.
         jobs: the pairs, each once however often the dataset repeats it.
         loading: how its pipeline reads them.
+        changes_values: whether a step of the pipeline may give the loaded values another meaning.
         findings: what was found while listing them.
     """
 
@@ -31,6 +32,7 @@ class Split:
     palette: tuple[tuple[int, ...], ...]
     jobs: tuple[Job, ...]
     loading: Loading
+    changes_values: bool = False
     findings: tuple[Finding, ...] = ()
 
 
@@ -69,6 +71,7 @@ def list_split(name: str, dataset: Any) -> Split:
         palette=tuple(tuple(color) for color in dataset.metainfo.get('palette') or ()),
         jobs=tuple(jobs),
         loading=Loading(image_loader(dataset), label_loader(dataset)),
+        changes_values=changes_values(dataset),
         findings=tuple(findings),
     )
 

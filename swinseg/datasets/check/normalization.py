@@ -26,22 +26,30 @@ def normalization_findings(
     """Compare the images' channels with the model's."""
     if images is None or images.mean is None or images.std is None or used is None:
         return []
-    if len(images.mean) != len(used.mean):
+    # A single number is for all channels, and a single channel becomes as many as there are numbers.
+    channels = max(len(images.mean), len(used.mean))
+    if len({len(images.mean), len(used.mean)} - {1}) > 1:
         sentence = (
             f'the images have {len(images.mean)} channels but data_preprocessor has {len(used.mean)} means; '
             f'give it mean={_rounded(images.mean)} and std={_rounded(images.std)}'
         )
         return [Finding('normalization', 'error', split, sentence)]
     # Values that fit images of 0 to 1 give inputs of several hundred with images of 0 to 255.
-    if max(used.mean) <= 1 and max(used.std) <= 1 and max(images.mean) > 2:
+    is_none = not any(used.mean) and all(value == 1 for value in used.std)
+    if not is_none and max(used.mean) <= 1 and max(used.std) <= 1 and max(images.mean) > 2:
         scaled = [[round(255 * value, 3) for value in of] for of in (used.mean, used.std)]
         sentence = (
             'the mean and std of data_preprocessor are for values from 0 to 1 but the images have 0 to 255; '
             f'multiply them by 255: mean={scaled[0]}, std={scaled[1]}'
         )
         return [Finding('normalization', 'error', split, sentence)]
-    shift = max(abs(a - b) / s for a, b, s in zip(images.mean, used.mean, used.std, strict=True))
-    ratios = [a / b for a, b in zip(images.std, used.std, strict=True)]
+    rows = [
+        values * channels if len(values) == 1 else values
+        for values in (images.mean, images.std, used.mean, used.std)
+    ]
+    columns = list(zip(*rows, strict=True))
+    shift = max(abs(mean - used_mean) / used_std for mean, _, used_mean, used_std in columns)
+    ratios = [std / used_std for _, std, _, used_std in columns]
     off = max(max(ratios), 1 / max(min(ratios), 1e-6))
     if shift <= _FAR and off <= 2 * _FAR:
         return []

@@ -122,14 +122,21 @@ class PairFacts:
     colors: ColorFacts | None = None
 
 
-def look_at_pair(job: Job, loading: Loading) -> PairFacts:
-    """Read an image and its label once and say everything about them; no bad file raises."""
+def look_at_pair(job: Job, loading: Loading, *, with_image: bool = True) -> PairFacts:
+    """Read an image and its label once and say everything about them; no bad file raises.
+
+    Args:
+        job: the pair.
+        loading: how the pipeline reads files.
+        with_image: whether the image is read, too; without, nothing is said of it.
+    """
     problems: list[Problem] = []
     image = label = colors = None
-    try:
-        image = _look_at_image(job.image, loading)
-    except DataError as error:
-        problems.append(Problem('image', job.image, str(error)))
+    if with_image:
+        try:
+            image = _look_at_image(job.image, loading)
+        except DataError as error:
+            problems.append(Problem('image', job.image, str(error)))
     if job.label is None:
         return PairFacts(job, tuple(problems), image, None)
     shape: tuple[int, ...] | None = None

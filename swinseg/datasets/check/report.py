@@ -1,23 +1,21 @@
-"""The whole check: from splits to findings and figures, and those as JSON."""
+"""A check from splits to findings and figures, on everything or on a sample, and those as JSON."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from swinseg.datasets.check.colors import color_findings
-from swinseg.datasets.check.depth import depth_findings
-from swinseg.datasets.check.duplicates import contradiction_findings, duplicate_findings
-from swinseg.datasets.check.files import file_findings, odd_image_findings
+from swinseg.datasets.check.duplicates import duplicate_findings
 from swinseg.datasets.check.findings import Finding, by_severity, some
-from swinseg.datasets.check.labels import label_findings
 from swinseg.datasets.check.listing import Split
-from swinseg.datasets.check.normalization import Normalization, normalization_findings
-from swinseg.datasets.check.pair import Job, PairFacts
+from swinseg.datasets.check.normalization import Normalization
+from swinseg.datasets.check.pair import Job, PairFacts, look_at_pair
+from swinseg.datasets.check.rules import WHOLE_SET_RULES, is_undecided, split_findings
 from swinseg.datasets.check.scan import look_at_pairs
 from swinseg.datasets.check.statistics import (
     ClassStatistics,
@@ -129,17 +127,23 @@ def check_splits(
     name: str = '',
     normalization: Normalization | None = None,
     sample: int | None = None,
+    whole_set_rules: bool = True,
     workers: int | None = None,
     progress: bool = False,
     found_before: Sequence[Finding] = (),
 ) -> DatasetReport:
-    """Look at all pairs of all splits and report everything.
+    """Look at all pairs of all splits, or at a sample, and report everything that can be known.
+
+    What is found is what :mod:`swinseg.datasets.check.rules` has, and that says what a sample can know. A sample
+    grows by the pairs whose files are not there, and by labels, without their images, where it holds nothing to
+    learn from.
 
     Args:
         splits: what :func:`swinseg.datasets.check.listing.list_split` returns, the training split first.
         name: of the config, for the report.
         normalization: what the model does with the channels; None compares nothing.
         sample: look at this many pairs of each split, evenly spread, instead of all.
+        whole_set_rules: whether to apply ``WHOLE_SET_RULES``, where all pairs are looked at.
         workers: processes; None takes one for each core.
         progress: draw a bar on stderr, where that is a terminal.
         found_before: findings of splits that cannot be listed.
@@ -151,32 +155,64 @@ def check_splits(
     facts_of: dict[str, list[PairFacts]] = {}
     reports: dict[str, SplitReport] = {}
     for split in splits:
-        jobs = split.jobs if sample is None else _spread(split.jobs, sample)
-        facts = look_at_pairs(jobs, split.loading, workers=workers, progress=progress)
-        report = _report(split, facts)
-        findings += [
-            *split.findings,
-            *file_findings(split.name, facts),
-            *color_findings(split.name, facts, palette=split.palette),
-            *label_findings(split.name, facts, report.classes),
-            *contradiction_findings(split.name, facts),
-            *odd_image_findings(split.name, facts),
-            *depth_findings(
-                split.name, facts, split.loading.value_range, training=facts_of.get('train', ())
-            ),
-            *normalization_findings(split.name, report.images, normalization),
-        ]
-        facts_of[split.name], reports[split.name] = facts, report
+        facts = _look_at(split, sample, workers=workers, progress=progress)
+        findings += split_findings(
+            split,
+            facts,
+            normalization=normalization,
+            training=facts_of.get('train', ()),
+            is_whole=len(facts) == len(split.jobs),
+        )
+        facts_of[split.name], reports[split.name] = facts, _report(split, facts)
     if 'train' in reports and 'val' in reports:
         findings += _compare(reports['train'], reports['val'])
         findings += duplicate_findings(facts_of['train'], facts_of['val'])
+    if not whole_set_rules or any(
+        sample is not None and sample < len(split.jobs) for split in splits
+    ):
+        findings = [finding for finding in findings if finding.code not in WHOLE_SET_RULES]
     return DatasetReport(name, tuple(by_severity(findings)), reports)
 
 
-def _spread(jobs: Sequence[Job], count: int) -> list[Job]:
-    """Return ``count`` jobs, evenly spread, the first and the last among them."""
-    chosen = np.linspace(0, len(jobs) - 1, max(1, min(count, len(jobs)))).round().astype(int)
-    return [jobs[index] for index in np.unique(chosen).tolist()]
+def _look_at(
+    split: Split, sample: int | None, *, workers: int | None, progress: bool
+) -> list[PairFacts]:
+    """Look at pairs of a split, all or a sample that is large enough to decide, in their order."""
+    count = len(split.jobs)
+    if sample is None or sample >= count:
+        return look_at_pairs(split.jobs, split.loading, workers=workers, progress=progress)
+    missing = (index for index, job in enumerate(split.jobs) if _is_missing(job))
+    chosen = sorted({*_spread(count, sample), *missing})
+    jobs = [split.jobs[index] for index in chosen]
+    found = dict(
+        zip(
+            chosen,
+            look_at_pairs(jobs, split.loading, workers=workers, progress=progress),
+            strict=True,
+        )
+    )
+    # In any order but that of the names, by which what is alike lies together.
+    others = np.random.default_rng(0).permutation(count).tolist()
+    waiting = [index for index in others if index not in found]
+    while waiting and is_undecided(split, list(found.values())):
+        more, waiting = waiting[: len(found)], waiting[len(found) :]
+        for index in more:
+            found[index] = look_at_pair(split.jobs[index], split.loading, with_image=False)
+    return [found[index] for index in sorted(found)]
+
+
+def _is_missing(job: Job) -> bool:
+    # A file behind a URL is found out about when it is read.
+    return any(
+        path is not None and '://' not in path and not os.path.isfile(path)
+        for path in (job.image, job.label)
+    )
+
+
+def _spread(size: int, count: int) -> list[int]:
+    """Return ``count`` positions of ``size``, evenly spread, the first and the last among them."""
+    chosen = np.linspace(0, size - 1, max(1, min(count, size))).round().astype(int)
+    return [int(index) for index in np.unique(chosen)]
 
 
 def _report(split: Split, facts: Sequence[PairFacts]) -> SplitReport:
@@ -189,7 +225,7 @@ def _report(split: Split, facts: Sequence[PairFacts]) -> SplitReport:
         labelled=sum(pair.job.label is not None for pair in facts),
         classes=class_statistics(facts, split.classes),
         images=image_statistics(facts),
-        samples=tuple(_spread(good, _SAMPLES)) if good else (),
+        samples=tuple(good[index] for index in _spread(len(good), _SAMPLES)) if good else (),
     )
 
 

@@ -18,6 +18,15 @@ def format_report(report: DatasetReport) -> str:
     return '\n'.join([*lines, verdict(report)])
 
 
+def summary(report: SplitReport) -> str:
+    """Return one line on what a split holds, as training logs it."""
+    labelled = sum(job.label is not None for job in report.split.jobs)
+    return (
+        f'{report.split.name} set: {len(report.split.jobs)} images, {labelled} with labels; of '
+        f'{report.looked_at} looked at, {percent(report.classes.ignored_share)} of the pixels are ignored'
+    )
+
+
 def verdict(report: DatasetReport) -> str:
     """Return the last line: whether training can start."""
     counts = [

@@ -199,7 +199,9 @@ def test_check__labels_without_an_image(tmp_path):
         ((127.0,) * 3, (74.0,) * 3, None, ''),
         ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 'error', r'mean=\[123\.675, 116\.28, 103\.53\]'),
         ((900.0,) * 3, (74.0,) * 3, 'warning', 'far from the'),
-        ((127.0,), (74.0,), 'error', 'have 3 channels but data_preprocessor has 1'),
+        ((127.0,) * 2, (74.0,) * 2, 'error', 'have 3 channels but data_preprocessor has 2'),
+        ((127.0,), (74.0,), None, ''),
+        ((0.0,) * 3, (1.0,) * 3, 'warning', 'far from the'),
     ],
 )  # fmt: skip
 def test_check__normalization(tmp_path, mean, std, severity, expected):
