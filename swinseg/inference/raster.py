@@ -26,12 +26,25 @@ class Georeference:
     """Where the pixels of an image lie on the earth.
 
     Attributes:
-        transform: rasterio's ``Affine`` from (column, row) to coordinates.
-        crs: rasterio's ``CRS``, or None where the file names none.
+        transform: rasterio's ``Affine`` from (column, row) to coordinates, or None.
+        crs: rasterio's ``CRS`` of the transform or the points, or None where the file names none.
+        points: ground control points, rasterio's ``GroundControlPoint``; none where there is a transform.
+        rpcs: rational polynomial coefficients, rasterio's ``RPC``, or None.
     """
 
     transform: Any
     crs: Any
+    points: tuple[Any, ...] = ()
+    rpcs: Any = None
+
+    def description(self) -> dict[str, Any]:
+        """Return it as JSON values, equal where two are."""
+        return {
+            'transform': None if self.transform is None else list(self.transform),
+            'crs': None if self.crs is None else self.crs.to_wkt(),
+            'points': [[point.row, point.col, point.x, point.y, point.z] for point in self.points],
+            'rpcs': None if self.rpcs is None else self.rpcs.to_dict(),
+        }
 
 
 class RasterImage(Protocol):
@@ -74,14 +87,20 @@ class ArrayImage:
     Args:
         pixels: (H, W), (H, W, 1) or (H, W, C) numbers, RGB where C is 3. One band is widened to three.
         name: of the file, for messages.
+        georeference: where it lies.
 
     Raises:
         RasterError: it has another form, or no pixels.
     """
 
-    georeference = None
-
-    def __init__(self, pixels: NDArray[Any], *, name: str | os.PathLike[str] = 'the array') -> None:
+    def __init__(
+        self,
+        pixels: NDArray[Any],
+        *,
+        name: str | os.PathLike[str] = 'the array',
+        georeference: Georeference | None = None,
+    ) -> None:
+        self.georeference = georeference
         if pixels.ndim not in (2, 3) or pixels.dtype.kind not in 'uif' or not pixels.size:
             raise RasterError(
                 f'an image must be (height, width) or (height, width, bands) numbers, but {os.fspath(name)} is '

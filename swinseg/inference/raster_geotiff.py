@@ -19,6 +19,7 @@ from swinseg.datasets.errors import DecodingError
 from swinseg.datasets.tiff_bands import TiffBands, any_band
 from swinseg.inference.raster import Georeference, RasterError, check_window
 from swinseg.inference.raster_formats import TIFF
+from swinseg.inference.raster_georeference import georeference_of
 
 _TILE = 256
 
@@ -84,8 +85,7 @@ class GdalImage:
             self._file.dtypes[band - 1].startswith('float') for band in self._bands.numbers
         )
         self.shape: tuple[int, int] = (self._file.height, self._file.width)
-        placed = self._file.crs is not None or not self._file.transform.is_identity
-        self.georeference = Georeference(self._file.transform, self._file.crs) if placed else None
+        self.georeference = georeference_of(self._file, path)
 
     def close(self) -> None:
         """Close the file."""
@@ -173,7 +173,13 @@ def write_geotiff(
     rasterio = import_rasterio()
     options: dict[str, Any] = {} if nodata is None else {'nodata': nodata}
     if georeference is not None:
-        options |= {'transform': georeference.transform, 'crs': georeference.crs}
+        options['crs'] = georeference.crs
+        if georeference.transform is not None:
+            options['transform'] = georeference.transform
+        if georeference.points:
+            options['gcps'] = list(georeference.points)
+        if georeference.rpcs is not None:
+            options['rpcs'] = georeference.rpcs
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
         file = rasterio.open(

@@ -21,6 +21,7 @@ from swinseg.datasets.tiff_files import read_header
 from swinseg.datasets.value_range import PER_IMAGE, VIEW_SIDE, ValueRange, too_deep
 from swinseg.inference.raster import ArrayImage, RasterError, RasterImage, open_npy
 from swinseg.inference.raster_formats import TIFF, driver_of
+from swinseg.inference.raster_georeference import georeference_beside
 from swinseg.inference.raster_geotiff import GdalImage
 from swinseg.inference.raster_turned import TurnedImage
 
@@ -81,7 +82,11 @@ def _open(
         return ArrayImage(image)
     if Path(image).suffix.lower() in ('.npy', '.npz'):
         return open_npy(image)
-    return ArrayImage(_decode(image, max_decoded_pixels), name=image)
+    georeference = georeference_beside(image)
+    # A georeference is about the rows and columns as they are stored.
+    color_type = 'color' if georeference is None else 'color_ignore_orientation'
+    pixels = _decode(image, max_decoded_pixels, color_type=color_type)
+    return ArrayImage(pixels, name=image, georeference=georeference)
 
 
 def _open_with_gdal(
@@ -114,7 +119,9 @@ def open_header(file: BinaryIO, kind: str | None) -> Image.Image:
     return opened
 
 
-def _decode(path: str | os.PathLike[str], max_pixels: int) -> NDArray[Any]:
+def _decode(
+    path: str | os.PathLike[str], max_pixels: int, *, color_type: str = 'color'
+) -> NDArray[Any]:
     data = read_bytes(path)
     kind = format_of(data)
     try:
@@ -139,7 +146,7 @@ def _decode(path: str | os.PathLike[str], max_pixels: int) -> NDArray[Any]:
     if has_alpha:
         # From one place, so that Python says it once.
         warnings.warn('the alpha band of an image is not shown to the model', stacklevel=1)
-    pixels = decode_values(data, path)
+    pixels = decode_values(data, path, color_type=color_type)
     return pixels[..., ::-1]
 
 

@@ -10,19 +10,21 @@ from PIL import Image
 from swinseg.datasets.image_bytes import format_of
 from swinseg.datasets.orientation import tiff_tags
 from swinseg.inference.raster_formats import IMAGINE, JPEG_2000, VRT, driver_of
+from swinseg.inference.raster_georeference import georeference_beside
 from swinseg.inference.raster_readers import open_header
 
 SCENE_PIXELS = 2**26
 """Images with more pixels, 8,192 x 8,192, are scenes."""
 
-_GEOTIFF, _GEOJP2 = 'GeoTIFF', 'GeoJP2'
+_GEOTIFF, _GEOJP2, _PLACED = 'GeoTIFF', 'GeoJP2', 'georeferenced by a file beside it'
 _OF_DRIVER = {IMAGINE: 'ERDAS Imagine', VRT: 'VRT', JPEG_2000: _GEOJP2}
-GEOREFERENCED = (_GEOTIFF, *_OF_DRIVER.values())
+GEOREFERENCED = (_GEOTIFF, _PLACED, *_OF_DRIVER.values())
 """Why files with a place on the earth are scenes; of two kinds all are, whose results are TIFF files as well."""
 
 _WIDTH, _HEIGHT = 256, 257
-# ModelPixelScale, ModelTiepoint, ModelTransformation and GeoKeyDirectory (OGC GeoTIFF standard 1.1).
-_GEO_TAGS = frozenset({33550, 33922, 34264, 34735})
+# ModelPixelScale, ModelTiepoint, ModelTransformation and GeoKeyDirectory (OGC GeoTIFF standard 1.1), and
+# RPCCoefficientTag.
+_GEO_TAGS = frozenset({33550, 33922, 34264, 34735, 50844})
 
 
 def why_scene(
@@ -31,9 +33,10 @@ def why_scene(
     """Return why an image is a scene, in a few words, or None for a photograph.
 
     A photograph goes through the test pipeline of the model's config, which as a rule resizes it. A scene is a
-    TIFF or JPEG 2000 file with a georeference, a TIFF file of which bands were chosen, a VRT, an ERDAS Imagine
-    file, an ``.npy`` file, an image with more than :data:`SCENE_PIXELS` pixels, or any for which a window was
-    asked for. Only the beginning of the file is read.
+    TIFF or JPEG 2000 file with a georeference, an image of another format beside which a file says one (a world
+    file, say), a TIFF file of which bands were chosen, a VRT, an ERDAS Imagine file, an ``.npy`` file, an image with
+    more than :data:`SCENE_PIXELS` pixels, or any for which a window was asked for. Only the beginning of the file
+    is read.
 
     Args:
         path: the image; one that cannot be read is a photograph, whose reader says what is wrong.
@@ -48,6 +51,13 @@ def why_scene(
     driver = driver_of(path)
     if driver in _OF_DRIVER:
         return _OF_DRIVER[driver]
+    reason = _by_header(path, has_bands=has_bands)
+    if reason != _GEOTIFF and georeference_beside(path) is not None:
+        return _PLACED
+    return reason
+
+
+def _by_header(path: str | os.PathLike[str], *, has_bands: bool) -> str | None:
     try:
         with open(path, 'rb') as file:
             kind = format_of(file.read(16))

@@ -195,8 +195,12 @@ class Results:
     def _possible_endings(self, source: Source) -> list[str]:
         if is_video(source.path):
             return list(VIDEO_ENDINGS)
-        scene = scene_endings(source.path, is_georeferenced=False, with_confidence=self._confidence)
-        return list(dict.fromkeys([*self._image_endings(), *scene.values()]))
+        scenes = [
+            scene_endings(source.path, is_georeferenced=placed, with_confidence=self._confidence)
+            for placed in (False, True)
+        ]
+        of_scenes = (ending for scene in scenes for ending in scene.values())
+        return list(dict.fromkeys([*self._image_endings(), *of_scenes]))
 
     def _endings(self, source: Source) -> list[str]:
         if is_video(source.path):

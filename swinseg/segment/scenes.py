@@ -29,7 +29,7 @@ from swinseg.inference import (
     source_identity,
 )
 from swinseg.inference.prefetch import WriteBehind
-from swinseg.inference.raster import is_bands_first
+from swinseg.inference.raster import Georeference, is_bands_first
 from swinseg.predictor import Predictor
 from swinseg.predictor.rejection import check_threshold, with_rejected
 from swinseg.segment.overview import Naming, read_shares, write_areas, write_pictures
@@ -161,6 +161,7 @@ def segment_scene(
                 'score_dtype': str(workload.score_dtype), 'bands': bands, 'tta': tta,
                 'value_range': None if predictor.value_range is None else predictor.value_range.setting,
                 'confidence': confidence, 'reject_below': reject_below,
+                'georeference': _description(image.georeference),
             }  # fmt: skip
         # The labels do not depend on how the overlay looks, and are continued when that changes.
         complete = None if job is None else {**job, 'alpha': alpha, 'borders': borders}
@@ -227,6 +228,10 @@ def _checked_bands(predictor: Predictor, image: RasterImage, path: str | os.Path
             'choose as many of a TIFF file by --bands, or take a model that fits'
         )
     return found
+
+
+def _description(georeference: Georeference | None) -> dict[str, Any] | None:
+    return None if georeference is None else georeference.description()
 
 
 def _naming(predictor: Predictor, reject_below: float | None) -> Naming:
