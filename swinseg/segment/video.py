@@ -110,7 +110,8 @@ def segment_video(
 
     Args:
         predictor: the model.
-        path: the video, in any format that OpenCV decodes; rotation that the file asks for is applied.
+        path: the video, in any format that OpenCV decodes. Frames are turned and mirrored as the file asks
+            for; of Matroska files only turned.
         out: folder for the results; made where it does not exist.
         stem: beginning of the results' names; None takes the file's name without suffix.
         stride: segment one frame, leave out ``stride - 1``, and so on.

@@ -18,6 +18,7 @@ from swinseg.datasets import foreign_files
 from swinseg.datasets.image_files import IMAGE_SUFFIXES
 from swinseg.errors import UserError
 from swinseg.files import OutputError, atomic_path
+from swinseg.segment.video_matrix import Mirroring, mirroring_of
 
 VIDEO_SUFFIXES = (
     '.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.3gp', '.ogv', '.mts',
@@ -53,7 +54,7 @@ def is_video(path: str | os.PathLike[str]) -> bool:
 
 
 class VideoReader:
-    """The frames of a video in order, turned as the file says; a context.
+    """The frames of a video in order, turned and mirrored as the file says, as players show them; a context.
 
     Args:
         path: a file that OpenCV's build can decode.
@@ -76,6 +77,8 @@ class VideoReader:
             raise VideoError(f'there is no video file {self.path}; check the path')
         with _quiet_opencv():
             self._capture = cv2.VideoCapture(str(self.path))
+            is_turned = self._capture.isOpened() and self._capture.getBackendName() == 'FFMPEG'
+            self._mirroring = mirroring_of(self.path) if is_turned else Mirroring.NONE
             first = self._decode()
         if first is None:
             self._capture.release()
@@ -154,7 +157,11 @@ class VideoReader:
 
     def _decode(self) -> Frame | None:
         is_read, frame = self._capture.read()
-        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if is_read else None
+        if not is_read:
+            return None
+        if self._mirroring is not Mirroring.NONE:
+            frame = cv2.flip(frame, 0 if self._mirroring is Mirroring.UPSIDE_DOWN else 1)
+        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
 class VideoWriter:
