@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from swinseg.datasets.heif_files import AVIF, HEIC, decode_heif
 from swinseg.datasets.image_bytes import format_of
 from swinseg.datasets.opencv_decoding import decode_by_opencv
 from swinseg.datasets.orientation import turned, webp_orientation
@@ -19,7 +20,7 @@ from swinseg.datasets.tiff_files import decode_tiff
 def decode(data: bytes, *, color_type: str = 'color', reduction: int = 1) -> npt.NDArray[Any]:
     """Decode the bytes of an image file, as ``decode_by_opencv`` does and takes the same, but right.
 
-    OpenCV misreads several kinds of TIFF, and the orientation of some WebP files.
+    OpenCV misreads several kinds of TIFF, and the orientation of some WebP files, and seldom knows HEIC and AVIF.
 
     Raises:
         DecodingError: it is not read.
@@ -28,6 +29,8 @@ def decode(data: bytes, *, color_type: str = 'color', reduction: int = 1) -> npt
     kind = format_of(data)
     if kind == 'TIFF':
         return decode_tiff(data, color_type=color_type)
+    if kind in (HEIC, AVIF):
+        return decode_heif(data, kind, color_type=color_type)
     image = decode_by_opencv(data, color_type=color_type, reduction=reduction)
     if kind == 'WebP' and color_type in ('color', 'grayscale'):
         return np.ascontiguousarray(turned(image, webp_orientation(data)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from swinseg.datasets.image_bytes import PICTURE_BRANDS
+
 HEAD_BYTES = 512
 """Of a file, that are enough to tell."""
 
@@ -25,7 +27,6 @@ _OTHERS = (
     (b'%PDF', 'a PDF file'),
     (b'\x00\x05\x16\x07', 'what macOS puts beside a file of this name on other drives'),
 )
-_PICTURE_BRANDS = (b'heic', b'heix', b'hevc', b'heim', b'heis', b'mif1', b'msf1', b'avif', b'avis')
 _TRANSPORT_SYNC = 0x47
 
 
@@ -38,7 +39,7 @@ def is_video(head: bytes) -> bool:
     if head.startswith(_VIDEOS) or (head[:4] == b'RIFF' and head[8:12] == b'AVI '):
         return True
     if head[4:8] in (b'ftyp', b'moov', b'mdat', b'wide'):  # MP4 and QuickTime
-        return head[4:8] != b'ftyp' or head[8:12] not in _PICTURE_BRANDS
+        return head[4:8] != b'ftyp' or head[8:12] not in PICTURE_BRANDS
     # Packets of an MPEG transport stream, which on Blu-rays have four bytes before each.
     return any(
         len(head) > 2 * size + first
@@ -55,8 +56,6 @@ def foreign_kind(head: bytes) -> str | None:
     """
     if head[128:132] == b'DICM':
         return 'a DICOM file'
-    if head[4:8] == b'ftyp' and head[8:12] in _PICTURE_BRANDS:
-        return 'a HEIF or AVIF file'
     if is_video(head):
         return 'a video'
     return next((kind for signature, kind in _OTHERS if head.startswith(signature)), None)

@@ -27,18 +27,36 @@ _SIGNATURES = (
     (b'P6', 'PNM'),
 )
 
+SIGNATURE_BYTES = 64
+"""Of a file, that tell its format."""
+
+AVIF_BRANDS = (b'avif', b'avis')
+PICTURE_BRANDS = (
+    b'heic', b'heix', b'hevc', b'hevx', b'heim', b'heis', b'hevm', b'hevs', b'mif1', b'msf1', b'miaf', *AVIF_BRANDS,
+)  # fmt: skip
+"""First brands of HEIC and AVIF files, whose boxes are those of MP4 (ISO/IEC 23008-12)."""
+
 # Inside a scan, 0xFF is followed by 0x00 (a stuffed byte), by a restart marker, or by more 0xFF.
 _MARKER_AFTER_SCAN = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
 _END_OF_IMAGE = 0xD9
+GIF_IMAGE = 0x2C
+"""With which an image in a GIF begins."""
+
 START_OF_SCAN = 0xDA
 """Marker before each scan of a JPEG."""
 _MARKERS_WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 
 
 def format_of(data: bytes) -> str | None:
-    """Name the image format that ``data`` begins as, or None where it is none that we know."""
+    """Name the image format that ``data`` begins as, or None where it is none that we know.
+
+    Args:
+        data: the first :data:`SIGNATURE_BYTES` of a file, or more.
+    """
     if data.startswith(b'RIFF') and data[8:12] == b'WEBP':
         return 'WebP'
+    if data[4:8] == b'ftyp' and data[8:12] in PICTURE_BRANDS:
+        return 'AVIF' if any(brand in AVIF_BRANDS for brand in _brands(data)) else 'HEIC'
     return next((name for signature, name in _SIGNATURES if data.startswith(signature)), None)
 
 
@@ -104,8 +122,66 @@ def png_chunks(data: bytes) -> tuple[frozenset[bytes], bool]:
 
 
 def is_complete(data: bytes) -> bool:
-    """Whether a JPEG or PNG file has the mark at its end; other formats have none, and count as complete."""
+    """Whether a file is all there.
+
+    A JPEG and a PNG have a mark at their end, and HEIC and AVIF are boxes that tell their lengths; other formats
+    count as complete.
+    """
     found = format_of(data)
     if found == 'JPEG':
         return jpeg_is_complete(data)
+    if found in ('HEIC', 'AVIF'):
+        return _boxes_are_complete(data)
     return found != 'PNG' or png_chunks(data)[1]
+
+
+def _brands(data: bytes) -> Iterator[bytes]:
+    end = min(len(data), int.from_bytes(data[:4], 'big'))
+    yield data[8:12]
+    for position in range(16, end - 3, 4):
+        yield data[position : position + 4]
+
+
+def _boxes_are_complete(data: bytes) -> bool:
+    position = 0
+    while position + 8 <= len(data):
+        size = int.from_bytes(data[position : position + 4], 'big')
+        if size == 0:  # up to the end
+            return True
+        if size == 1:
+            size = int.from_bytes(data[position + 8 : position + 16], 'big')
+        if size < 8:
+            return True  # damaged, as its reader says
+        position += size
+    return position <= len(data)
+
+
+def gif_blocks(data: bytes) -> Iterator[int]:
+    """Walk the images and extensions of a GIF: yield where each begins, with 0x2C or 0x21."""
+    position = 13 + _gif_colors(data, 10)
+    while position < len(data) and data[position] in (0x21, GIF_IMAGE):
+        yield position
+        if data[position] == GIF_IMAGE:
+            # Its place and size, its colors, the size of its codes.
+            position += 11 + _gif_colors(data, position + 9)
+        else:
+            position += 2
+        while position < len(data) and data[position]:
+            # Blocks of up to 255 bytes, up to an empty one.
+            position += 1 + data[position]
+        position += 1
+
+
+def _gif_colors(data: bytes, place: int) -> int:
+    """Return the bytes of the table of colors that the flags at ``place`` announce."""
+    flags = data[place] if place < len(data) else 0
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Walk the chunks of a WebP: yield the name of each, and where its contents begin and end."""
+    position = 12
+    while position + 8 <= len(data):
+        length = int.from_bytes(data[position + 4 : position + 8], 'little')
+        yield data[position : position + 4], position + 8, position + 8 + length
+        position += 8 + length + length % 2

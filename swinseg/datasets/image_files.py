@@ -31,13 +31,16 @@ from swinseg.datasets.value_range import ValueRange, too_deep
 from swinseg.errors import shown
 
 IMAGE_SUFFIXES = (
-    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jp2', '.ppm', '.pgm',
-    '.pnm', '.mpo',
+    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.apng', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jp2', '.ppm',
+    '.pgm', '.pnm', '.mpo', '.heic', '.heif', '.hif', '.avif',
 )  # fmt: skip
 """File name endings (lower case) that are taken for images where none is named."""
 
 LABEL_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp', '.gif', '.pgm')
 """File name endings (lower case) that are taken for labels where none is named: the lossless formats."""
+
+LOSSY_FORMATS = ('JPEG', 'HEIC', 'AVIF')
+"""Whose compression changes the values of labels."""
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -80,7 +83,7 @@ def read_bytes(
     """
     name = os.fspath(path)
     try:
-        data: bytes = fileio.get(_local(name), backend_args=backend_args)
+        data: bytes = fileio.get(local_path(name), backend_args=backend_args)
     except FileNotFoundError as error:
         raise DataError(
             f'{what} {name} does not exist; check the data folder and its suffixes'
@@ -114,8 +117,8 @@ def read_bytes(
     return data
 
 
-def _local(name: str) -> str:
-    """Return the path of an address ``file://...``, which mmengine does not know, and any other name as it is."""
+def local_path(name: str) -> str:
+    """Return the path of an address ``file://...``, and any other name as it is."""
     return url2pathname(urlsplit(name).path) if name.startswith('file://') else name
 
 
@@ -243,11 +246,11 @@ def decode_label(
 
     Raises:
         LabelChannelsError: the file has several channels.
-        DataError: it is a JPEG, holds no integers, or cannot be decoded.
+        DataError: it is a JPEG or the like, holds no integers, or cannot be decoded.
     """
     kind = format_of(data)
-    if kind == 'JPEG':
-        raise lossy_label(path)
+    if kind in LOSSY_FORMATS:
+        raise lossy_label(path, kind)
     if kind == 'PNG' and data[12:16] == b'IHDR':
         depth, color = data[24], data[25]
         if color in _PNG_CHANNELS:
@@ -293,10 +296,10 @@ def _decode_label_with_pillow(
     )
 
 
-def lossy_label(path: str | os.PathLike[str]) -> DataError:
-    """Return the error that says of a label that it is a JPEG."""
+def lossy_label(path: str | os.PathLike[str], kind: str = 'JPEG') -> DataError:
+    """Return the error that says of a label that it is a JPEG, or of another format that changes values."""
     return DataError(
-        f'label {os.fspath(path)} is a JPEG, whose compression changes label values; '
+        f'label {os.fspath(path)} is {"an" if kind == "AVIF" else "a"} {kind}, whose compression changes label values; '
         'export the labels again in a lossless format such as PNG'
     )
 

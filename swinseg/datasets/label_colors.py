@@ -24,10 +24,11 @@ def decode_colors(data: bytes, path: str | os.PathLike[str]) -> npt.NDArray[np.u
     """Decode a label file to its colours, (H, W, 3) uint8 BGR; transparency is left out.
 
     Raises:
-        DataError: it is a JPEG, or cannot be decoded.
+        DataError: it is a JPEG or the like, or cannot be decoded.
     """
-    if image_bytes.format_of(data) == 'JPEG':
-        raise image_files.lossy_label(path)
+    kind = image_bytes.format_of(data)
+    if kind in image_files.LOSSY_FORMATS:
+        raise image_files.lossy_label(path, kind)
     # Colours of 16 bits are those of 8 bits, written twice.
     return image_files.decode_image(
         data, path, color_type='color_ignore_orientation', value_range=ValueRange(rule=HIGH_BYTE)

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from swinseg.datasets.image_bytes import webp_chunks
+
 ORIENTATION_TAG = 274
 _EXIF_PREFIX = b'Exif\0\0'
 
@@ -48,16 +50,12 @@ def webp_orientation(data: bytes) -> int:
 
     OpenCV turns it itself, but overlooks EXIF that begins as in a JPEG, as many programs write it.
     """
-    position = 12
-    while position + 8 <= len(data):
-        length = int.from_bytes(data[position + 4 : position + 8], 'little')
-        content = data[position + 8 : position + 8 + length]
-        if data[position : position + 4] == b'EXIF' and content.startswith(_EXIF_PREFIX):
+    for name, start, end in webp_chunks(data):
+        if name == b'EXIF' and data.startswith(_EXIF_PREFIX, start):
             try:
-                tags = tiff_tags(io.BytesIO(content[len(_EXIF_PREFIX) :]))
+                tags = tiff_tags(io.BytesIO(data[start + len(_EXIF_PREFIX) : end]))
                 orientation = int(tags.get(ORIENTATION_TAG, 1))
             except Exception:  # Pillow has many ways to fail at what is damaged
                 return 1
             return orientation if 1 <= orientation <= 8 else 1
-        position += 8 + length + length % 2
     return 1

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from swinseg.datasets.image_bytes import format_of
+from swinseg.datasets.image_bytes import SIGNATURE_BYTES, format_of
 from swinseg.datasets.tiff_files import import_rasterio
 from swinseg.inference.raster import Georeference
 
@@ -75,7 +75,7 @@ def georeference_beside(path: str | os.PathLike[str]) -> Georeference | None:
         return None
     try:
         with open(path, 'rb') as file:
-            driver = _DRIVERS.get(format_of(file.read(16)) or '')
+            driver = _DRIVERS.get(format_of(file.read(SIGNATURE_BYTES)) or '')
     except OSError:
         return None  # the reader says what is wrong
     # What is wrong with the image, its reader says.

@@ -15,8 +15,10 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from swinseg.datasets.heif_files import AVIF, HEIC, open_heif
 from swinseg.datasets.image_bytes import format_of
 from swinseg.datasets.image_files import decode_values, read_bytes
+from swinseg.datasets.several_pictures import several_pictures_of_file
 from swinseg.datasets.tiff_files import read_header
 from swinseg.datasets.value_range import PER_IMAGE, VIEW_SIDE, ValueRange, too_deep
 from swinseg.inference.raster import ArrayImage, RasterError, RasterImage, open_npy
@@ -41,8 +43,8 @@ def open_image(
 
     ``.npy`` files are memory-mapped; TIFF, VRT, ERDAS Imagine and georeferenced JPEG 2000 files are read by window
     through rasterio; all other formats are decoded whole. Files without a georeference are turned as their
-    orientation says. Grey is widened to three bands, alpha dropped, and of a multi-picture JPEG the first picture
-    read.
+    orientation says. Grey is widened to three bands, alpha dropped, and of a file of several pictures the first one
+    read, which a warning says.
 
     Args:
         image: a file, or (H, W) or (H, W, C) pixels, RGB where C is 3.
@@ -58,6 +60,10 @@ def open_image(
             they mean.
     """
     opened = _open(image, bands, max_decoded_pixels)
+    if not isinstance(image, np.ndarray):
+        sentence = several_pictures_of_file(image)
+        if sentence is not None:
+            warnings.warn(sentence, stacklevel=2)
     dtype = opened.read(0, 1, 0, 1).dtype
     if keep_values or dtype == np.uint8:
         return opened
@@ -113,6 +119,8 @@ def open_header(file: BinaryIO, kind: str | None) -> Image.Image:
         Image.DecompressionBombError: another format with very many pixels.
         OSError, SyntaxError, ValueError: the header cannot be read.
     """
+    if kind in (HEIC, AVIF):
+        return open_heif(file, kind)
     # These two are opened by class, because Image.open refuses large images whatever limit the caller sets.
     by_class = {'JPEG': JpegImageFile, 'PNG': PngImageFile}.get(kind or '', Image.open)
     opened: Image.Image = by_class(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
 
+from swinseg.datasets.image_files import local_path
+from swinseg.datasets.several_pictures import several_pictures_of_file
 from swinseg.datasets.transforms import LABEL_LOADERS, LoadImage
 from swinseg.datasets.value_range import Setting, ValueRange
 from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
@@ -69,12 +72,17 @@ class Pipeline:
     def load(self, image: ImageLike) -> Loaded:
         """Load a file, an array or a PIL image; it is not changed.
 
+        A warning says of a file that it holds more pictures than the first, which is loaded.
+
         Raises:
             DataError: the file is missing, empty, no image, truncated or damaged.
             PredictorError: an array or PIL image of another kind, or one where the config needs a file.
         """
         if isinstance(image, str | os.PathLike):
-            return self._load_file({'img_path': os.fspath(image)})
+            loaded: Loaded = self._load_file({'img_path': os.fspath(image)})
+            if (sentence := several_pictures_of_file(local_path(os.fspath(image)))) is not None:
+                warnings.warn(sentence, stacklevel=2)
+            return loaded
         if not isinstance(self._load_file, LoadImage):
             raise PredictorError(
                 f'the config loads images by {type(self._load_file).__name__}, '

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from swinseg.datasets.image_bytes import format_of
+from swinseg.datasets.image_bytes import SIGNATURE_BYTES, format_of
 from swinseg.datasets.orientation import tiff_tags
 from swinseg.inference.raster_formats import IMAGINE, JPEG_2000, VRT, driver_of
 from swinseg.inference.raster_georeference import georeference_beside
@@ -60,7 +60,7 @@ def why_scene(
 def _by_header(path: str | os.PathLike[str], *, has_bands: bool) -> str | None:
     try:
         with open(path, 'rb') as file:
-            kind = format_of(file.read(16))
+            kind = format_of(file.read(SIGNATURE_BYTES))
             file.seek(0)
             if kind == 'TIFF':
                 tags = tiff_tags(file)

@@ -15,8 +15,8 @@ PACKET = b'G' + bytes(187)
     ('head', 'expected'),
     [
         (bytes(128) + b'DICM', 'a DICOM file'),
-        (b'\0\0\0\x1cftypavif', 'a HEIF or AVIF file'),
-        (b'\0\0\0\x18ftypheic', 'a HEIF or AVIF file'),
+        (b'\0\0\0\x1cftypavif', None),
+        (b'\0\0\0\x18ftypheic', None),
         (b'\0\0\0\x18ftypisom', 'a video'),
         (b'RIFF\0\0\0\0AVI LIST', 'a video'),
         (PACKET * 3, 'a video'),

@@ -38,6 +38,26 @@ def file_findings(split: str, facts: Sequence[PairFacts]) -> list[Finding]:
     return findings
 
 
+def several_picture_findings(split: str, facts: Sequence[PairFacts]) -> list[Finding]:
+    """Say of which images only the first of several pictures is learnt."""
+    found = [
+        (pair.job.image, pair.image.more_pictures)
+        for pair in facts
+        if pair.image is not None and pair.image.more_pictures is not None
+    ]
+    if not found:
+        return []
+    first = found[0][1]
+    sentence = (
+        first
+        if len(found) == 1
+        else f'{len(found)} images hold more pictures than the one that is read, the first: {first}'
+    )
+    return [
+        Finding('several-pictures', 'warning', split, sentence, tuple(path for path, _ in found))
+    ]
+
+
 def odd_image_findings(split: str, facts: Sequence[PairFacts]) -> list[Finding]:
     """Say which images are tiny, elongated, huge or blank."""
     kinds: tuple[tuple[str, Callable[[ImageFacts], bool], str, str], ...] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import cv2
@@ -18,6 +18,7 @@ from swinseg.datasets.label_faults import size_sentence
 from swinseg.datasets.label_map import Color, LabelRule
 from swinseg.datasets.loaders import load_image
 from swinseg.datasets.resize_crop import class_counts
+from swinseg.datasets.several_pictures import several_pictures_of_file
 from swinseg.datasets.transforms import LoadImage, LoadLabel
 from swinseg.datasets.value_range import ValueRange
 
@@ -70,6 +71,7 @@ class ImageFacts:
             which nothing says what they mean.
         std: the standard deviation likewise.
         values: (n, C) float32, some of the finite values of a file of more than 8 bits, RGB; None for others.
+        more_pictures: a sentence, where the file holds more pictures than the first, which is read.
     """
 
     shape: tuple[int, int]
@@ -77,6 +79,7 @@ class ImageFacts:
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     values: npt.NDArray[np.float32] | None = None
+    more_pictures: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,10 @@ def look_at_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
     image = label = colors = None
     if with_image:
         try:
-            image = _look_at_image(job.image, loading)
+            image = replace(
+                _look_at_image(job.image, loading),
+                more_pictures=several_pictures_of_file(image_files.local_path(job.image)),
+            )
         except DataError as error:
             problems.append(Problem('image', job.image, str(error)))
     if job.label is None:

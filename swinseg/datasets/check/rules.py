@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from swinseg.datasets.check.colors import color_findings
 from swinseg.datasets.check.depth import depth_findings
 from swinseg.datasets.check.duplicates import contradiction_findings
-from swinseg.datasets.check.files import file_findings, odd_image_findings
+from swinseg.datasets.check.files import file_findings, odd_image_findings, several_picture_findings
 from swinseg.datasets.check.findings import Finding
 from swinseg.datasets.check.labels import label_findings
 from swinseg.datasets.check.listing import Split
@@ -58,6 +58,7 @@ def split_findings(
         *_label_findings(split, facts, is_whole=is_whole),
         *contradiction_findings(name, facts),
         *odd_image_findings(name, facts),
+        *several_picture_findings(name, facts),
         *depth_findings(name, facts, split.loading.value_range, training=training),
         *normalization_findings(
             name, image_statistics(facts), None if split.changes_values else normalization

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 import cv2
 
+from swinseg.datasets.heif_files import use_one_thread
 from swinseg.datasets.value_range import ValueRange
 from swinseg.web.decoding.images import decode
 from swinseg.web.errors import RequestError
@@ -57,6 +58,8 @@ def main() -> None:
     files, answers = _take_streams()
     os.nice(_NICENESS)
     cv2.setNumThreads(1)
+    # Before the limits are set: what is loaded then is not at the cost of the first file.
+    use_one_thread()
     most = options['memory']
     held = _held_memory()
     _bound(held + most)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from swinseg.datasets.image_bytes import START_OF_SCAN, jpeg_markers
+from swinseg.datasets.image_bytes import START_OF_SCAN, gif_blocks, jpeg_markers, webp_chunks
 
 JPEG_SCANS = 100
 JPEG_SEGMENTS = 10_000
@@ -46,9 +46,9 @@ def check_cost(data: bytes, kind: str) -> None:
     elif kind == 'PNG':
         _check_count(_png_chunks(data), 'chunks', PNG_CHUNKS)
     elif kind == 'GIF':
-        _check_count(_gif_frames(data), 'frames', FRAMES)
+        _check_count(gif_blocks(data), 'frames', FRAMES)
     elif kind == 'WebP':
-        _check_count(_webp_frames(data), 'frames', FRAMES)
+        _check_count(webp_chunks(data), 'frames', FRAMES)
     elif kind == 'TIFF':
         _check_tiff(data)
 
@@ -74,38 +74,6 @@ def _png_chunks(data: bytes) -> Iterator[int]:
     while position + 8 <= len(data):
         yield position
         position += 12 + int.from_bytes(data[position : position + 4], 'big')
-
-
-def _gif_frames(data: bytes) -> Iterator[int]:
-    """Walk the images and the extensions of a GIF."""
-    position = 13 + _gif_colors(data, 10)
-    while position < len(data) and data[position] in (0x21, 0x2C):
-        yield position
-        if (
-            data[position] == 0x2C
-        ):  # an image: its place and size, its colors, the size of its codes
-            position += 11 + _gif_colors(data, position + 9)
-        else:
-            position += 2
-        while (
-            position < len(data) and data[position]
-        ):  # blocks of up to 255 bytes, up to an empty one
-            position += 1 + data[position]
-        position += 1
-
-
-def _gif_colors(data: bytes, place: int) -> int:
-    """Return the bytes of the table of colors that the flags at ``place`` announce."""
-    flags = data[place] if place < len(data) else 0
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-
-def _webp_frames(data: bytes) -> Iterator[int]:
-    position = 12
-    while position + 8 <= len(data):
-        yield position
-        length = int.from_bytes(data[position + 4 : position + 8], 'little')
-        position += 8 + length + length % 2
 
 
 def _check_tiff(data: bytes) -> None:

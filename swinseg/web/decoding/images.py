@@ -18,6 +18,7 @@ from PIL import Image
 
 from swinseg.datasets import decoding
 from swinseg.datasets.errors import DataError, DecodingError
+from swinseg.datasets.heif_files import AVIF, HEIC, missing_reader, open_heif
 from swinseg.datasets.image_bytes import format_of, is_complete
 from swinseg.datasets.tiff_files import read_header
 from swinseg.datasets.value_range import ValueRange
@@ -33,6 +34,8 @@ _FORMATS = {
     'BMP': 'BMP',
     'GIF': 'GIF',
     'PNM': 'PPM',
+    AVIF: 'AVIF',
+    HEIC: 'HEIF',
 }
 
 
@@ -57,6 +60,12 @@ def decode(data: bytes, *, pixels: int, value_range: ValueRange | None = None) -
         raise RequestError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f'the file is no image that this server reads: send {", ".join(_FORMATS)}',
+        )
+    missing = missing_reader(kind)
+    if missing is not None:
+        raise RequestError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f'the file {missing} on this server; send it as JPEG or PNG',
         )
     try:
         check_cost(data, kind)
@@ -91,7 +100,7 @@ def _check_header(data: bytes, kind: str, pixels: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             # Pillow's own limit is far above ours, and its error says the size that it found.
-            with Image.open(io.BytesIO(data), formats=[_FORMATS[kind]]) as image:
+            with _opened(data, kind) as image:
                 width, height = image.size
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(pixels) from error
@@ -100,6 +109,12 @@ def _check_header(data: bytes, kind: str, pixels: int) -> None:
     except Exception as error:  # Pillow's readers raise all kinds for headers that make no sense.
         raise _damaged(kind) from error
     _check_pixels((height, width), pixels)
+
+
+def _opened(data: bytes, kind: str) -> Image.Image:
+    if kind in (AVIF, HEIC):
+        return open_heif(io.BytesIO(data), kind)
+    return Image.open(io.BytesIO(data), formats=[_FORMATS[kind]])
 
 
 def _decoded(data: bytes, kind: str) -> NDArray[Any]:

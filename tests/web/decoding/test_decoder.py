@@ -16,6 +16,7 @@ from PIL import Image
 
 from support import costly_images as costly
 from support.encoded_images import saved
+from support.heif import heic, heic_pixels
 from swinseg.datasets.image_files import decode_image
 from swinseg.datasets.value_range import ValueRange
 from swinseg.web.decoding.child import START
@@ -53,10 +54,41 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'PPM'])
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'PPM', 'AVIF'])
 def test_decode__as_the_predictor_does(decoder, kind):
     data = saved(PHOTO, kind)
     np.testing.assert_array_equal(decoder.decode(data), decode_image(data, 'x')[..., ::-1])
+
+
+def test_decode__heic(decoder):
+    data = heic(np.asarray(PHOTO))
+    np.testing.assert_array_equal(decoder.decode(data), heic_pixels(data))
+
+
+def with_size(data, side):
+    """Return a HEIC or AVIF file whose header tells another size than its pixels."""
+    changed = bytearray(data)
+    place = changed.index(b'ispe') + 8
+    changed[place : place + 8] = 2 * side.to_bytes(4, 'big')
+    return bytes(changed)
+
+
+@pytest.mark.parametrize('kind', ['AVIF', 'HEIC'])
+def test_decode__many_pixels_of_heic_and_avif_are_refused_by_their_header(decoder, kind):
+    data = saved(PHOTO, 'AVIF') if kind == 'AVIF' else heic(np.asarray(PHOTO))
+    with pytest.raises(RequestError, match=r'damaged|more than 1,000,000 pixels'):
+        decoder.decode(with_size(data, 100_000))
+
+
+def test_decode__avif_of_more_pixels_than_its_header_tells_stays_in_the_memory():
+    data = with_size(saved(Image.new('RGB', (4000, 4000)), 'AVIF', speed=10), 1)
+    decoder = Decoder(LittleMemory(pixels=1_000_000, decode_seconds=20))
+    try:
+        with pytest.raises(RequestError, match='damaged|memory|ended the process'):
+            decoder.decode(data)
+        assert decoder.decode(saved(PHOTO, 'PNG')).shape == (970, 610, 3)
+    finally:
+        decoder.close()
 
 
 def test_decode__16_bits_as_the_model_was_trained():
