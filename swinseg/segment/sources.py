@@ -5,12 +5,15 @@ from __future__ import annotations
 import glob
 import os
 import unicodedata
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from swinseg.datasets.image_files import IMAGE_SUFFIXES
+import numpy as np
+
+from swinseg.datasets.image_files import IMAGE_SUFFIXES, local_path
 from swinseg.errors import UserError
 from swinseg.files import NAME_BYTES, fitted_name, is_partial, short_checksum
 from swinseg.inference.raster_formats import VRT_SUFFIX, driver_of
@@ -19,6 +22,7 @@ from swinseg.segment.sidecars import is_sidecar
 from swinseg.segment.video_files import VIDEO_SUFFIXES, is_video
 
 _RASTER_SUFFIXES = ('.img',)
+_ARRAY_SUFFIXES = ('.npy', '.npz')
 _SUFFIXES = (*IMAGE_SUFFIXES, *_RASTER_SUFFIXES, *VIDEO_SUFFIXES)
 # Of videos and of other things, such as programs and disks.
 _AMBIGUOUS_SUFFIXES = ('', '.ts', '.img')
@@ -51,7 +55,8 @@ def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list
 
     Folders are searched with their sub-folders for the known suffixes, and for videos without one, leaving aside
     what earlier calls wrote there, and keep their sub-folders in the names; files are named by their stem. A VRT,
-    which may name any other file, is not searched for. What belongs to other files or to a folder, such as
+    which may name any other file, is not searched for. An ``.npy`` file in a folder is taken for a picture where it
+    is (height, width, 3) uint8; of other arrays, which may be features, a warning says that they are left aside. What belongs to other files or to a folder, such as
     ``a.tif.aux.xml``, ``a.tfw`` and ``__MACOSX``, is passed over, also where a shell has named it. When two would
     get the same name, all of them keep their folders below the deepest one that they share, and the
     suffix where that is not enough. Names count as the same where a file system may take them so: without regard
@@ -59,7 +64,8 @@ def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list
     and so does a name that is too long for a file.
 
     Args:
-        inputs: paths and globs (``**`` goes through sub-folders). A file is taken whatever its suffix.
+        inputs: paths, addresses ``file://...`` of such, and globs (``**`` goes through sub-folders). A file is taken
+            whatever its suffix.
         out: where results are written.
 
     Returns:
@@ -72,7 +78,7 @@ def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list
     record = OutputRecord(out)
     found: dict[str, Source] = {}
     for item in inputs:
-        for source in _expand(os.fspath(item), record):
+        for source in _expand(local_path(os.fspath(item)), record):
             found.setdefault(real_path(source.path), source)
     if not any(os.path.isfile(path) for path in found):
         listed = ', '.join(os.fspath(item) for item in inputs)
@@ -110,19 +116,46 @@ def _in_folder(folder: Path, record: OutputRecord) -> list[Source]:
     # Results for which another --out was given are known by the record of that.
     below = [OutputRecord(path.parent) for path in paths if path.name == RECORD_FILE]
     records = [record, *(each for each in below if each.folder != record.folder)]
-    return [
-        Source(path, path.relative_to(folder).with_suffix('').as_posix())
+    chosen = [
+        path
         for path in paths
         if _is_looked_for(path, path.relative_to(folder))
         and not any(_is_of_earlier_call(path, each) for each in records)
     ]
+    arrays = [path for path in chosen if path.suffix.lower() in _ARRAY_SUFFIXES]
+    left_aside = {path: kind for path in arrays if (kind := _other_array(path)) is not None}
+    if left_aside:
+        first, kind = next(iter(left_aside.items()))
+        warnings.warn(
+            f'{len(left_aside)} of the arrays in {folder} are left aside, for they are no (height, width, 3) uint8 '
+            f'pictures: the first, {first.name}, is {kind}; name them, or quote a glob, if they are images',
+            stacklevel=2,
+        )
+    return [
+        Source(path, path.relative_to(folder).with_suffix('').as_posix())
+        for path in chosen
+        if path not in left_aside
+    ]
+
+
+def _other_array(path: Path) -> str | None:
+    """Return what a file of arrays is that is no picture, or None where it is one."""
+    if path.suffix.lower() != '.npy':
+        return 'an archive of arrays'
+    try:
+        array = np.load(path, mmap_mode='r', allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return 'damaged'
+    if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8 and array.size:
+        return None
+    return f'{array.shape} {array.dtype}'
 
 
 def _is_looked_for(path: Path, relative: Path) -> bool:
     """Whether a file in a folder is an image or a video, by its name or, where that tells little, its content."""
     suffix = path.suffix.lower()
     if (
-        suffix not in (*_SUFFIXES, *_AMBIGUOUS_SUFFIXES)
+        suffix not in (*_SUFFIXES, *_AMBIGUOUS_SUFFIXES, *_ARRAY_SUFFIXES)
         or is_sidecar(relative)
         or not path.is_file()
     ):

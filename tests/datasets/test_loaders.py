@@ -8,6 +8,8 @@ import pytest
 import rasterio
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmseg.datasets import BaseCDDataset
+from mmseg.datasets.transforms import LoadMultipleRSImageFromFile
 
 from support.encoded_images import jpegs
 from swinseg.datasets import DataError, FolderDataset
@@ -137,3 +139,41 @@ def test_loaders__are_the_pipelines_own(deep_set):
         assert image_loader(wrapped).reduced_for is None
         assert label_loader(wrapped) is label
     assert isinstance(image_loader(deep_set()), LoadImage)
+
+
+class Gdal:
+    """What mmseg calls of GDAL's own package, which has no wheels, by rasterio's GDAL."""
+
+    def __init__(self, file):
+        self._file = file
+
+    @classmethod
+    def Open(cls, path):  # noqa: N802
+        return cls(rasterio.open(path))
+
+    def ReadAsArray(self):  # noqa: N802
+        return self._file.read()
+
+
+def test_two_images_of_a_place__are_loaded_together(tmp_path, monkeypatch):
+    """mmseg's set for the detection of changes, and its loader."""
+    monkeypatch.setattr('mmseg.datasets.transforms.loading.gdal', Gdal)
+    for folder, pixels in (('before', BANDS), ('after', BANDS + 1)):
+        (tmp_path / folder).mkdir()
+        with rasterio.open(
+            tmp_path / folder / 'x.tif', 'w', driver='GTiff', height=2, width=4, count=6, dtype='uint16'
+        ) as file:
+            file.write(pixels)
+    dataset = BaseCDDataset(
+        data_root=str(tmp_path), data_prefix=dict(img_path='before', img_path2='after'),
+        img_suffix='.tif', img_suffix2='.tif', metainfo=dict(classes=['same', 'changed']),
+        pipeline=[LoadMultipleRSImageFromFile()],
+    )  # fmt: skip
+    split = list_split('train', dataset)
+    facts = look_at_pair(split.jobs[0], split.loading)
+    assert facts.problems == ()
+    assert facts.image.shape == (2, 4)
+    assert np.allclose(facts.image.mean, BANDS.mean(axis=(1, 2)))
+    (tmp_path / 'after' / 'x.tif').unlink()
+    (problem,) = look_at_pair(split.jobs[0], split.loading).problems
+    assert 'is not read by LoadMultipleRSImageFromFile, which loads it in the pipeline' in problem.sentence

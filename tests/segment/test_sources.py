@@ -1,7 +1,9 @@
 """Which images are found, and what their results are called."""
 
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -204,3 +206,45 @@ def test_find_sources__videos_and_rasters_by_their_content(tmp_path):
     # A VRT names other files: who wants it read says so.
     assert 'mosaic.vrt' not in names(f'{tmp_path}/*')
     assert names(f'{tmp_path}/*.vrt') == names(tmp_path / 'mosaic.vrt') == {'mosaic.vrt'}
+
+
+def test_find_sources__arrays_in_a_folder(tree):
+    """Those that are pictures are taken, and of others a sentence says that they are not."""
+    np.save(tree / 'other' / 'picture.npy', np.zeros((4, 5, 3), np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert 'other/picture.npy' in found(['other'])
+    np.save(tree / 'other' / 'features.npy', np.zeros((8, 4, 5), np.float32))
+    np.save(tree / 'other' / 'mask.npy', np.zeros((4, 5), np.uint8))
+    np.savez(tree / 'other' / 'many.npz', np.zeros((4, 5, 3), np.uint8))
+    (tree / 'other' / 'text.npy').write_text('text')
+    with pytest.warns(
+        UserWarning,
+        match=r'^4 of the arrays in other are left aside, .* the first, features\.npy, is \(8, 4, 5\) float32; name',
+    ) as said:
+        assert found(['other']) == {
+            'other/a.jpg': 'a', 'other/c.jpg': 'c', 'other/picture.npy': 'picture',
+        }  # fmt: skip
+    assert len(said) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert found(['other/mask.npy', 'other/f*.npy']) == {
+            'other/mask.npy': 'mask', 'other/features.npy': 'features',
+        }  # fmt: skip
+
+
+def test_find_sources__heic_and_avif_in_a_folder(tree):
+    for name in ('x.heic', 'y.HEIF', 'z.avif', 'w.jfif', 'v.jpe'):
+        (tree / 'other' / name).touch()
+    names = {Path(path).name for path in found(['other'])}
+    assert names == {'a.jpg', 'c.jpg', 'x.heic', 'y.HEIF', 'z.avif', 'w.jfif', 'v.jpe'}
+
+
+def test_find_sources__addresses_of_files(tree):
+    odd = tree / 'other' / 'a b#1.jpg'
+    odd.touch()
+    assert found([odd.as_uri()]) == {str(odd): 'a b#1'}
+    assert len(found([(tree / 'other').as_uri()])) == 3
+    for missing in ((tree / 'none.png').as_uri(), 's3://bucket/a.png'):
+        with pytest.raises(InputError, match=r'^no image or video was found in (file|s3)://'):
+            found([missing])

@@ -60,7 +60,8 @@ def list_split(name: str, dataset: Any) -> Split:
         rule = LabelRule.of(
             {'num_classes': len(classes) or None, 'ignore_index': ignore_index, **info}
         )
-        jobs[Job(info['img_path'], info.get('seg_map_path'), rule)] = None
+        job = Job(info['img_path'], info.get('seg_map_path'), rule, info.get('img_path2'))
+        jobs[job] = None
     if not jobs and not findings:
         raise DataError(
             'the dataset has no images; check data_root, data_prefix and the split file'

@@ -31,11 +31,16 @@ _VALUES_KEPT = 1024
 
 @dataclass(frozen=True)
 class Job:
-    """An image, its label (None without labels), and what the label's values mean."""
+    """An image, its label (None without labels), and what the label's values mean.
+
+    Attributes:
+        second_image: of the same place at another time, in sets for the detection of changes; else None.
+    """
 
     image: str
     label: str | None
     rule: LabelRule
+    second_image: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def look_at_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
     if with_image:
         try:
             image = replace(
-                _look_at_image(job.image, loading),
+                _look_at_image(job, loading),
                 more_pictures=several_pictures_of_file(image_files.local_path(job.image)),
             )
         except DataError as error:
@@ -166,13 +171,17 @@ def look_at_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
     return PairFacts(job, tuple(problems), image, label, colors)
 
 
-def _look_at_image(path: str, loading: Loading) -> ImageFacts:
-    loader = loading.image
+def _look_at_image(job: Job, loading: Loading) -> ImageFacts:
+    path, loader = job.image, loading.image
     if isinstance(loader, LoadImage) and loader.color_type != 'unchanged':
         data = image_files.read_bytes(path, backend_args=loader.backend_args)
         pixels = image_files.decode_values(data, path, color_type=loader.color_type)
     else:
-        pixels = load_image(loader, {'img_path': path})['img']
+        # As mmseg's datasets name them.
+        info = {'img_path': path}
+        if job.second_image is not None:
+            info['img_path2'] = job.second_image
+        pixels = load_image(loader, info)['img']
         return ImageFacts(pixels.shape[:2], _digest(pixels), *_mean_and_std(pixels))
     digest = _digest(pixels)
     if pixels.dtype == np.uint8:
