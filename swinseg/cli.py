@@ -6,7 +6,9 @@ import contextlib
 import errno
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from swinseg.engine.distributed import (
     Failures,
@@ -17,6 +19,8 @@ from swinseg.engine.distributed import (
     take_place,
 )
 from swinseg.errors import Interrupted, UserError
+
+_PACKAGE = str(Path(__file__).parent)
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -36,7 +40,8 @@ def one_sentence(error: BaseException) -> str:
 def run(main: Callable[[], int | None]) -> int:
     """Call ``main`` and return the exit code: 0 or its own, 2 for a ``UserError``, 128 + n for signal n."""
     try:
-        return main() or 0
+        with _plain_warnings():
+            return main() or 0
     except UserError as error:
         _tell(error)
         return EXIT_BAD_INPUT
@@ -51,6 +56,29 @@ def run(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Let what this package warns of be a sentence in the block, without the place in its source."""
+    before = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        line: str | None = None,
+    ) -> str:
+        if category is UserWarning and filename.startswith(_PACKAGE):
+            return f'warning: {message}\n'
+        return before(message, category, filename, lineno, line)
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _tell(error: UserError) -> None:

@@ -1,11 +1,14 @@
 """Exit codes, and the one line that a user sees."""
 
+import warnings
+
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from swinseg.cli import one_sentence, run
 from swinseg.datasets import DataError
 from swinseg.errors import UserError
+from swinseg.segment import sources
 
 
 def test_run__returns_zero_on_success():
@@ -60,3 +63,17 @@ def test_one_sentence__of_an_error_from_a_worker_process():
     with pytest.raises(DataError) as caught:
         next(iter(DataLoader(_Broken(), num_workers=1)))
     assert one_sentence(caught.value) == 'labels/a.png: expected a value: below 3, found 7'
+
+
+def test_run__what_we_warn_of_is_a_sentence():
+    def told(filename, category=UserWarning):
+        return warnings.formatwarning(category('two frames'), category, filename, 7)
+
+    def main():
+        assert told(sources.__file__) == 'warning: two frames\n'
+        assert told(sources.__file__, DeprecationWarning).startswith(f'{sources.__file__}:7: Dep')
+        assert told('/else/where.py').startswith('/else/where.py:7: UserWarning: two frames')
+
+    before = warnings.formatwarning
+    assert run(main) == 0
+    assert warnings.formatwarning is before

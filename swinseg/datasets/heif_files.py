@@ -75,7 +75,8 @@ def decode_heif(data: bytes, kind: str, *, color_type: str = 'color') -> NDArray
     Args:
         data: the file.
         kind: ``'HEIC'`` or ``'AVIF'``.
-        color_type: as of :func:`swinseg.datasets.image_files.decode_image`. HEIC is always turned as the file says.
+        color_type: as of :func:`swinseg.datasets.image_files.decode_image`. HEIC is turned in any case, as the file
+            says.
 
     Returns:
         (H, W, 3) BGR, (H, W), or (H, W, 4) with alpha for ``'unchanged'``, uint8.

@@ -32,7 +32,8 @@ SIGNATURE_BYTES = 64
 
 AVIF_BRANDS = (b'avif', b'avis')
 PICTURE_BRANDS = (
-    b'heic', b'heix', b'hevc', b'hevx', b'heim', b'heis', b'hevm', b'hevs', b'mif1', b'msf1', b'miaf', *AVIF_BRANDS,
+    b'heic', b'heix', b'hevc', b'hevx', b'heim', b'heis', b'hevm', b'hevs', b'mif1', b'msf1', b'miaf',
+    *AVIF_BRANDS,
 )  # fmt: skip
 """First brands of HEIC and AVIF files, whose boxes are those of MP4 (ISO/IEC 23008-12)."""
 

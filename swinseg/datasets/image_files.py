@@ -299,8 +299,8 @@ def _decode_label_with_pillow(
 def lossy_label(path: str | os.PathLike[str], kind: str = 'JPEG') -> DataError:
     """Return the error that says of a label that it is a JPEG, or of another format that changes values."""
     return DataError(
-        f'label {os.fspath(path)} is {"an" if kind == "AVIF" else "a"} {kind}, whose compression changes label values; '
-        'export the labels again in a lossless format such as PNG'
+        f'label {os.fspath(path)} is {"an" if kind == "AVIF" else "a"} {kind}, whose compression changes label '
+        'values; export the labels again in a lossless format such as PNG'
     )
 
 

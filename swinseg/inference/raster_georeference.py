@@ -39,8 +39,8 @@ def georeference_of(file: Any, path: str | os.PathLike[str]) -> Georeference | N
         crs = _projection_beside(path)
     if file.tags(ns='GEOLOCATION'):
         warnings.warn(
-            f'image {os.fspath(path)} says by a geolocation array where its pixels lie, which its labels, in a file '
-            'of their own, do not keep; warp it first, with gdalwarp -geoloc',
+            f'image {os.fspath(path)} says by a geolocation array where its pixels lie, which its labels do not keep; '
+            'warp it first, with gdalwarp -geoloc',
             stacklevel=2,
         )
     if transform is None and not points and file.rpcs is None:
@@ -57,8 +57,8 @@ def georeference_of(file: Any, path: str | os.PathLike[str]) -> Georeference | N
 def georeference_beside(path: str | os.PathLike[str]) -> Georeference | None:
     """Return the georeference of an image beside which some file may say one, or None.
 
-    World files (``.jgw``, ``.jpgw``, ``.pgw``, ``.tfw``, ``.wld`` ...), GDAL's ``.aux.xml``, MapInfo's ``.tab``, and
-    the RPCs of satellite images are looked for. Where rasterio is not installed, and a world file is there, a
+    World files (``.jgw``, ``.jpgw``, ``.pgw``, ``.tfw``, ``.wld`` ...), GDAL's ``.aux.xml``, MapInfo's ``.tab``,
+    and the RPCs of satellite images are looked for. Where rasterio is not installed, and a world file is there, a
     warning says that the georeference is left out.
     """
     found = _files_beside(path)

@@ -43,8 +43,8 @@ def open_image(
 
     ``.npy`` files are memory-mapped; TIFF, VRT, ERDAS Imagine and georeferenced JPEG 2000 files are read by window
     through rasterio; all other formats are decoded whole. Files without a georeference are turned as their
-    orientation says. Grey is widened to three bands, alpha dropped, and of a file of several pictures the first one
-    read, which a warning says.
+    orientation says. Grey is widened to three bands, alpha dropped, and of a file of several pictures the first
+    one read, which a warning says.
 
     Args:
         image: a file, or (H, W) or (H, W, C) pixels, RGB where C is 3.

@@ -33,10 +33,9 @@ def why_scene(
     """Return why an image is a scene, in a few words, or None for a photograph.
 
     A photograph goes through the test pipeline of the model's config, which as a rule resizes it. A scene is a
-    TIFF or JPEG 2000 file with a georeference, an image of another format beside which a file says one (a world
-    file, say), a TIFF file of which bands were chosen, a VRT, an ERDAS Imagine file, an ``.npy`` file, an image with
-    more than :data:`SCENE_PIXELS` pixels, or any for which a window was asked for. Only the beginning of the file
-    is read.
+    TIFF or JPEG 2000 file with a georeference, an image beside which a file says one (a world file, say), a TIFF
+    file of which bands were chosen, a VRT, an ERDAS Imagine file, an ``.npy`` file, an image with more than
+    :data:`SCENE_PIXELS` pixels, or any for which a window was asked for. Only the beginning of the file is read.
 
     Args:
         path: the image; one that cannot be read is a photograph, whose reader says what is wrong.

@@ -65,7 +65,9 @@ def test_all_readers__agree(tmp_path, make, by_other):
     predicted = Pipeline([dict(type='LoadImage')], None).load(path)['img'][..., ::-1]
     np.testing.assert_array_equal(predicted, expected)
     scene = open_image(path)
-    np.testing.assert_array_equal(scene.read(0, *expected.shape[:1], 0, expected.shape[1]), expected)
+    np.testing.assert_array_equal(
+        scene.read(0, *expected.shape[:1], 0, expected.shape[1]), expected
+    )
     np.testing.assert_array_equal(decode_upload(data, pixels=H * W), expected)
     if expected.shape == RGB.shape:
         assert np.abs(expected.astype(int) - RGB).mean() < 8
@@ -119,7 +121,9 @@ def test_damaged__is_said(tmp_path):
 
 @needs_avif
 def test_label__is_refused_as_a_jpeg_is():
-    with pytest.raises(DataError, match='label a is an AVIF, whose compression changes label values') as caught:
+    with pytest.raises(
+        DataError, match='label a is an AVIF, whose compression changes label values'
+    ) as caught:
         decode_label(avif(PHOTO.convert('L')), 'a')
     assert not isinstance(caught.value, LabelChannelsError)
 

@@ -156,12 +156,18 @@ class Gdal:
 
 
 def test_two_images_of_a_place__are_loaded_together(tmp_path, monkeypatch):
-    """mmseg's set for the detection of changes, and its loader."""
+    """Mmseg's set for the detection of changes, and its loader."""
     monkeypatch.setattr('mmseg.datasets.transforms.loading.gdal', Gdal)
     for folder, pixels in (('before', BANDS), ('after', BANDS + 1)):
         (tmp_path / folder).mkdir()
         with rasterio.open(
-            tmp_path / folder / 'x.tif', 'w', driver='GTiff', height=2, width=4, count=6, dtype='uint16'
+            tmp_path / folder / 'x.tif',
+            'w',
+            driver='GTiff',
+            height=2,
+            width=4,
+            count=6,
+            dtype='uint16',
         ) as file:
             file.write(pixels)
     dataset = BaseCDDataset(
@@ -176,4 +182,7 @@ def test_two_images_of_a_place__are_loaded_together(tmp_path, monkeypatch):
     assert np.allclose(facts.image.mean, BANDS.mean(axis=(1, 2)))
     (tmp_path / 'after' / 'x.tif').unlink()
     (problem,) = look_at_pair(split.jobs[0], split.loading).problems
-    assert 'is not read by LoadMultipleRSImageFromFile, which loads it in the pipeline' in problem.sentence
+    assert (
+        'is not read by LoadMultipleRSImageFromFile, which loads it in the pipeline'
+        in problem.sentence
+    )

@@ -83,7 +83,14 @@ def test_tiff__overviews_and_masks_are_no_pages(tmp_path):
         with rasterio.open(path, 'r+') as file:
             file.build_overviews([2, 4], Resampling.nearest)
     data = path.read_bytes()
-    assert list(several_pictures_module._tiff_pages(data)) == [True, False, False, False, False, False]
+    assert list(several_pictures_module._tiff_pages(data)) == [
+        True,
+        False,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert count_pictures(data) == 1
 
 

@@ -220,7 +220,7 @@ def test_find_sources__arrays_in_a_folder(tree):
     (tree / 'other' / 'text.npy').write_text('text')
     with pytest.warns(
         UserWarning,
-        match=r'^4 of the arrays in other are left aside, .* the first, features\.npy, is \(8, 4, 5\) float32; name',
+        match=r'^4 of the arrays in other are left .* the first, features\.npy, is \(8, 4, 5\) float32; name',
     ) as said:
         assert found(['other']) == {
             'other/a.jpg': 'a', 'other/c.jpg': 'c', 'other/picture.npy': 'picture',
