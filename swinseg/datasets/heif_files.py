@@ -65,7 +65,8 @@ def open_heif(file: BinaryIO, kind: str) -> Image.Image:
     if kind == AVIF:
         return Image.open(file, formats=('AVIF',))
     # The class, not its registration with Pillow, which would be for the whole process.
-    opened: Image.Image = _pillow_heif().HeifImageFile(file)
+    reader: Any = _pillow_heif()
+    opened: Image.Image = reader.HeifImageFile(file)
     return opened
 
 
@@ -75,8 +76,8 @@ def decode_heif(data: bytes, kind: str, *, color_type: str = 'color') -> NDArray
     Args:
         data: the file.
         kind: ``'HEIC'`` or ``'AVIF'``.
-        color_type: as of :func:`swinseg.datasets.image_files.decode_image`. HEIC is turned in any case, as the file
-            says.
+        color_type: as of :func:`swinseg.datasets.image_files.decode_image`. HEIC is turned in any case, as its
+            file says.
 
     Returns:
         (H, W, 3) BGR, (H, W), or (H, W, 4) with alpha for ``'unchanged'``, uint8.

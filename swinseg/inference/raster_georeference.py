@@ -39,8 +39,8 @@ def georeference_of(file: Any, path: str | os.PathLike[str]) -> Georeference | N
         crs = _projection_beside(path)
     if file.tags(ns='GEOLOCATION'):
         warnings.warn(
-            f'image {os.fspath(path)} says by a geolocation array where its pixels lie, which its labels do not keep; '
-            'warp it first, with gdalwarp -geoloc',
+            f'image {os.fspath(path)} says by a geolocation array where its pixels lie, which its labels do not '
+            'keep; warp it first, with gdalwarp -geoloc',
             stacklevel=2,
         )
     if transform is None and not points and file.rpcs is None:
