@@ -10,10 +10,11 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 
+from swinseg.config.pipelines import LABEL_LOADERS
 from swinseg.datasets import image_files
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.image_bytes import format_of
-from swinseg.datasets.transforms import LABEL_LOADERS, LoadImage, LoadLabel
+from swinseg.datasets.transforms import LoadImage, LoadLabel
 from swinseg.errors import is_out_of_memory, shown
 
 _NORMALIZING = ('Normalize', 'Rerange', 'Albu')

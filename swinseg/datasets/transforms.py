@@ -20,9 +20,6 @@ from swinseg.datasets.resize_crop import DRAWN_SCALE, checked_scale, draw_scale,
 from swinseg.datasets.value_range import Setting, ValueRange
 from swinseg.errors import quoted
 
-LABEL_LOADERS = ('LoadLabel', 'LoadAnnotations')
-"""Types of the steps, ours and mmseg's, that load a label; prediction leaves them out."""
-
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ from mmseg.registry import OPTIM_WRAPPERS
 from torch import nn
 
 from swinseg.engine.errors import ConfigError
+from swinseg.models.prepare import computes_bfloat16
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -58,12 +58,3 @@ class AutocastOptimWrapper(OptimWrapper):
             torch.autocast(device, dtype=torch.bfloat16, enabled=is_used),
         ):
             yield
-
-
-@functools.cache
-def computes_bfloat16(device: str) -> bool:
-    """Whether a kind of device, such as ``'cpu'``, has instructions for bfloat16 and need not emulate it."""
-    if device == 'cpu':
-        has = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return bool(has)
-    return device != 'cuda' or torch.cuda.is_bf16_supported(including_emulation=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -13,9 +13,9 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from swinseg.engine.config_keys import check_num_classes
-from swinseg.engine.pipeline_checks import check_dataset_settings
+from swinseg.engine.errors import ConfigError
 from swinseg.engine.refusals import refused_arguments
-from swinseg.errors import UserError
+from swinseg.errors import UserError, quoted
 
 _BUILDER_PREFIX = re.compile(r'^(class `\w+` in [\w./]+: )+')
 
@@ -40,6 +40,31 @@ def build_dataset(cfg: Config, loader: str, **overrides: Any) -> Any:
     return dataset
 
 
+def require_classes(dataset: Any) -> None:
+    """Check that a dataset names its classes, two at least.
+
+    Raises:
+        ConfigError: it does not, or names a single one; says where they would be written.
+    """
+    meta = getattr(dataset, 'metainfo', None) or {}
+    classes = meta.get('classes')
+    if classes and len(classes) == 1:
+        raise ConfigError(
+            f'{type(dataset).__name__} has one class, {quoted(classes[0])}, and nothing to tell it from; let all '
+            f"other pixels be a class too, as in classes=['background', {quoted(classes[0])}] with a label_map"
+        )
+    if classes:
+        return
+    hint = (
+        'mmseg 1.x reads METAINFO = dict(classes=..., palette=...), in small letters'
+        if 'CLASSES' in meta or hasattr(dataset, 'CLASSES')
+        else "write metainfo=dict(classes=('background', 'road')), in the order of the label values"
+    )
+    raise ConfigError(
+        f'{type(dataset).__name__} names no classes, by which scores, figures and colors are told; {hint}'
+    )
+
+
 @contextlib.contextmanager
 def plain_messages() -> Iterator[None]:
     """Take mmengine's "class `ADE20K` in swinseg/datasets/ade20k.py: " off the message of a user's error.
@@ -55,3 +80,54 @@ def plain_messages() -> Iterator[None]:
         if text == str(error):
             raise
         raise type(error)(text) from error
+
+
+def pipelines_of(dataset: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield the innermost datasets of a wrapped or joined one, each with all the steps that its samples take."""
+    inside = vars(dataset)
+    if 'datasets' in inside:
+        for part in inside['datasets']:
+            yield from pipelines_of(part)
+    elif 'dataset' in inside:
+        own = list(_steps(inside.get('pipeline')))
+        for leaf, steps in pipelines_of(inside['dataset']):
+            yield leaf, [*steps, *own]
+    else:
+        yield dataset, list(_steps(inside.get('pipeline')))
+
+
+def check_dataset_settings(dataset: Any) -> None:
+    """Check that a dataset names its classes, and that its steps read labels by its own rule.
+
+    Args:
+        dataset: a built one, or a wrapper of such.
+
+    Raises:
+        ConfigError: there are no class names, or a step reduces the zero label where the dataset does not.
+    """
+    for leaf, steps in pipelines_of(dataset):
+        kind = type(leaf).__name__
+        require_classes(leaf)
+        rule = getattr(leaf, 'reduce_zero_label', None)
+        for step in flat_steps(steps):
+            wanted = getattr(step, 'reduce_zero_label', None)
+            if wanted is not None and rule is not None and bool(wanted) != bool(rule):
+                raise ConfigError(
+                    f'{type(step).__name__} has reduce_zero_label={wanted}, but {kind} has '
+                    f'reduce_zero_label={rule}, which decides what labels mean; set it there and leave it out '
+                    'of the pipeline'
+                )
+
+
+def _steps(pipeline: Any) -> Iterator[Any]:
+    yield from getattr(pipeline, 'transforms', pipeline) or ()
+
+
+def flat_steps(steps: Sequence[Any]) -> Iterator[Any]:
+    """Yield steps and what is in them, as in ``RandomApply`` or ``TestTimeAug``."""
+    for step in steps:
+        yield step
+        for name in ('transforms', 'subroutines'):
+            inner = getattr(step, name, None)
+            if inner is not None:
+                yield from flat_steps(list(_steps(inner)))

@@ -12,8 +12,9 @@ from torch import nn
 
 from swinseg.datasets.label_map import IGNORE_INDEX
 from swinseg.datasets.resize_crop import RandomResizeCrop
+from swinseg.engine.building import flat_steps, pipelines_of
 from swinseg.engine.errors import ConfigError
-from swinseg.errors import quoted, shown
+from swinseg.errors import shown
 
 # Steps after a crop that leave its size as it is.
 _SAME_SIZE = frozenset(
@@ -39,68 +40,6 @@ _SAME_SIZE = frozenset(
 
 Size = tuple[int, int]
 """Height, width."""
-
-
-def pipelines_of(dataset: Any) -> Iterator[tuple[Any, list[Any]]]:
-    """Yield the innermost datasets of a wrapped or joined one, each with all the steps that its samples take."""
-    inside = vars(dataset)
-    if 'datasets' in inside:
-        for part in inside['datasets']:
-            yield from pipelines_of(part)
-    elif 'dataset' in inside:
-        own = list(_steps(inside.get('pipeline')))
-        for leaf, steps in pipelines_of(inside['dataset']):
-            yield leaf, [*steps, *own]
-    else:
-        yield dataset, list(_steps(inside.get('pipeline')))
-
-
-def check_dataset_settings(dataset: Any) -> None:
-    """Check that a dataset names its classes, and that its steps read labels by its own rule.
-
-    Args:
-        dataset: a built one, or a wrapper of such.
-
-    Raises:
-        ConfigError: there are no class names, or a step reduces the zero label where the dataset does not.
-    """
-    for leaf, steps in pipelines_of(dataset):
-        kind = type(leaf).__name__
-        require_classes(leaf)
-        rule = getattr(leaf, 'reduce_zero_label', None)
-        for step in _flat(steps):
-            wanted = getattr(step, 'reduce_zero_label', None)
-            if wanted is not None and rule is not None and bool(wanted) != bool(rule):
-                raise ConfigError(
-                    f'{type(step).__name__} has reduce_zero_label={wanted}, but {kind} has '
-                    f'reduce_zero_label={rule}, which decides what labels mean; set it there and leave it out '
-                    'of the pipeline'
-                )
-
-
-def require_classes(dataset: Any) -> None:
-    """Check that a dataset names its classes, two at least.
-
-    Raises:
-        ConfigError: it does not, or names a single one; says where they would be written.
-    """
-    meta = getattr(dataset, 'metainfo', None) or {}
-    classes = meta.get('classes')
-    if classes and len(classes) == 1:
-        raise ConfigError(
-            f'{type(dataset).__name__} has one class, {quoted(classes[0])}, and nothing to tell it from; let all '
-            f"other pixels be a class too, as in classes=['background', {quoted(classes[0])}] with a label_map"
-        )
-    if classes:
-        return
-    hint = (
-        'mmseg 1.x reads METAINFO = dict(classes=..., palette=...), in small letters'
-        if 'CLASSES' in meta or hasattr(dataset, 'CLASSES')
-        else "write metainfo=dict(classes=('background', 'road')), in the order of the label values"
-    )
-    raise ConfigError(
-        f'{type(dataset).__name__} names no classes, by which scores, figures and colors are told; {hint}'
-    )
 
 
 def check_padding(dataset: Any, preprocessor: nn.Module, *, ignored: dict[str, int | None]) -> None:
@@ -153,7 +92,7 @@ def _padding_labels(
 ) -> Iterator[tuple[str, str, Any]]:
     """Yield what adds pixels around an image, its setting for their label, and that."""
     yield 'data_preprocessor', 'seg_pad_val', preprocessor.seg_pad_val
-    for step in _flat(steps):
+    for step in flat_steps(steps):
         if isinstance(step, RandomRotate):
             yield 'RandomRotate', 'seg_pad_val', step.seg_pad_val
         elif isinstance(step, Pad):
@@ -162,20 +101,6 @@ def _padding_labels(
 
 def _sides(size: Sequence[int]) -> str:
     return ' x '.join(map(shown, size))
-
-
-def _steps(pipeline: Any) -> Iterator[Any]:
-    yield from getattr(pipeline, 'transforms', pipeline) or ()
-
-
-def _flat(steps: Sequence[Any]) -> Iterator[Any]:
-    """Yield steps and what is in them, as in ``RandomApply`` or ``TestTimeAug``."""
-    for step in steps:
-        yield step
-        for name in ('transforms', 'subroutines'):
-            inner = getattr(step, name, None)
-            if inner is not None:
-                yield from _flat(list(_steps(inner)))
 
 
 def _size_after(steps: Sequence[Any]) -> Size | None:

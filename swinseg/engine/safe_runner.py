@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from swinseg.checkpoints import load_weights, read_checkpoint
 from swinseg.engine.batch_norm import check_batches
 from swinseg.engine.before_training import BeforeTrainingHook
+from swinseg.engine.building import check_dataset_settings
 from swinseg.engine.checkpointing import SafeCheckpointHook, read_newest, saying_how_to_go_on
 from swinseg.engine.data_workers import (
     DEFAULT_TIMEOUT,
@@ -33,7 +34,6 @@ from swinseg.engine.errors import ConfigError
 from swinseg.engine.learning_rates import check_rates, describe_schedule, rates_to_come
 from swinseg.engine.loop import ExactEpochTrainLoop, ExactTrainLoop, place_of
 from swinseg.engine.optimizers import averages_of, optimizers_of
-from swinseg.engine.pipeline_checks import check_dataset_settings
 from swinseg.engine.randomness import generator_states, set_generator_states
 from swinseg.engine.resumed_settings import settings_compared
 from swinseg.engine.resuming import (

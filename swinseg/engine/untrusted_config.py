@@ -16,11 +16,10 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS
 
-from swinseg.datasets.transforms import LABEL_LOADERS
+from swinseg.config.pipelines import LABEL_LOADERS, pipeline_of
 from swinseg.engine.config_keys import dotted
 from swinseg.engine.errors import ConfigError
 from swinseg.errors import quoted
-from swinseg.evaluation.report import pipeline_of
 from swinseg.type_names import PACKAGES, type_name
 
 Place = tuple[str | int, ...]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from swinseg import files
+from swinseg.config.pipelines import pipeline_of
 from swinseg.evaluation import confusion
 from swinseg.evaluation.confusion import EvaluationError, Matrix, Rates
 from swinseg.type_names import has_type
@@ -109,19 +110,6 @@ class Protocol:
             )
         flips = 'horizontal flip averaged' if self.flip else 'no flip'
         return f'{scales}; {inference}; {flips}'
-
-
-def pipeline_of(cfg: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the transforms of a test image, from the test data loader or ``test_pipeline``.
-
-    A dataset wrapper (``dataset=dict(type='ConcatDataset', datasets=[...])``) is followed to its
-    first dataset.
-    """
-    loader = cfg.get('test_dataloader') or {}
-    dataset = loader.get('dataset') or {}
-    while 'pipeline' not in dataset and ('dataset' in dataset or dataset.get('datasets')):
-        dataset = dataset.get('dataset') or dataset['datasets'][0]
-    return dataset.get('pipeline') or cfg.get('test_pipeline') or ()
 
 
 def _pair(value: Any) -> tuple[int, int]:

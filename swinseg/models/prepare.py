@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -263,3 +263,12 @@ def _is_faster(first: Callable[[], Tensor], second: Callable[[], Tensor]) -> boo
             run()
             shortest[i] = min(shortest[i], time.perf_counter() - start)
     return shortest[0] < shortest[1]
+
+
+@cache
+def computes_bfloat16(device: str) -> bool:
+    """Whether a kind of device, such as ``'cpu'``, has instructions for bfloat16 and need not emulate it."""
+    if device == 'cpu':
+        has = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return bool(has)
+    return device != 'cuda' or torch.cuda.is_bf16_supported(including_emulation=False)

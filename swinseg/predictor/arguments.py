@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.value_range import HIGH_BYTE, PER_IMAGE, Setting, ValueRange
 from swinseg.predictor.predictor import Predictor
+
+_UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -56,3 +59,12 @@ def value_range(text: str) -> Setting:
             f'two increasing numbers such as 0,4095, two for each band, {HIGH_BYTE} or {PER_IMAGE} are expected, '
             f'not {text!r}'
         ) from error
+
+
+def memory_size(text: str) -> int:
+    """Turn ``2G``, ``512M`` or ``1.5 GiB`` into bytes."""
+    found = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*', text, re.I)
+    size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if not size:
+        raise argparse.ArgumentTypeError(f'a size such as 2G or 512M is expected, not {text!r}')
+    return size

@@ -18,9 +18,9 @@ from mmseg.models.backbones import SwinTransformer
 from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
-from swinseg.engine.autocast import computes_bfloat16
 from swinseg.engine.config import check_config, load_config
 from swinseg.engine.untrusted_config import prediction_config, trusted_config
+from swinseg.models.prepare import computes_bfloat16
 from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
 from swinseg.predictor.size_bound import size_bound
 

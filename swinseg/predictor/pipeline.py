@@ -14,9 +14,10 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
 
+from swinseg.config.pipelines import LABEL_LOADERS
 from swinseg.datasets.image_files import local_path
 from swinseg.datasets.several_pictures import several_pictures_of_file
-from swinseg.datasets.transforms import LABEL_LOADERS, LoadImage
+from swinseg.datasets.transforms import LoadImage
 from swinseg.datasets.value_range import Setting, ValueRange
 from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
 from swinseg.predictor.pixels import ImageLike, load_as

@@ -26,9 +26,9 @@ from swinseg.checkpoints.loading import (
     read_checkpoint,
     state_dict_of,
 )
+from swinseg.config.pipelines import pipeline_of
 from swinseg.datasets.label_dtype import label_dtype
 from swinseg.datasets.value_range import Setting, ValueRange
-from swinseg.evaluation.report import pipeline_of
 from swinseg.models.label_decision import decide, threshold_of
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.models.scoring import (

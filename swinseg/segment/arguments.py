@@ -9,13 +9,12 @@ from typing import Any
 
 from swinseg.inference import source_identity
 from swinseg.inference.tiling import BLENDS
+from swinseg.predictor.arguments import memory_size
 from swinseg.segment.annotations import FILES
 from swinseg.segment.batch import Options
 from swinseg.segment.kinds import SCENE_PIXELS
 
 PALETTES = ('checkpoint', 'color-blind')
-
-_UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -112,15 +111,6 @@ def options_of(args: argparse.Namespace) -> Options:
 
 def _identity(path: str) -> dict[str, Any]:
     return source_identity(path) if os.path.isfile(path) else {'address': os.fspath(path)}
-
-
-def memory_size(text: str) -> int:
-    """Turn ``2G``, ``512M`` or ``1.5 GiB`` into bytes."""
-    found = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*', text, re.I)
-    size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
-    if not size:
-        raise argparse.ArgumentTypeError(f'a size such as 2G or 512M is expected, not {text!r}')
-    return size
 
 
 def window_size(text: str) -> int | tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from swinseg.segment.arguments import memory_size
+from swinseg.predictor.arguments import memory_size
 from swinseg.web.limits import Limits
 
 

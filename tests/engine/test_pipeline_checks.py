@@ -15,7 +15,8 @@ from torch import nn
 
 from swinseg.datasets.sampling import SeededDataset
 from swinseg.engine import ConfigError
-from swinseg.engine.pipeline_checks import check_dataset_settings, check_padding, pipelines_of
+from swinseg.engine.building import check_dataset_settings, pipelines_of
+from swinseg.engine.pipeline_checks import check_padding
 
 LOAD = [dict(type='LoadImage'), dict(type='LoadLabel')]
 PACK = [dict(type='RandomFlip', prob=0.5), dict(type='PackSegInputs')]

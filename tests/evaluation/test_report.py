@@ -11,7 +11,6 @@ from swinseg.evaluation.report import (
     Protocol,
     format_table,
     make_report,
-    pipeline_of,
     to_dict,
     write_json,
 )
@@ -143,11 +142,3 @@ def test_protocol__from_config(config, tta, expected):
 def test_protocol__augmentation_that_is_not_there():
     with pytest.raises(EvaluationError, match='needs a tta_pipeline'):
         Protocol.from_config(cfg([RESIZE]), tta=True)
-
-
-def test_pipeline_of__looks_into_wrapped_datasets():
-    inner = {'pipeline': [RESIZE]}
-    for dataset in ({'dataset': inner}, {'datasets': [{'dataset': inner}, {}]}):
-        assert pipeline_of({'test_dataloader': {'dataset': dataset}}) == [RESIZE]
-    assert pipeline_of({'test_pipeline': [RESIZE]}) == [RESIZE]
-    assert pipeline_of({}) == ()

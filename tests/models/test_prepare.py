@@ -187,3 +187,8 @@ def test_packed_linear__equals_the_plain_layer(dtype, activation, with_bias):
         x = torch.randn(shape).to(dtype)
         tolerance = 1e-5 if dtype == torch.float32 else 5e-2
         torch.testing.assert_close(packed(x), plain(x), rtol=tolerance, atol=tolerance)
+
+
+def test_computes_bfloat16__of_this_processor_and_of_others():
+    assert prepare.computes_bfloat16('cpu') in (False, True)
+    assert prepare.computes_bfloat16('meta')

@@ -7,18 +7,9 @@ import pytest
 from swinseg.segment.arguments import (
     add_options,
     band_numbers,
-    memory_size,
     options_of,
     window_size,
 )
-
-
-@pytest.mark.parametrize(
-    ('text', 'expected'),
-    [('2G', 2 * 2**30), ('512m', 512 * 2**20), ('1.5 GiB', 3 * 2**29), ('100KB', 102_400), ('7', 7)],
-)  # fmt: skip
-def test_memory_size__cases(text, expected):
-    assert memory_size(text) == expected
 
 
 @pytest.mark.parametrize(('text', 'expected'), [('512', 512), ('512x768', (512, 768))])
@@ -33,7 +24,6 @@ def test_band_numbers__keep_their_order():
 @pytest.mark.parametrize(
     ('read', 'text'),
     [
-        (memory_size, 'lots'), (memory_size, '0G'), (memory_size, '-1G'), (memory_size, ''),
         (window_size, '0'), (window_size, '-5'), (window_size, '5x0'), (window_size, '5.5'),
         (band_numbers, '1,,2'), (band_numbers, 'red'),
     ],
