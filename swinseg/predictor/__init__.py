@@ -7,8 +7,9 @@ result.save('masks')                # label PNG, colour PNG, overlay with a lege
 """
 
 from swinseg.predictor.errors import PredictorError
+from swinseg.predictor.options import PredictOptions
 from swinseg.predictor.pixels import ImageLike
 from swinseg.predictor.predictor import Predictor
 from swinseg.segmentation import Segmentation
 
-__all__ = ['ImageLike', 'Predictor', 'PredictorError', 'Segmentation']
+__all__ = ['ImageLike', 'PredictOptions', 'Predictor', 'PredictorError', 'Segmentation']

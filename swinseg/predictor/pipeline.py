@@ -107,8 +107,15 @@ class Pipeline:
                 'cut it into parts that are less narrow'
             ) from error
 
-    def pack_augmented(self, loaded: Loaded) -> Iterator[dict[str, Any]]:
-        """Make the packed inputs, one for each scale and flip, when they are asked for."""
+    def pack_views(self, loaded: Loaded, *, tta: bool) -> Iterator[dict[str, Any]]:
+        """Make the packed inputs when they are asked for: one, or with ``tta`` one for each scale and flip.
+
+        Raises:
+            PredictorError: as :meth:`pack` and :meth:`augmentations` say.
+        """
+        if not tta:
+            yield self.pack(loaded)
+            return
         for transform in self.augmentations():
             yield transform(copy.deepcopy(loaded))
 

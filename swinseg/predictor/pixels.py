@@ -6,6 +6,7 @@ Shapes: H, W = size of the image. Users give RGB; mmseg's pipelines carry BGR.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -58,8 +59,10 @@ def _to_bgr(image: NDArray[Any] | Image.Image, value_range: ValueRange | None) -
     if isinstance(image, Image.Image):
         image = _from_pil(image)
     if not isinstance(image, np.ndarray):
+        are_several = isinstance(image, list | tuple | Iterator)
         raise PredictorError(
             f'an image must be a path, an array or a PIL image, but is a {type(image).__name__}'
+            f'{"; give several images to Predictor.stream" if are_several else ""}'
         )
     if image.ndim == 3 and image.shape[2] == 3 and image.size and image.dtype.kind in 'uif':
         if value_range is not None:

@@ -7,16 +7,15 @@ Images and colours are RGB here; inside, mmseg's pipelines carry BGR.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard, cast, overload
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmseg.models import EncoderDecoder
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -29,38 +28,24 @@ from swinseg.checkpoints.loading import (
 from swinseg.config.pipelines import pipeline_of
 from swinseg.datasets.label_dtype import label_dtype
 from swinseg.datasets.value_range import Setting, ValueRange
-from swinseg.models.label_decision import decide, threshold_of
 from swinseg.models.prepare import prepare_for_inference
-from swinseg.models.scoring import (
-    View,
-    logits_of,
-    mean_probabilities,
-    normalised,
-    works_by_windows,
-)
+from swinseg.models.scoring import normalised
 from swinseg.predictor import building, rejection
 from swinseg.predictor.errors import PredictorError
-from swinseg.predictor.pipeline import Loaded, Pipeline, Step
+from swinseg.predictor.forward import Input, Prediction, forward
+from swinseg.predictor.options import PredictOptions
+from swinseg.predictor.pipeline import Pipeline, Step
 from swinseg.predictor.pixels import ImageLike, to_rgb
 from swinseg.segmentation import Segmentation
-from swinseg.visualization.palette import check_palette, default_palette
+from swinseg.visualization.palette import Palette, check_palette, default_palette
 
 _CPU_BATCH, _GPU_BATCH = 1, 8
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What the caller asked for; see :meth:`Predictor.predict`."""
-
-    confidence: bool
-    probabilities: bool
-    tta: bool
-    reject_below: float | None
-    batch_size: int
+# One image each, though they can be iterated over.
+_SINGLE = (str, bytes, os.PathLike, np.ndarray, Image.Image, Tensor)
 
 
 class Predictor:
-    """A built model with everything that stands before and after it; call it with an image or several.
+    """A built model with everything that stands before and after it; call it with an image.
 
     Args:
         model: mmseg ``EncoderDecoder`` (ours or stock) with its weights; put into evaluation mode.
@@ -179,240 +164,132 @@ class Predictor:
         """Images that the model gets at once where nothing is said: 1 on a CPU, which gains nothing by two."""
         return _CPU_BATCH if self.device.type == 'cpu' else _GPU_BATCH
 
-    def require_tta(self) -> None:
-        """Make sure that there are scales and flips to average.
+    def check_options(self, options: PredictOptions) -> None:
+        """Make sure that this model can do what is asked for.
 
         Raises:
-            PredictorError: the config has no ``tta_pipeline``.
+            PredictorError: ``tta`` though the config has no ``tta_pipeline``, or ``reject_below`` though a class
+                is called ``'rejected'``.
         """
-        self._pipeline.augmentations()
+        if options.tta:
+            self._pipeline.augmentations()
+        if options.reject_below is not None:
+            rejection.check_classes(self.classes)
 
-    # A str, an array and a list of images are iterable alike; the first that fits is meant.
-    @overload
-    def predict(  # type: ignore[overload-overlap]
-        self,
-        images: ImageLike,
-        *,
-        confidence: bool = False,
-        probabilities: bool = False,
-        tta: bool = False,
-        reject_below: float | None = None,
-        batch_size: int | None = None,
-    ) -> Segmentation: ...
-    @overload
-    def predict(
-        self,
-        images: Iterable[ImageLike],
-        *,
-        confidence: bool = False,
-        probabilities: bool = False,
-        tta: bool = False,
-        reject_below: float | None = None,
-        batch_size: int | None = None,
-    ) -> list[Segmentation]: ...
-    def predict(
-        self,
-        images: ImageLike | Iterable[ImageLike],
-        *,
-        confidence: bool = False,
-        probabilities: bool = False,
-        tta: bool = False,
-        reject_below: float | None = None,
-        batch_size: int | None = None,
-    ) -> Segmentation | list[Segmentation]:
-        """Segment one image, or several; ``predictor(images)`` does the same.
+    def legend(self, options: PredictOptions) -> tuple[tuple[str, ...], Palette]:
+        """Return the name and the colour, uint8 RGB, of each label that predictions with these options have."""
+        if options.reject_below is None:
+            return self.classes, self.palette
+        return rejection.with_rejected(self.classes, self.palette)
+
+    def __call__(self, image: ImageLike, **options: Any) -> Segmentation:
+        """Segment one image: ``predictor(image, tta=True)`` is ``predict(image, PredictOptions(tta=True))``."""
+        return self.predict(image, PredictOptions(**options))
+
+    @torch.inference_mode()
+    def predict(self, image: ImageLike, options: PredictOptions = PredictOptions()) -> Segmentation:
+        """Segment one image.
 
         Args:
-            images: a path, an (H, W, 3) RGB array, or a PIL image; or a list or other iterable of these. They are
-                not changed. EXIF orientation of files and PIL images is applied. Arrays are uint8, or of another
-                type where :attr:`value_range` says what its values mean.
-            confidence: also return the probability of each label.
-            probabilities: also return the probabilities of all classes: 4 x K x H x W bytes for each image.
-            tta: average the probabilities over the scales and flips of the config's ``tta_pipeline``.
-            reject_below: give pixels whose confidence is lower, in [0, 1], the label K, ``'rejected'``, which
-                has a colour and a name as the classes have. The confidence is returned, too.
-            batch_size: how many neighbouring images, or views of one image with ``tta``, the model gets at once
-                if the pipeline makes them of one size; None for 1 on a CPU and 8 on a GPU. Halved, as often as
-                needed, when memory runs out. Windows of slide mode have a batch size of their own in the
-                model's ``test_cfg``.
+            image: a path, an (H, W, 3) RGB array, or a PIL image; it is not changed. EXIF orientation of files and
+                PIL images is applied. An array is uint8, or of another type where :attr:`value_range` says what
+                its values mean.
+            options: how, and what to return beside the labels.
 
         Returns:
-            For one image, the same labels as ``tools/test.py`` evaluates, at the image's own size; for several,
-            a list in their order.
+            The same labels as ``tools/test.py`` evaluates, at the image's own size.
 
         Raises:
             DataError: a file is missing, empty, no image, truncated or damaged, or has more than 8 bits of which
                 nothing says what they mean.
-            PredictorError: an array or PIL image of another kind, ``tta`` without a ``tta_pipeline``, or an
-                argument outside its range.
+            PredictorError: an array or PIL image of another kind, or as :meth:`check_options` says.
         """
-        results = list(
-            self.stream(
-                images,
-                confidence=confidence,
-                probabilities=probabilities,
-                tta=tta,
-                reject_below=reject_below,
-                batch_size=batch_size,
-            )
-        )
-        return results[0] if _is_one(images) else results
-
-    __call__ = predict
+        self.check_options(options)
+        given = self._preprocess(image, options)
+        ((_, prediction),) = self._forward([given], options)
+        return self._postprocess(given, prediction, options)
 
     def stream(
-        self,
-        images: ImageLike | Iterable[ImageLike],
-        *,
-        confidence: bool = False,
-        probabilities: bool = False,
-        tta: bool = False,
-        reject_below: float | None = None,
-        batch_size: int | None = None,
+        self, images: Iterable[ImageLike], options: PredictOptions = PredictOptions()
     ) -> Iterator[Segmentation]:
-        """Segment images one after the other: ``predict`` without keeping all results.
+        """Segment images one after the other, neighbours of one size together in the model.
 
         Images are read when they are needed, and no more of them are held than a batch needs.
 
         Args:
-            images: as for :meth:`predict`.
-            confidence, probabilities, tta, reject_below, batch_size: as for :meth:`predict`.
+            images: a list or another iterable of what :meth:`predict` takes.
+            options: for all of them.
 
         Yields:
             The result of each image, in their order.
 
         Raises:
             DataError, PredictorError: as for :meth:`predict`; those about an image when it is its turn, which
-                ends the stream.
+                ends the stream. A single image in the place of several is a ``PredictorError``, too.
         """
-        wanted = self._wanted(
-            confidence=confidence,
-            probabilities=probabilities,
-            tta=tta,
-            reject_below=reject_below,
-            batch_size=batch_size,
-        )
-        return self._segment(self._load_all(images), wanted)
+        if not isinstance(images, Iterable) or isinstance(images, _SINGLE):
+            raise PredictorError(
+                f'stream takes a list or another iterable of images, but was given one {type(images).__name__}; '
+                'put it into a list, or call predict'
+            )
+        self.check_options(options)
+        return self._stream(images, options)
 
-    def _wanted(
-        self,
-        *,
-        confidence: bool,
-        probabilities: bool,
-        tta: bool,
-        reject_below: float | None,
-        batch_size: int | None,
-    ) -> _Wanted:
-        if tta:
-            self.require_tta()
-        rejection.check_threshold(reject_below, self.classes)
-        if batch_size is None:
-            batch_size = self.default_batch_size
-        if batch_size < 1:
-            raise PredictorError(f'batch_size must be at least 1, or None, but is {batch_size}')
-        return _Wanted(
-            confidence=confidence or reject_below is not None,
-            probabilities=probabilities,
-            tta=tta,
-            reject_below=reject_below,
-            batch_size=batch_size,
-        )
+    @torch.inference_mode()
+    def _stream(
+        self, images: Iterable[ImageLike], options: PredictOptions
+    ) -> Iterator[Segmentation]:
+        inputs = self._preprocess_all(images, options)
+        for given, prediction in self._forward(inputs, options):
+            yield self._postprocess(given, prediction, options)
 
-    def _load_all(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[Loaded]:
-        if _is_one(images):
-            yield self._pipeline.load(images)
-            return
-        for number, image in enumerate(cast(Iterable[ImageLike], images), 1):
+    def _preprocess(self, image: ImageLike, options: PredictOptions) -> Input:
+        """Load an image, and have the pipeline make the model's inputs of it when they are asked for."""
+        loaded = self._pipeline.load(image)
+        views = self._pipeline.pack_views(loaded, tta=options.tta)
+        return Input(loaded, (normalised(self.model, packed) for packed in views))
+
+    def _preprocess_all(
+        self, images: Iterable[ImageLike], options: PredictOptions
+    ) -> Iterator[Input]:
+        for number, image in enumerate(images, 1):
             try:
-                yield self._pipeline.load(image)
+                yield self._preprocess(image, options)
             except PredictorError as error:
                 raise PredictorError(f'image {number} of the given ones: {error}') from error
 
-    @torch.inference_mode()
-    def _segment(self, images: Iterator[Loaded], wanted: _Wanted) -> Iterator[Segmentation]:
-        if wanted.tta:
-            yield from (self._by_mean(loaded, wanted) for loaded in images)
-        elif works_by_windows(self.model) and not wanted.probabilities:
-            yield from (self._by_windows(loaded, wanted) for loaded in images)
-        else:
-            yield from self._by_batches(images, wanted)
+    def _forward(
+        self, inputs: Iterable[Input], options: PredictOptions
+    ) -> Iterator[tuple[Input, Prediction]]:
+        batch_size = options.batch_size or self.default_batch_size
+        return forward(self.model, inputs, options, batch_size=batch_size)
 
-    def _by_mean(self, loaded: Loaded, wanted: _Wanted) -> Segmentation:
-        """Segment an image by the mean over its scales and flips."""
-        views = (normalised(self.model, packed) for packed in self._pipeline.pack_augmented(loaded))
-        probabilities = mean_probabilities(
-            self.model, views, loaded['ori_shape'], batch_size=wanted.batch_size
-        )
-        labels_HW, confidence_HW = decide(
-            probabilities,
-            threshold=threshold_of(self.model),
-            are_probabilities=True,
-            with_confidence=wanted.confidence,
-        )
-        returned = probabilities if wanted.probabilities else None
-        return self._segmentation(loaded, labels_HW, confidence_HW, returned, wanted)
-
-    def _by_windows(self, loaded: Loaded, wanted: _Wanted) -> Segmentation:
-        """Segment an image without the logits of all of it."""
-        view = normalised(self.model, self._pipeline.pack(loaded))
-        labels_HW, confidence_HW = self.model.slide_decision(
-            view.pixels, view.meta, loaded['ori_shape'], with_confidence=wanted.confidence
-        )
-        return self._segmentation(loaded, labels_HW, confidence_HW, None, wanted)
-
-    def _by_batches(self, images: Iterator[Loaded], wanted: _Wanted) -> Iterator[Segmentation]:
-        """Segment images, those of one input size together."""
-        waiting: deque[Loaded] = deque()
-
-        def views() -> Iterator[View]:
-            for loaded in images:
-                waiting.append(loaded)
-                yield normalised(self.model, self._pipeline.pack(loaded))
-
-        for logits in logits_of(self.model, views(), batch_size=wanted.batch_size):
-            loaded = waiting.popleft()
-            size = loaded['ori_shape']
-            # Not on a GPU, where it is the largest tensor by far.
-            probabilities = torch.empty((logits.shape[0], *size)) if wanted.probabilities else None
-            labels_HW, confidence_HW = decide(
-                logits,
-                size,
-                align_corners=self.model.align_corners,
-                threshold=threshold_of(self.model),
-                with_confidence=wanted.confidence,
-                probabilities=probabilities,
-            )
-            yield self._segmentation(loaded, labels_HW, confidence_HW, probabilities, wanted)
-
-    def _segmentation(
-        self,
-        loaded: Loaded,
-        labels_HW: Tensor,
-        confidence_HW: Tensor | None,
-        probabilities: Tensor | None,
-        wanted: _Wanted,
+    def _postprocess(
+        self, given: Input, prediction: Prediction, options: PredictOptions
     ) -> Segmentation:
-        classes, palette = self.classes, self.palette
-        if wanted.reject_below is not None:
+        """Reject what is too uncertain, and put it all into arrays."""
+        labels_HW, confidence_HW = prediction.labels, prediction.confidence
+        classes, palette = self.legend(options)
+        if options.reject_below is not None:
             assert confidence_HW is not None
             labels_HW = rejection.reject(
-                labels_HW, confidence_HW, wanted.reject_below, len(classes)
+                labels_HW, confidence_HW, options.reject_below, len(self.classes)
             )
-            classes, palette = rejection.with_rejected(classes, palette)
-        if probabilities is not None and len(probabilities) == 1:
-            probabilities = torch.cat([1 - probabilities, probabilities])
         return Segmentation(
             labels=labels_HW.cpu().numpy().astype(label_dtype(len(classes)), copy=False),
             classes=classes,
             palette=palette,
-            image=to_rgb(loaded['img']),
+            image=to_rgb(given.loaded['img']),
             confidence=None if confidence_HW is None else confidence_HW.cpu().numpy(),
-            probabilities=None if probabilities is None else probabilities.cpu().numpy(),
-            name=Path(loaded['img_path']).stem if 'img_path' in loaded else 'image',
+            probabilities=_of_all_classes(prediction.probabilities),
+            name=Path(given.loaded['img_path']).stem if 'img_path' in given.loaded else 'image',
         )
 
 
-def _is_one(images: object) -> TypeGuard[ImageLike]:
-    """Return whether something is a single image, or cannot be several."""
-    single = (str, bytes, os.PathLike, np.ndarray, Image.Image, Tensor)
-    return isinstance(images, single) or not isinstance(images, Iterable)
+def _of_all_classes(probabilities: Tensor | None) -> NDArray[np.float32] | None:
+    """Return probabilities as an array; a binary head's one as those of both classes."""
+    if probabilities is None:
+        return None
+    if len(probabilities) == 1:
+        probabilities = torch.cat([1 - probabilities, probabilities])
+    return probabilities.cpu().numpy()

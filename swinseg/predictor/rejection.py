@@ -20,18 +20,12 @@ REJECTED = 'rejected'
 _COLORS = [[255, 255, 255], [0, 0, 0]]
 
 
-def check_threshold(reject_below: float | None, classes: tuple[str, ...]) -> None:
-    """Refuse a threshold that is no probability, and class names that hold the rejected label's.
+def check_classes(classes: tuple[str, ...]) -> None:
+    """Refuse class names that hold the rejected label's.
 
     Raises:
-        PredictorError: one of them.
+        PredictorError: they do.
     """
-    if reject_below is None:
-        return
-    if not 0 <= reject_below <= 1:
-        raise PredictorError(
-            f'reject_below is a probability and must lie between 0 and 1, but is {reject_below}'
-        )
     if REJECTED in classes:
         raise PredictorError(
             f'reject_below adds a label with the name {REJECTED!r}, but a class has this name; '

@@ -9,6 +9,7 @@ from typing import Any
 
 from swinseg.inference import source_identity
 from swinseg.inference.tiling import BLENDS
+from swinseg.predictor import PredictOptions
 from swinseg.predictor.arguments import memory_size
 from swinseg.segment.annotations import FILES
 from swinseg.segment.batch import Options
@@ -53,6 +54,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--frame-stride', type=int, default=1, metavar='N',
         help='segment each N-th frame of a video',
     )  # fmt: skip
+    _add_scene_options(parser)
+
+
+def _add_scene_options(parser: argparse.ArgumentParser) -> None:
     scenes = parser.add_argument_group(
         'scenes',
         'A GeoTIFF, an .npy file and an image with more than '
@@ -91,14 +96,14 @@ def options_of(args: argparse.Namespace) -> Options:
         'palette': args.palette,
     }
     return Options(
-        tta=args.tta,
+        predict=PredictOptions(
+            tta=args.tta, confidence=args.confidence, reject_below=args.reject_below
+        ),
         alpha=args.alpha,
         borders=args.borders,
         sheet=args.sheet,
         annotations=args.annotations,
         image_address=args.image_address,
-        confidence=args.confidence,
-        reject_below=args.reject_below,
         window=args.window,
         stride=args.stride,
         blend=args.blend,

@@ -13,8 +13,7 @@ from typing import Any
 from swinseg.datasets.errors import DataError
 from swinseg.inference import RasterError, SlideError
 from swinseg.inference.prefetch import WriteBehind
-from swinseg.predictor import Predictor, PredictorError
-from swinseg.predictor.rejection import check_threshold, with_rejected
+from swinseg.predictor import PredictOptions, Predictor, PredictorError
 from swinseg.segment.annotations import Annotations, annotation_files
 from swinseg.segment.images import segment_image
 from swinseg.segment.kinds import why_scene
@@ -27,7 +26,6 @@ from swinseg.segment.sources import Source
 from swinseg.segment.video import VideoError, is_video, segment_video
 from swinseg.segment.windows import Size, choose_windows
 from swinseg.visualization.colorize import check_alpha
-from swinseg.visualization.palette import Palette
 
 # What the rows of a scene, which can be continued, are called in its progress.
 _ROW = 'row'
@@ -38,29 +36,26 @@ class Options:
     """How to segment; each kind of file takes what it knows.
 
     Attributes:
-        tta: average over the config's scales and flips.
+        predict: of images, scenes and videos, as ``Predictor.predict`` takes them; ``confidence`` of images and
+            scenes only.
         alpha: weight of the colours in overlays.
         borders: draw each class's rim in its full colour in overlays.
         sheet: also put small overlays of images and scenes into one picture, ``sheet.png``.
         annotations: also write files of images for these annotation tools, which
             :data:`swinseg.segment.annotations.FILES` names.
         image_address: what stands before the name of an image where Label Studio finds it.
-        confidence: also write the probability of the labels of images and scenes.
-        reject_below: give pixels with a lower probability a label of their own.
         window, stride, blend, max_memory, bands: as ``segment_scene`` takes them. With a window every image is a
             scene, with bands every TIFF.
         frame_stride: segment every so many-th frame of a video.
         model_identity: as ``segment_scene`` takes it.
     """
 
-    tta: bool = False
+    predict: PredictOptions = PredictOptions()
     alpha: float = 0.5
     borders: bool = True
     sheet: bool = False
     annotations: Sequence[str] = ()
     image_address: str = ''
-    confidence: bool = False
-    reject_below: float | None = None
     window: Size | None = None
     stride: Size | None = None
     blend: str | None = None
@@ -94,9 +89,7 @@ def segment_all(
         OutputError: a result cannot be written, or a file would be lost for it: then before anything is written.
         PredictorError, SlideError, VisualizationError: an option is wrong for all files.
     """
-    if options.tta:
-        predictor.require_tta()
-    check_threshold(options.reject_below, predictor.classes)
+    predictor.check_options(options.predict)
     check_alpha(options.alpha)
     choose_windows(
         predictor.model, window=options.window, stride=options.stride, blend=options.blend
@@ -136,7 +129,7 @@ def results_of(
     return Results(
         out,
         sources,
-        confidence=options.confidence,
+        confidence=options.predict.confidence,
         has_window=options.window is not None,
         has_bands=options.bands is not None,
         sheet=options.sheet,
@@ -149,13 +142,6 @@ def _how_to_go_on(source: Source, at: str) -> str:
     if at.startswith(_ROW):
         return f'interrupted at {source.path}, {at}; the same command goes on there'
     return f'interrupted at {source.path}; the same command begins it again'
-
-
-def _labels(predictor: Predictor, options: Options) -> tuple[tuple[str, ...], Palette]:
-    """Return name and colour of each label."""
-    if options.reject_below is None:
-        return predictor.classes, predictor.palette
-    return with_rejected(predictor.classes, predictor.palette)
 
 
 class _Work:
@@ -174,7 +160,7 @@ class _Work:
         self._options = options
         self._progress = progress
         self._write = write
-        classes, palette = _labels(predictor, options)
+        classes, palette = predictor.legend(options.predict)
         self._sheets = (
             Sheets(out, classes, palette, alpha=options.alpha, borders=options.borders)
             if options.sheet
@@ -214,11 +200,8 @@ class _Work:
     def _image(self, source: Source) -> Done:
         began = time.perf_counter()
         options = self._options
-        result = segment_image(
-            self._predictor, source.path,
-            tta=options.tta, confidence=options.confidence, reject_below=options.reject_below,
-        )  # fmt: skip
-        kinds = [*IMAGE_KINDS, *(['confidence'] if options.confidence else [])]
+        result = segment_image(self._predictor, source.path, options.predict)
+        kinds = [*IMAGE_KINDS, *(['confidence'] if options.predict.confidence else [])]
         target = self._out / source.name
         self._write(
             lambda: result.save(
@@ -238,10 +221,9 @@ class _Work:
         options = self._options
         target = self._out / source.name
         result = segment_scene(
-            self._predictor, source.path, target.parent, stem=target.name,
+            self._predictor, source.path, target.parent, options.predict, stem=target.name,
             window=options.window, stride=options.stride, blend=options.blend,
-            max_memory=options.max_memory, bands=options.bands, tta=options.tta,
-            confidence=options.confidence, reject_below=options.reject_below,
+            max_memory=options.max_memory, bands=options.bands,
             alpha=options.alpha, borders=options.borders, model_identity=options.model_identity,
             progress=lambda done, total: self._progress.step(_ROW, done, total),
         )  # fmt: skip
@@ -257,15 +239,10 @@ class _Work:
 
     def _video(self, source: Source) -> Done:
         options = self._options
-        if options.confidence:
-            raise VideoError(
-                f'video {source.path} takes no confidence; segment it in a call of its own, without --confidence'
-            )
         target = self._out / source.name
         result = segment_video(
-            self._predictor, source.path, target.parent, stem=target.name,
-            stride=options.frame_stride, tta=options.tta, reject_below=options.reject_below,
-            alpha=options.alpha, borders=options.borders,
+            self._predictor, source.path, target.parent, options.predict, stem=target.name,
+            stride=options.frame_stride, alpha=options.alpha, borders=options.borders,
             progress=lambda done, announced: self._progress.step('frame', done, announced),
         )  # fmt: skip
         found = f'{result.frames_segmented / result.seconds:.1f} frames/s'

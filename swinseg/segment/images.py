@@ -6,33 +6,28 @@ import os
 
 from swinseg.datasets.errors import DataError
 from swinseg.errors import is_out_of_memory
-from swinseg.predictor import Predictor
+from swinseg.predictor import PredictOptions, Predictor
 from swinseg.segmentation import Segmentation
 
 
 def segment_image(
     predictor: Predictor,
     path: str | os.PathLike[str],
-    *,
-    tta: bool = False,
-    confidence: bool = False,
-    reject_below: float | None = None,
+    options: PredictOptions = PredictOptions(),
 ) -> Segmentation:
     """Segment an image file whole.
 
     Args:
         predictor: the model.
         path: the image.
-        tta, confidence, reject_below: as ``Predictor.predict`` takes them.
+        options: as ``Predictor.predict`` takes them.
 
     Raises:
         DataError: it cannot be read, or does not fit the memory.
-        PredictorError: ``tta`` without a ``tta_pipeline``, or ``reject_below`` outside its range.
+        PredictorError: the options ask for what the model cannot do.
     """
     try:
-        return predictor.predict(
-            os.fspath(path), tta=tta, confidence=confidence, reject_below=reject_below
-        )
+        return predictor.predict(os.fspath(path), options)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -17,7 +17,7 @@ from swinseg.inference import RasterImage, slide
 from swinseg.inference.prefetch import ReadAhead
 from swinseg.inference.tiling import bands
 from swinseg.models.label_decision import decide, threshold_of
-from swinseg.predictor import Predictor
+from swinseg.predictor import PredictOptions, Predictor
 from swinseg.predictor.rejection import reject
 from swinseg.segment.overview import Naming
 from swinseg.segment.windows import Windows, Workload
@@ -30,37 +30,34 @@ NO_CONFIDENCE = 0
 
 
 class Planes:
-    """What is made of finished scores: labels, and confidence from 1 to 255 where it is wanted."""
+    """What is made of finished scores: labels, and confidence from 1 to 255 where it is wanted.
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        naming: Naming,
-        *,
-        are_probabilities: bool,
-        with_confidence: bool,
-        reject_below: float | None,
-    ) -> None:
+    Args:
+        predictor: the model.
+        naming: of the labels.
+        options: how they were predicted; with ``tta`` the scores are probabilities.
+    """
+
+    def __init__(self, predictor: Predictor, naming: Naming, options: PredictOptions) -> None:
         self._threshold = threshold_of(predictor.model)
         self._num_classes = len(predictor.classes)
         self._dtype = label_tensor_dtype(len(naming.names), reserved=1)
-        self._are_probabilities = are_probabilities
-        self._with_confidence = with_confidence
-        self._reject_below = reject_below
-        self.without_data = [naming.nodata, *([NO_CONFIDENCE] if with_confidence else [])]
+        self._options = options
+        self.without_data = [naming.nodata, *([NO_CONFIDENCE] if options.confidence else [])]
 
     def __call__(self, scores: Tensor) -> Tensor:
         """Turn (K, R, W) scores into (1 or 2, R, W) whole numbers."""
+        options = self._options
         labels, confidence = decide(
             scores,
             threshold=self._threshold,
-            are_probabilities=self._are_probabilities,
-            with_confidence=self._with_confidence or self._reject_below is not None,
+            are_probabilities=options.tta,
+            with_confidence=options.needs_confidence,
         )
-        if confidence is not None and self._reject_below is not None:
-            labels = reject(labels, confidence, self._reject_below, self._num_classes)
+        if confidence is not None and options.reject_below is not None:
+            labels = reject(labels, confidence, options.reject_below, self._num_classes)
         planes = [labels.to(self._dtype)]
-        if confidence is not None and self._with_confidence:
+        if confidence is not None and options.confidence:
             planes.append((confidence * CERTAIN).round().clamp_(min=1).to(self._dtype))
         return torch.stack(planes)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,16 @@ from swinseg.inference import (
     source_identity,
 )
 from swinseg.inference.prefetch import WriteBehind
-from swinseg.inference.raster import Georeference, is_bands_first
-from swinseg.predictor import Predictor
-from swinseg.predictor.rejection import check_threshold, with_rejected
+from swinseg.inference.raster import is_bands_first
+from swinseg.predictor import PredictOptions, Predictor, PredictorError
 from swinseg.segment.overview import Naming, read_shares, write_areas, write_pictures
 from swinseg.segment.scene_rows import NO_CONFIDENCE, Planes, finished_rows
 from swinseg.segment.windows import (
     AugmentedWindowScores,
     Size,
+    Windows,
     WindowScores,
+    Workload,
     choose_windows,
     choose_workload,
 )
@@ -69,17 +70,14 @@ def segment_scene(
     predictor: Predictor,
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],
+    options: PredictOptions = PredictOptions(),
     *,
     stem: str | None = None,
     window: Size | None = None,
     stride: Size | None = None,
     blend: str | None = None,
-    batch_size: int | None = None,
     max_memory: int | None = None,
     bands: Sequence[int] | None = None,
-    tta: bool = False,
-    confidence: bool = False,
-    reject_below: float | None = None,
     alpha: float = 0.5,
     borders: bool = True,
     model_identity: Mapping[str, Any] | None = None,
@@ -97,17 +95,15 @@ def segment_scene(
         predictor: the model.
         path: the scene. Values of more than 8 bits become 0 to 255 as the model's ``value_range`` says.
         out: folder for the results; made where it does not exist.
+        options: as ``Predictor.predict`` takes them, for each window; ``batch_size`` is that of windows, None for
+            a good number. ``confidence`` is written as a file, ``probabilities`` are not.
         stem: beginning of their names; None takes the file's name without suffix.
         window: side, or height and width; None takes that of the model's slide mode, or 512.
         stride: distance of neighbouring windows; None takes that of the model, or three quarters of the window.
         blend: how windows are put together, as ``swinseg.inference.slide`` takes it; None takes that of the model,
             or ``'gaussian'``.
-        batch_size: windows at a time; None for a good number.
         max_memory: bytes that may be used beside the loaded model; None for no limit.
         bands: numbers of a TIFF's bands that the model is shown, from 1; None takes red, green and blue.
-        tta: average each window over the config's scales and flips.
-        confidence: also write the probability of the labels.
-        reject_below: give pixels whose probability is lower, in [0, 1], the label K, ``'rejected'``.
         alpha: weight of the colours in the overlay.
         borders: draw each class's rim in its full colour there.
         model_identity: what tells the model from others, say ``source_identity`` of its checkpoint. With it, work
@@ -118,77 +114,39 @@ def segment_scene(
         DataError: the file is missing, damaged or no image, or has more than 8 bits though nothing says what
             they mean.
         OutputError: a result cannot be written.
-        PredictorError: ``tta`` without a ``tta_pipeline``, or ``reject_below`` outside its range.
+        PredictorError: the options ask for what the model cannot do, or for ``probabilities``.
         RasterError: the image cannot be read by windows, or the model takes another number of bands.
         SlideError: windows and stride do not fit each other, or the memory.
         VisualizationError: ``alpha`` is outside [0, 1].
     """
-    if tta:
-        predictor.require_tta()
-    check_threshold(reject_below, predictor.classes)
+    predictor.check_options(options)
     check_alpha(alpha)
     windows = choose_windows(predictor.model, window=window, stride=stride, blend=blend)
-    image = open_image(
-        path,
-        bands=bands,
-        value_range=predictor.value_range,
-        keep_values=predictor.keeps_values,
-    )
-    if tta and image.read(0, 1, 0, 1).dtype != np.uint8:
-        raise RasterError(
-            f'image {os.fspath(path)} is shown to the model with the values of the file, for which scales and '
-            'flips are not averaged by windows; leave --tta out'
-        )
-    base = Path(out) / (Path(path).stem if stem is None else stem)
-    make_folder(base.parent)
-    endings = scene_endings(
-        path, is_georeferenced=image.georeference is not None, with_confidence=confidence
-    )
-    paths = {kind: base.with_name(f'{base.name}{ending}') for kind, ending in endings.items()}
-    for result in paths.values():
-        require_other_file(result, path)
+    image = _open_scene(predictor, path, options, bands=bands)
+    paths = _result_paths(path, out, stem, image, options)
+    naming = _naming(predictor, options)
     with torch.inference_mode():
-        score = AugmentedWindowScores(predictor) if tta else WindowScores(predictor.model)
+        score = AugmentedWindowScores(predictor) if options.tta else WindowScores(predictor.model)
         workload = choose_workload(
             score, windows, image.shape, bands=_checked_bands(predictor, image, path),
-            device=predictor.device, batch_size=batch_size, max_memory=max_memory,
+            device=predictor.device, batch_size=options.batch_size, max_memory=max_memory,
         )  # fmt: skip
-        job: dict[str, Any] | None = None
-        if model_identity is not None:
-            job = {
-                **source_identity(path), 'model': dict(model_identity), **asdict(windows),
-                'device': predictor.device.type, 'batch_size': workload.batch_size,
-                'score_dtype': str(workload.score_dtype), 'bands': bands, 'tta': tta,
-                'value_range': None if predictor.value_range is None else predictor.value_range.setting,
-                'confidence': confidence, 'reject_below': reject_below,
-                'georeference': _description(image.georeference),
-            }  # fmt: skip
+        job = (
+            None
+            if model_identity is None
+            else _job(predictor, path, image, windows, workload, bands, options, model_identity)
+        )
         # The labels do not depend on how the overlay looks, and are continued when that changes.
         complete = None if job is None else {**job, 'alpha': alpha, 'borders': borders}
         known = read_shares(paths, complete)
         if known is not None:
             return SceneResult(paths, image.shape, known, first_row=image.shape[0])
-        naming = _naming(predictor, reject_below)
-        planes_of = Planes(
-            predictor,
-            naming,
-            are_probabilities=tta,
-            with_confidence=confidence,
-            reject_below=reject_below,
-        )
+        planes_of = Planes(predictor, naming, options)
         with _writers(paths, image, naming, job) as writers:
             first_row = min(writer.rows_done for writer in writers)
             progress(first_row, image.shape[0])
-            finished = finished_rows(
-                score, image, windows, workload, planes_of, first_row=first_row
-            )
-            with (
-                contextlib.closing(finished),
-                WriteBehind(lambda *rows: _write_rows(writers, *rows)) as write,
-            ):
-                for first, planes in finished:
-                    write(first, planes)
-                    progress(first + planes.shape[1], image.shape[0])
+            rows = finished_rows(score, image, windows, workload, planes_of, first_row=first_row)
+            _write_all(writers, rows, image.shape[0], progress)
             areas = write_pictures(
                 paths, image, writers[0].rows(), naming, alpha=alpha, borders=borders
             )
@@ -196,6 +154,75 @@ def segment_scene(
             paths['areas'].unlink(missing_ok=True)
     write_areas(paths['areas'], image.shape, areas, job=complete)
     return SceneResult(paths, image.shape, areas.shares, first_row)
+
+
+def _open_scene(
+    predictor: Predictor,
+    path: str | os.PathLike[str],
+    options: PredictOptions,
+    *,
+    bands: Sequence[int] | None,
+) -> RasterImage:
+    """Open the file as the model is shown it, or say which of the options does not go with it."""
+    if options.probabilities:
+        raise PredictorError(
+            f'image {os.fspath(path)} is segmented by windows, of which the probabilities of all classes are not '
+            'kept; leave probabilities out, or take confidence'
+        )
+    image = open_image(
+        path,
+        bands=bands,
+        value_range=predictor.value_range,
+        keep_values=predictor.keeps_values,
+    )
+    if options.tta and image.read(0, 1, 0, 1).dtype != np.uint8:
+        raise RasterError(
+            f'image {os.fspath(path)} is shown to the model with the values of the file, for which scales and '
+            'flips are not averaged by windows; leave --tta out'
+        )
+    return image
+
+
+def _result_paths(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    stem: str | None,
+    image: RasterImage,
+    options: PredictOptions,
+) -> dict[str, Path]:
+    """Return where each kind of result is written, in a folder that is there, and none over the scene itself."""
+    base = Path(out) / (Path(path).stem if stem is None else stem)
+    make_folder(base.parent)
+    endings = scene_endings(
+        path, is_georeferenced=image.georeference is not None, with_confidence=options.confidence
+    )
+    paths = {kind: base.with_name(f'{base.name}{ending}') for kind, ending in endings.items()}
+    for result in paths.values():
+        require_other_file(result, path)
+    return paths
+
+
+def _job(
+    predictor: Predictor,
+    path: str | os.PathLike[str],
+    image: RasterImage,
+    windows: Windows,
+    workload: Workload,
+    bands: Sequence[int] | None,
+    options: PredictOptions,
+    model_identity: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return all that the labels and the confidence depend on, by which interrupted work is known again."""
+    value_range = predictor.value_range
+    georeference = image.georeference
+    return {
+        **source_identity(path), 'model': dict(model_identity), **asdict(windows),
+        'device': predictor.device.type, 'batch_size': workload.batch_size,
+        'score_dtype': str(workload.score_dtype), 'bands': bands, 'tta': options.tta,
+        'value_range': None if value_range is None else value_range.setting,
+        'confidence': options.confidence, 'reject_below': options.reject_below,
+        'georeference': None if georeference is None else georeference.description(),
+    }  # fmt: skip
 
 
 def scene_endings(
@@ -230,14 +257,8 @@ def _checked_bands(predictor: Predictor, image: RasterImage, path: str | os.Path
     return found
 
 
-def _description(georeference: Georeference | None) -> dict[str, Any] | None:
-    return None if georeference is None else georeference.description()
-
-
-def _naming(predictor: Predictor, reject_below: float | None) -> Naming:
-    names, palette = predictor.classes, predictor.palette
-    if reject_below is not None:
-        names, palette = with_rejected(names, palette)
+def _naming(predictor: Predictor, options: PredictOptions) -> Naming:
+    names, palette = predictor.legend(options)
     # Pixels without data have a value of their own.
     return Naming(names, palette, label_dtype(len(names), reserved=1))
 
@@ -262,6 +283,22 @@ def _writers(
             )
             stack.enter_context(writers[1])
         yield writers
+
+
+def _write_all(
+    writers: Sequence[LabelWriter],
+    finished: Generator[tuple[int, NDArray[np.integer]], None, None],
+    height: int,
+    progress: Progress,
+) -> None:
+    """Write finished rows while the next ones are computed."""
+    with (
+        contextlib.closing(finished),
+        WriteBehind(lambda *rows: _write_rows(writers, *rows)) as write,
+    ):
+        for first, planes in finished:
+            write(first, planes)
+            progress(first + planes.shape[1], height)
 
 
 def _write_rows(writers: Sequence[LabelWriter], first: int, planes: NDArray[np.integer]) -> None:

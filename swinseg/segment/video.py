@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from swinseg.files import atomic_path, make_folder, require_other_file
 from swinseg.inference.prefetch import ReadAhead, WriteBehind
-from swinseg.predictor import Predictor
-from swinseg.predictor.rejection import with_rejected
+from swinseg.predictor import PredictOptions, Predictor
 from swinseg.segment.video_files import (
     VIDEO_SUFFIXES,
     WRITTEN_SUFFIXES,
@@ -90,13 +89,11 @@ def segment_video(
     predictor: Predictor,
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],
+    options: PredictOptions = PredictOptions(),
     *,
     stem: str | None = None,
     stride: int = 1,
     hold: bool = True,
-    batch_size: int = 1,
-    tta: bool = False,
-    reject_below: float | None = None,
     alpha: float = 0.5,
     borders: bool = True,
     legend: bool = True,
@@ -113,13 +110,13 @@ def segment_video(
         path: the video, in any format that OpenCV decodes. Frames are turned and mirrored as the file asks
             for; of Matroska files only turned.
         out: folder for the results; made where it does not exist.
+        options: as ``Predictor.predict`` takes them; ``batch_size`` is that of frames, None for 1;
+            ``batch_size * stride`` frames are kept in memory. There are no files of ``confidence`` and
+            ``probabilities``.
         stem: beginning of the results' names; None takes the file's name without suffix.
         stride: segment one frame, leave out ``stride - 1``, and so on.
         hold: show the frames left out as well, with the labels of the last segmented one. False leaves them out
             of the written video, whose frame rate falls by the stride.
-        batch_size: frames that the model sees at once; ``batch_size * stride`` frames are kept in memory.
-        tta: average over the config's scales and flips.
-        reject_below: give pixels whose confidence is lower, in [0, 1], a label of their own.
         alpha: weight of the colours in the overlay.
         borders: draw each class's rim in its full colour.
         legend: put the classes beside the frames, which makes the video wider.
@@ -127,72 +124,76 @@ def segment_video(
         progress: called after each frame.
 
     Raises:
-        VideoError: the video cannot be read, a number is out of range, or there is no encoder.
+        VideoError: the video cannot be read, ``stride`` is less than 1, the options ask for what is not written,
+            or there is no encoder.
         VisualizationError: ``alpha`` is outside [0, 1].
         OutputError: a result cannot be written.
-        PredictorError: ``tta`` without a ``tta_pipeline``, or ``reject_below`` is no probability.
+        PredictorError: the options ask for what the model cannot do.
     """
-    for name, value in (('stride', stride), ('batch_size', batch_size)):
-        if value < 1:
-            raise VideoError(f'{name} must be 1 or more, but is {value}')
+    _check(path, options, stride=stride)
+    predictor.check_options(options)
     began = time.perf_counter()
 
     def segment(timed: Sequence[_TimedFrame]) -> list[Segmentation]:
-        frames = [each.frame for each in timed]
-        return predictor.predict(frames, tta=tta, reject_below=reject_below, batch_size=batch_size)
+        return list(predictor.stream([each.frame for each in timed], options))
 
+    left_out = 0 if hold else stride - 1
+    segmented = done = 0
     with VideoReader(path) as reader:
-        base = Path(out) / (reader.path.stem if stem is None else stem)
-        make_folder(base.parent)
-        for ending in VIDEO_ENDINGS:
-            require_other_file(base.with_name(f'{base.name}{ending}'), path)
-        areas_path = base.with_name(f'{base.name}{_AREAS}')
-        label_folder = make_folder(base.with_name(f'{base.name}_labels')) if labels else None
-        classes, palette = predictor.classes, predictor.palette
-        if reject_below is not None:
-            classes, palette = with_rejected(classes, palette)
+        base = _base_of_results(reader.path, out, stem)
+        classes, palette = predictor.legend(options)
         panel = LegendPanel(palette, classes, reader.frame_size) if legend else None
-        size = _picture_size(reader.frame_size, panel)
-        left_out = 0 if hold else stride - 1
-        segmented = done = 0
+        label_folder = make_folder(base.with_name(f'{base.name}_labels')) if labels else None
         with (
-            _writing_lines(areas_path) as lines,
-            writing_video(
-                base.with_name(f'{base.name}{_OVERLAY}'),
-                frame_size=size,
-                fps=reader.fps / (left_out + 1),
-            ) as video,
-            WriteBehind(
-                _Results(
-                    palette, panel, size, video, lines, label_folder, alpha=alpha, borders=borders
-                ).write,
-                depth=_WAITING_FRAMES,
-            ) as write,
+            _writing_results(
+                base, classes, palette, panel, label_folder, frame_size=reader.frame_size,
+                fps=reader.fps / (left_out + 1), alpha=alpha, borders=borders,
+            ) as results,
+            WriteBehind(results.write, depth=_WAITING_FRAMES) as write,
             ReadAhead(
                 lambda: _read(reader, left_out), itertools.repeat(()), depth=_WAITING_FRAMES
             ) as read,
-        ):
-            lines.writerow(('frame', 'seconds', *classes))
+        ):  # fmt: skip
             for timed, result in in_order(
-                _until_none(read), segment, stride=stride if hold else 1, batch_size=batch_size
-            ):
+                _until_none(read), segment,
+                stride=stride if hold else 1, batch_size=options.batch_size or 1,
+            ):  # fmt: skip
                 number = done * (left_out + 1)
                 write(number, timed.seconds, timed.frame, result)
                 done += 1
                 segmented += result is not None
                 progress(number + 1, reader.announced)
     return VideoResult(
-        video=video.path,
-        areas=areas_path,
+        video=results.video.path,
+        areas=base.with_name(f'{base.name}{_AREAS}'),
         labels=label_folder,
         frames_read=reader.count,
         frames_segmented=segmented,
-        frames_written=video.count,
+        frames_written=results.video.count,
         fps_in=reader.fps,
-        fps_out=video.fps,
+        fps_out=results.video.fps,
         seconds=time.perf_counter() - began,
         remark=reader.remark(),
     )
+
+
+def _check(path: str | os.PathLike[str], options: PredictOptions, *, stride: int) -> None:
+    if stride < 1:
+        raise VideoError(f'stride must be 1 or more, but is {stride}')
+    for name in ('confidence', 'probabilities'):
+        if getattr(options, name):
+            raise VideoError(
+                f'video {os.fspath(path)} takes no {name}; segment it in a call of its own, without {name}'
+            )
+
+
+def _base_of_results(path: Path, out: str | os.PathLike[str], stem: str | None) -> Path:
+    """Return what the paths of all results begin with, in a folder that is there; none is the video."""
+    base = Path(out) / (path.stem if stem is None else stem)
+    make_folder(base.parent)
+    for ending in VIDEO_ENDINGS:
+        require_other_file(base.with_name(f'{base.name}{ending}'), path)
+    return base
 
 
 def in_order(
@@ -250,7 +251,7 @@ class _Results:
         self._palette = palette
         self._panel = panel
         self._size = size
-        self._video = video
+        self.video = video
         self._lines = lines
         self._label_folder = label_folder
         self._alpha = alpha
@@ -266,7 +267,7 @@ class _Results:
             frame, self._labels, self._palette,
             alpha=self._alpha, borders=self._borders, ignore_index=len(self._palette),
         )  # fmt: skip
-        self._video.write(_on_canvas(picture, self._legend, self._size))
+        self.video.write(_on_canvas(picture, self._legend, self._size))
 
     def _take(self, number: int, seconds: float, result: Segmentation) -> None:
         self._labels = result.labels
@@ -277,6 +278,31 @@ class _Results:
             save_indexed_png(self._label_folder / f'{number:06d}.png', self._labels, self._palette)
         if self._panel is not None:
             self._legend = self._panel.draw(share)
+
+
+@contextlib.contextmanager
+def _writing_results(
+    base: Path,
+    classes: Sequence[str],
+    palette: Palette,
+    panel: LegendPanel | None,
+    label_folder: Path | None,
+    *,
+    frame_size: tuple[int, int],
+    fps: float,
+    alpha: float,
+    borders: bool,
+) -> Iterator[_Results]:
+    """Open the files of a video's results; they are there when the block ends, and not when it fails."""
+    size = _picture_size(frame_size, panel)
+    with (
+        _writing_lines(base.with_name(f'{base.name}{_AREAS}')) as lines,
+        writing_video(base.with_name(f'{base.name}{_OVERLAY}'), frame_size=size, fps=fps) as video,
+    ):
+        lines.writerow(('frame', 'seconds', *classes))
+        yield _Results(
+            palette, panel, size, video, lines, label_folder, alpha=alpha, borders=borders
+        )
 
 
 class _TimedFrame(NamedTuple):

@@ -17,7 +17,7 @@ from torch import Tensor
 from swinseg.inference import slide_blocks
 from swinseg.inference.memory import measure_window, plan_memory
 from swinseg.models.label_decision import padding_of
-from swinseg.predictor import Predictor
+from swinseg.predictor import PredictOptions, Predictor
 
 Size = int | tuple[int, int]
 
@@ -179,7 +179,8 @@ class AugmentedWindowScores:
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return the probabilities, (B, K, h, w), of (B, 3, h, w) float RGB pixels from 0 to 255."""
         images = [window.permute(1, 2, 0).numpy() for window in pixels.to(torch.uint8)]
-        results = self._predictor.predict(images, tta=True, probabilities=True)
+        options = PredictOptions(tta=True, probabilities=True)
+        results = self._predictor.stream(images, options)
         found = torch.stack([torch.from_numpy(result.probabilities) for result in results])
         # Of a binary head's two probabilities slide's caller expects the second, which a threshold decides on.
         return found[:, 1:] if self._is_binary else found

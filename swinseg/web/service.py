@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
 from swinseg.errors import UserError, is_out_of_memory
-from swinseg.predictor import Predictor
+from swinseg.predictor import PredictOptions, Predictor
 from swinseg.segmentation import Segmentation
 from swinseg.web.answers import Answer, Format, make_answer
 from swinseg.web.batching import BatchWorker
@@ -238,7 +238,8 @@ class Service:
         """Segment images; where that fails for several, each by itself, so that no one pays for another."""
         self.metrics.count_batch(len(images))
         try:
-            return list(self._predictor.predict(images, confidence=True, batch_size=len(images)))
+            options = PredictOptions(confidence=True, batch_size=len(images))
+            return list(self._predictor.stream(images, options))
         except Exception as error:
             if len(images) == 1:
                 return [_told(error)]

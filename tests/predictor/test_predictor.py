@@ -5,21 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
 from PIL import Image
 
-import swinseg
 from support import tiny_checkpoint
 from swinseg.datasets.errors import DataError
-from swinseg.engine.runner import evaluate_in_full
-from swinseg.predictor import Predictor, PredictorError, Segmentation
-
-
-def test_swinseg__gives_the_predictor_by_name():
-    assert swinseg.Predictor is Predictor
-    assert swinseg.Segmentation is Segmentation
-
+from swinseg.engine import evaluate
+from swinseg.predictor import PredictOptions, Predictor, PredictorError
 
 SLIDE = {'mode': 'slide', 'crop_size': (48, 48), 'stride': (31, 31)}
 
@@ -35,7 +27,7 @@ def test_call__labels_are_those_that_the_evaluation_scores(
     cfg.test_evaluator = dict(
         type='MeanIoUMetric', format_only=True, output_dir=str(tmp_path / 'evaluated')
     )
-    evaluate_in_full(cfg, checkpoint, tta=tta, work_dir=tmp_path / 'work')
+    evaluate(cfg, checkpoint, tta=tta, work_dir=tmp_path / 'work')
     predictor = Predictor.from_checkpoint(checkpoint)
     for path in images:
         expected = np.array(Image.open(tmp_path / 'evaluated' / path.name))
@@ -104,9 +96,10 @@ def test_call__pil_images_of_other_modes(predictor, images, mode):
         (np.zeros((4, 4, 3)), r'but is \(4, 4, 3\) float64'),
         (np.zeros((0, 4, 3), np.uint8), r'but is \(0, 4, 3\)'),
         (Image.new('I;16', (4, 4)), 'must have 8 bits per channel, but its mode is I;16'),
-        (17, 'must be a path, an array or a PIL image, but is a int'),
+        (17, 'must be a path, an array or a PIL image, but is a int$'),
+        (['a.png'], r'but is a list; give several images to Predictor\.stream$'),
     ],
-    ids=['grey', 'float', 'empty', '16-bit', 'number'],
+    ids=['grey', 'float', 'empty', '16-bit', 'number', 'list'],
 )  # fmt: skip
 def test_call__images_of_the_wrong_kind(predictor, image, message):
     with pytest.raises(PredictorError, match=message):
@@ -205,6 +198,10 @@ def batches(predictor):
     handle.remove()
 
 
+def stream(predictor, images, **options):
+    return list(predictor.stream(images, PredictOptions(**options)))
+
+
 def assert_same(found, expected):
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
@@ -218,38 +215,38 @@ def assert_same(found, expected):
     ('batch_size', 'expected'),
     [(None, [1] * 8), (2, [2, 2, 2, 2]), (3, [2, 2, 3, 1]), (100, [2, 2, 4])],
 )
-def test_predict__several_images_are_those_one_by_one(
+def test_stream__several_images_are_those_one_by_one(
     predictor, several, batches, batch_size, expected
 ):
     alone = [predictor(image, confidence=True) for image in several]
     batches.clear()
-    found = predictor.predict(several, confidence=True, batch_size=batch_size)
+    found = stream(predictor, several, confidence=True, batch_size=batch_size)
     assert batches == expected
     assert_same(found, alone)
 
 
 @pytest.mark.parametrize('options', [{'tta': True}, {'probabilities': True}], ids=str)
-def test_predict__several_images_with_options(predictor, several, options):
+def test_stream__several_images_with_options(predictor, several, options):
     several = several[:4]
     alone = [predictor(image, confidence=True, **options) for image in several]
-    assert_same(predictor(several, confidence=True, batch_size=2, **options), alone)
+    assert_same(stream(predictor, several, confidence=True, batch_size=2, **options), alone)
 
 
-def test_predict__several_images_by_windows(data, tmp_path, several):
+def test_stream__several_images_by_windows(data, tmp_path, several):
     cfg = tiny_checkpoint.config(data, **SLIDE)
     predictor = Predictor.from_checkpoint(tiny_checkpoint.save(tmp_path / 'tiny.pth', cfg))
     alone = [predictor(image, confidence=True) for image in several[:4]]
-    assert_same(predictor(several[:4], confidence=True, batch_size=2), alone)
+    assert_same(stream(predictor, several[:4], confidence=True, batch_size=2), alone)
 
 
 @pytest.mark.parametrize('kind', [tuple, iter, lambda images: (image for image in images)])
-def test_predict__any_iterable_gives_a_list(predictor, images, kind):
-    found = predictor(kind(images))
+def test_stream__any_iterable(predictor, images, kind):
+    found = predictor.stream(kind(images))
     assert [result.name for result in found] == ['0', '1', '2']
-    assert predictor([]) == []
+    assert list(predictor.stream([])) == []
 
 
-def test_predict__halves_the_batch_when_memory_runs_out(predictor, several):
+def test_stream__halves_the_batch_when_memory_runs_out(predictor, several):
     sizes = []
 
     def run_out(_, inputs):
@@ -260,20 +257,24 @@ def test_predict__halves_the_batch_when_memory_runs_out(predictor, several):
     alone = [predictor(image, confidence=True) for image in several]
     handle = predictor.model.backbone.register_forward_pre_hook(run_out)
     try:
-        found = predictor(several, confidence=True, batch_size=4)
+        found = stream(predictor, several, confidence=True, batch_size=4)
     finally:
         handle.remove()
     assert sizes == [2, 2, 4, 2, 2]
     assert_same(found, alone)
 
 
-def test_predict__says_which_image_is_of_the_wrong_kind(predictor, several):
+def test_stream__says_which_image_is_of_the_wrong_kind(predictor, several):
     with pytest.raises(PredictorError, match=r'^image 2 of the given ones: an image array must be'):
-        predictor([several[0], np.zeros((4, 4), np.uint8)])
-    with pytest.raises(PredictorError, match=r'^an image must be a path.* but is a Tensor$'):
-        predictor(torch.zeros(3, 4, 4))
-    with pytest.raises(PredictorError, match='batch_size must be at least 1, or None, but is 0'):
-        predictor(several, batch_size=0)
+        stream(predictor, [several[0], np.zeros((4, 4), np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ('image', 'kind'), [('a.png', 'str'), (np.zeros((4, 4, 3)), 'ndarray'), (Path(), r'\w*Path'), (3, 'int')]
+)  # fmt: skip
+def test_stream__a_single_image(predictor, image, kind):
+    with pytest.raises(PredictorError, match=f'was given one {kind}; put it into a list, or call'):
+        predictor.stream(image)
 
 
 def test_stream__reads_images_when_they_are_needed(predictor, images):
@@ -292,9 +293,26 @@ def test_stream__reads_images_when_they_are_needed(predictor, images):
     assert [result.name for result in results] == ['1', '2']
 
 
-def test_stream__wrong_arguments_at_once(predictor, images):
-    with pytest.raises(PredictorError, match='reject_below'):
-        predictor.stream(images, reject_below=2)
+def test_stream__options_that_the_model_cannot_do_at_once(data, checkpoint, images):
+    cfg = tiny_checkpoint.config(data)
+    cfg.pop('tta_pipeline')
+    predictor = Predictor.from_checkpoint(checkpoint, cfg)
+    with pytest.raises(PredictorError, match='needs a tta_pipeline'):
+        predictor.stream(images, PredictOptions(tta=True))
+
+
+@pytest.mark.parametrize('options', [{}, dict(tta=True, confidence=True), dict(reject_below=0.3)])
+def test_call__is_predict_with_options(predictor, images, options):
+    expected = predictor.predict(images[0], PredictOptions(**options))
+    found = predictor(images[0], **options)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.classes == expected.classes
+    assert (found.confidence is None) == (expected.confidence is None)
+
+
+def test_call__an_option_that_there_is_not(predictor, images):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'confidnce'"):
+        predictor(images[0], confidnce=True)
 
 
 @pytest.mark.parametrize('tta', [False, True], ids=['plain', 'tta'])

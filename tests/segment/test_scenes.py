@@ -19,13 +19,14 @@ from swinseg.datasets.errors import DataError
 from swinseg.datasets.value_range import ValueRange
 from swinseg.files import OutputError
 from swinseg.inference import RasterError, SlideError, open_image, raster_writers
-from swinseg.predictor import Predictor
+from swinseg.predictor import PredictOptions, Predictor, PredictorError
 from swinseg.segment.scenes import segment_scene
 from swinseg.visualization.palette import VisualizationError
 
 HEIGHT, WIDTH = 230, 170
 TRANSFORM = from_origin(500_000, 5_700_000, 0.5, 0.5)
 IDENTITY = {'checkpoint': 'tiny'}
+CONFIDENCE = PredictOptions(confidence=True)
 
 
 def coarse_noise(bands=3, dtype=np.uint8, top=256):
@@ -137,13 +138,13 @@ def test_geotiff__values_as_they_are_for_a_model_that_was_trained_on_them(predic
     assert 60 < overlay.mean() < 200
     raw = with_value_range(predictor, None, color_type='unchanged', tta=True)
     with pytest.raises(RasterError, match=r'values of the file, .* leave --tta out'):
-        segment_scene(raw, path, tmp_path / 'tta', tta=True)
+        segment_scene(raw, path, tmp_path / 'tta', PredictOptions(tta=True))
 
 
 def test_png__is_what_the_predictor_makes_of_it_without_a_resize(predictor, png, tmp_path):
     """The predictor loads it by mmseg's pipeline, in BGR."""
     expected = predictor(png, confidence=True)
-    result = segment_scene(predictor, png, tmp_path / 'out', blend='uniform', confidence=True)
+    result = segment_scene(predictor, png, tmp_path / 'out', CONFIDENCE, blend='uniform')
     assert_same_labels(np.array(Image.open(result.paths['labels'])), expected.labels)
     confidence = np.array(Image.open(result.paths['confidence']))
     assert np.abs(confidence - 255 * expected.confidence).max() < 0.6
@@ -165,7 +166,7 @@ def test_nodata__is_marked_and_changes_no_other_label(predictor, tmp_path):
     whole = write_geotiff(tmp_path / 'whole.tif', pixels)
     holed = write_geotiff(tmp_path / 'holed.tif', pixels, nodata=0)
     paths = [
-        segment_scene(predictor, path, tmp_path / 'out', confidence=True).paths
+        segment_scene(predictor, path, tmp_path / 'out', CONFIDENCE).paths
         for path in (whole, holed)
     ]
     expected, found = (rasterio.open(each['labels']).read(1) for each in paths)
@@ -184,7 +185,8 @@ def test_nodata__is_marked_and_changes_no_other_label(predictor, tmp_path):
 
 def test_reject_below__adds_a_label(predictor, png, tmp_path):
     expected = predictor(png, reject_below=0.5)
-    result = segment_scene(predictor, png, tmp_path, blend='uniform', reject_below=0.5)
+    options = PredictOptions(reject_below=0.5)
+    result = segment_scene(predictor, png, tmp_path, options, blend='uniform')
     assert 0.05 < expected.areas()['rejected'] < 0.95
     assert_same_labels(np.array(Image.open(result.paths['labels'])), expected.labels)
 
@@ -192,7 +194,8 @@ def test_reject_below__adds_a_label(predictor, png, tmp_path):
 def test_tta__averages_each_window(predictor, png, tmp_path):
     """In a window as large as the image."""
     expected = predictor(png, tta=True).labels
-    result = segment_scene(predictor, png, tmp_path, window=256, stride=256, tta=True)
+    options = PredictOptions(tta=True)
+    result = segment_scene(predictor, png, tmp_path, options, window=256, stride=256)
     assert_same_labels(np.array(Image.open(result.paths['labels'])), expected)
 
 
@@ -222,7 +225,7 @@ def contents(result):
 
 @pytest.mark.parametrize('row', [0, 47, 48, 130, 192, 229])
 def test_interrupted__goes_on_and_ends_in_the_same_files(predictor, geotiff, tmp_path, row):
-    options = dict(confidence=True, model_identity=IDENTITY)
+    options = dict(options=CONFIDENCE, model_identity=IDENTITY)
     expected = contents(segment_scene(predictor, geotiff, tmp_path / 'whole', **options))
     with pytest.raises(StoppedError):
         segment_scene(
@@ -251,14 +254,12 @@ def _segment_until_killed(weights, scene, out, row):
 
     raster_writers._BYTES_BETWEEN_RECORDS = 1
     predictor = Predictor.from_checkpoint(weights, device='cpu')
-    segment_scene(
-        predictor, scene, out, confidence=True, model_identity=IDENTITY, progress=progress
-    )
+    segment_scene(predictor, scene, out, CONFIDENCE, model_identity=IDENTITY, progress=progress)
 
 
 @pytest.mark.slow
 def test_killed_at_a_random_row__ends_in_the_same_file(predictor, tiny_weights, geotiff, tmp_path):
-    options = dict(confidence=True, model_identity=IDENTITY)
+    options = dict(options=CONFIDENCE, model_identity=IDENTITY)
     whole = segment_scene(predictor, geotiff, tmp_path / 'whole', **options)
     row = random.randrange(100, HEIGHT - 40)
     (done,) = processes.run(
@@ -286,7 +287,7 @@ def test_without_an_identity__nothing_is_kept(predictor, geotiff, tmp_path):
 
 def test_one_writer_ahead_of_the_other(predictor, geotiff, tmp_path, monkeypatch):
     """A kill between the records of two files."""
-    options = dict(confidence=True, model_identity=IDENTITY)
+    options = dict(options=CONFIDENCE, model_identity=IDENTITY)
     whole = segment_scene(predictor, geotiff, tmp_path / 'whole', **options)
     monkeypatch.setattr(raster_writers, '_SECONDS_BETWEEN_RECORDS', 0)
     with pytest.raises(StoppedError):
@@ -314,6 +315,11 @@ def test_truncated_tiff__names_the_file(predictor, geotiff, tmp_path):
         (dict(bands=(1,)), RasterError, 'takes images of 3 bands, but 1 bands'),
         (dict(bands=(1, 2, 9)), RasterError, 'bands must be numbers from 1 to 3'),
         (dict(max_memory=2**16), SlideError, 'allow more'),
+        (
+            dict(options=PredictOptions(probabilities=True)),
+            PredictorError,
+            r'map\.tif is segmented by windows, of which the probabilities .* take confidence$',
+        ),
     ],
     ids=lambda value: str(value)[:20],
 )

@@ -15,7 +15,7 @@ from PIL import Image
 from support import tiny_checkpoint
 from swinseg.benchmark.suites.video import draw_clip
 from swinseg.files import OutputError
-from swinseg.predictor import Predictor, PredictorError
+from swinseg.predictor import PredictOptions, Predictor, PredictorError
 from swinseg.segment import video_files
 from swinseg.segment.video import VideoError, in_order, is_video, segment_video
 from swinseg.visualization.palette import VisualizationError
@@ -71,7 +71,7 @@ def test_segment_video__shows_the_labels_of_each_frame(
 ):
     seen = []
     result = segment_video(
-        predictor, clip, tmp_path / 'out', stride=stride, hold=hold, batch_size=batch_size,
+        predictor, clip, tmp_path / 'out', PredictOptions(batch_size=batch_size), stride=stride, hold=hold,
         legend=False, borders=False, labels=True, progress=lambda *each: seen.append(each),
     )  # fmt: skip
     given, _ = frames_of(clip)
@@ -216,7 +216,16 @@ def test_segment_video__no_frames(predictor, tmp_path):
     ('change', 'error', 'message'),
     [
         ({'stride': 0}, VideoError, 'stride must be 1 or more, but is 0'),
-        ({'batch_size': -1}, VideoError, 'batch_size must be 1 or more, but is -1'),
+        (
+            {'options': PredictOptions(confidence=True)},
+            VideoError,
+            r'walk\.\w+ takes no confidence',
+        ),
+        (
+            {'options': PredictOptions(probabilities=True)},
+            VideoError,
+            'takes no probabilities',
+        ),
         ({'alpha': 2}, VisualizationError, 'alpha must lie between 0 and 1, but is 2'),
         ({'path': 'missing.mp4'}, VideoError, 'there is no video file missing.mp4'),
         ({'path': '.'}, VideoError, r'there is no video file \.'),
@@ -239,11 +248,12 @@ def test_segment_video__tta_without_augmentation(predictor, clip, tmp_path):
         classes=predictor.classes,
     )  # fmt: skip
     with pytest.raises(PredictorError, match='needs a tta_pipeline'):
-        segment_video(bare, clip, tmp_path / 'out', tta=True)
+        segment_video(bare, clip, tmp_path / 'out', PredictOptions(tta=True))
 
 
 def test_segment_video__rejected_pixels_have_a_column_and_a_label(predictor, clip, tmp_path):
-    result = segment_video(predictor, clip, tmp_path, reject_below=0.5, stride=5, labels=True)
+    options = PredictOptions(reject_below=0.5)
+    result = segment_video(predictor, clip, tmp_path, options, stride=5, labels=True)
     given, _ = frames_of(clip)
     lines = lines_of(result.areas)
     assert list(lines[0]) == ['frame', 'seconds', *predictor.classes, 'rejected']
