@@ -1,10 +1,16 @@
-"""swinseg: semantic segmentation with a Swin Transformer backbone and a UPerNet head.
+"""Semantic segmentation with a Swin Transformer backbone and a UPerNet head.
+
+From Python::
+
+    cfg = swinseg.load_config('configs/upernet_swin_t_mini.py', {'train_cfg.max_iters': 900})
+    trained = swinseg.train(cfg, work_dir='work_dirs/mini', seed=0)
+    metrics = swinseg.evaluate(cfg, trained.best)  # metrics['mIoU'] in percent
+    predictor = swinseg.Predictor.from_checkpoint(trained.best)
+    predictor('photo.jpg').save('masks')
 
 Importing the package repairs the third-party stack (:mod:`swinseg.compat`) and registers the models,
 datasets, transforms, metrics and hooks in mmseg's registries, so that a config can name them.
 """
-
-from typing import TYPE_CHECKING, Any
 
 from swinseg import compat
 
@@ -12,26 +18,23 @@ compat.apply()
 
 # The repairs come first.
 from swinseg import datasets, engine, evaluation, models  # noqa: E402
+from swinseg.engine import Evaluation, Training, evaluate, load_config, train  # noqa: E402
 from swinseg.models.prepare import prepare_for_inference  # noqa: E402
-
-if TYPE_CHECKING:
-    from swinseg.predictor import Predictor, Segmentation
+from swinseg.predictor import PredictOptions, Predictor, Segmentation  # noqa: E402
 
 __version__ = '0.1.0'
 __all__ = [
+    'Evaluation',
+    'PredictOptions',
     'Predictor',
     'Segmentation',
+    'Training',
     'datasets',
     'engine',
+    'evaluate',
     'evaluation',
+    'load_config',
     'models',
     'prepare_for_inference',
+    'train',
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in ('Predictor', 'Segmentation'):
-        from swinseg import predictor
-
-        return getattr(predictor, name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -8,9 +8,8 @@ import sys
 
 from mmengine.dist import is_main_process
 
-import swinseg  # noqa: F401  (registers everything that a config names)
+import swinseg
 from swinseg.cli import launched, run
-from swinseg.engine import evaluate_in_full, load_config
 from swinseg.engine.distributed import LAUNCHERS
 from swinseg.evaluation import format_figures, format_table
 from swinseg.report.page import SHOWN
@@ -42,8 +41,8 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluate and print."""
     args = parse_args(argv)
     with launched(args.launcher):
-        result = evaluate_in_full(
-            load_config(args.config, args.cfg_options),
+        result = swinseg.evaluate(
+            swinseg.load_config(args.config, args.cfg_options),
             args.checkpoint,
             tta=args.tta,
             out=args.out,
@@ -57,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     if result.report is not None:
         print(format_table(result.report, protocol=result.protocol))
     else:
-        print(format_figures(result.metrics))
+        print(format_figures(result))
     print(f'{result.images} images in {result.seconds:.1f} s')
     if result.page is not None:
         print(f'report: {result.page}')

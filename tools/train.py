@@ -8,9 +8,8 @@ import sys
 
 from mmengine.dist import is_main_process
 
-import swinseg  # noqa: F401  (registers everything that a config names)
+import swinseg
 from swinseg.cli import launched, run
-from swinseg.engine import load_config, train
 from swinseg.engine.distributed import LAUNCHERS
 from swinseg.engine.resumed_settings import CHOICES
 
@@ -24,7 +23,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--resume',
         nargs='?',
         const=True,
-        default=False,
         metavar='PATH',
         help='go on from PATH, or from the newest whole checkpoint in the work directory; '
         '"auto" does so where there is one',
@@ -57,8 +55,8 @@ def main(argv: list[str] | None = None) -> None:
     """Train, and say where the best checkpoints are."""
     args = parse_args(argv)
     with launched(args.launcher):
-        result = train(
-            load_config(args.config, args.cfg_options),
+        result = swinseg.train(
+            swinseg.load_config(args.config, args.cfg_options),
             work_dir=args.work_dir,
             resume=args.resume,
             amp=args.amp,

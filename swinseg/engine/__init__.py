@@ -15,7 +15,6 @@ from swinseg.engine.runner import (
     SwinsegRunner,
     Training,
     evaluate,
-    evaluate_in_full,
     train,
 )
 from swinseg.engine.sample_predictions import SamplePredictionsHook
@@ -40,7 +39,6 @@ __all__ = [
     'Training',
     'TrainingError',
     'evaluate',
-    'evaluate_in_full',
     'load_config',
     'train',
 ]

@@ -26,7 +26,7 @@ __all__ = ['ConfigError', 'check_config', 'load_config', 'parse_options']
 
 
 def load_config(
-    path: str | Path, options: Mapping[str, Any] | Sequence[str] | None = None
+    path: str | os.PathLike[str], options: Mapping[str, Any] | Sequence[str] | None = None
 ) -> Config:
     """Read a config file, apply overrides, and check every key.
 

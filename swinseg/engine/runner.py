@@ -1,23 +1,27 @@
-"""From a config to a training or an evaluation: what ``tools/train.py`` and ``tools/test.py`` call."""
+"""Training and evaluation of what a config describes: what ``tools/train.py`` and ``tools/test.py`` call."""
 
 from __future__ import annotations
 
 import copy
 import itertools
 import logging
+import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import Hook
 
 from swinseg.checkpoints import CheckpointError, checkpoint_meta
 from swinseg.datasets.check import DatasetReport, summary
 from swinseg.engine.building import build_dataset, plain_messages
 from swinseg.engine.checkpointing import Best, bests_of, checkpoints_in, has_checkpoint
+from swinseg.engine.config import load_config
 from swinseg.engine.dataset_check import check_sample
 from swinseg.engine.distributed import join
 from swinseg.engine.errors import ConfigError
@@ -39,7 +43,7 @@ from swinseg.report.metric import ReportMetric
 from swinseg.report.page import SHOWN, check_shown, require_report_folder, write_report
 from swinseg.type_names import has_type, type_name
 
-__all__ = ['Evaluation', 'SwinsegRunner', 'Training', 'evaluate', 'evaluate_in_full', 'train']
+__all__ = ['Evaluation', 'SwinsegRunner', 'Training', 'evaluate', 'train']
 
 _run_number = itertools.count()
 
@@ -54,6 +58,7 @@ class Training:
         epochs: how many whole passes over the training set; None where the training counts iterations.
         bests: for each metric of ``save_best`` the checkpoint of its best value; empty without validation.
         last: the last checkpoint, from which the training can be resumed.
+        metrics: aAcc, mIoU, mAcc, ... in percent of the last validation of this call; empty without one.
     """
 
     work_dir: Path
@@ -61,6 +66,7 @@ class Training:
     epochs: int | None
     bests: tuple[Best, ...]
     last: Path | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def best(self) -> Path | None:
@@ -73,12 +79,10 @@ class Training:
         return self.bests[0].score if self.bests else None
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of an evaluation.
+class Evaluation(dict[str, float]):
+    """The metrics of an evaluation by name, aAcc, mIoU, mAcc, ... in percent, and what stands behind them.
 
     Attributes:
-        metrics: aAcc, mIoU, mAcc, ... in percent.
         report: figures per class; None when the config's metric is not ``MeanIoUMetric``.
         protocol: scales, flips, window and stride of the predictions.
         images: number of images.
@@ -86,19 +90,29 @@ class Evaluation:
         page: the report's page; None without a report, and on all processes but the first.
     """
 
-    metrics: dict[str, float]
-    report: Report | None
-    protocol: Protocol
-    images: int
-    seconds: float
-    page: Path | None = None
+    def __init__(
+        self,
+        metrics: Mapping[str, float],
+        *,
+        report: Report | None,
+        protocol: Protocol,
+        images: int,
+        seconds: float,
+        page: Path | None = None,
+    ) -> None:
+        super().__init__(metrics)
+        self.report = report
+        self.protocol = protocol
+        self.images = images
+        self.seconds = seconds
+        self.page = page
 
 
 def train(
-    cfg: Config,
+    config: str | os.PathLike[str] | Config,
     *,
-    work_dir: str | Path | None = None,
-    resume: bool | str | Path = False,
+    work_dir: str | os.PathLike[str] | None = None,
+    resume: bool | str | os.PathLike[str] | None = None,
     amp: bool = False,
     seed: int | None = None,
     launcher: str = 'none',
@@ -108,11 +122,12 @@ def train(
     """Train what a config describes.
 
     Args:
-        cfg: as :func:`swinseg.engine.config.load_config` returns it; it is not changed.
+        config: path of a config file, or what :func:`load_config` returned, which is not changed.
         work_dir: folder for checkpoints, logs and curves; None takes the config's, or
             ``work_dirs/<name of the config>``.
         resume: True continues from the newest whole checkpoint in the work directory, ``'auto'`` does so where
-            there is one, and a path continues from that file.
+            there is one, and a path continues from that file; None does as the config's ``resume`` says, which
+            as a rule is to begin anew.
         amp: mixed precision: bfloat16 on a CPU, float16 with loss scaling on a GPU.
         seed: of the random numbers; None draws one, which the log and the checkpoints name.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``, how this process was started. With
@@ -123,12 +138,14 @@ def train(
             they differ: ``'config'`` or ``'checkpoint'``; None takes the config's ``resume_schedule``, or
             ``'config'``.
 
+    Returns:
+        The folder, the checkpoints in it and the metrics of the last validation.
+
     Raises:
-        UserError: config, data, weights or the work directory are not as they should be, another training runs
-            in that, or the loss became nan; the message says what to change.
+        UserError: a ``ValueError``: config, data, weights or the work directory are not as they should be, another
+            training runs in that, or the loss became nan; the message says what to change.
     """
-    cfg = copy.deepcopy(cfg)
-    spell_types(cfg)
+    cfg = _own_config(config)
     _require(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
     settle_length(cfg)
     check_intervals(cfg)
@@ -157,6 +174,8 @@ def train(
                 runner.register_hook(WorkDirLockHook(lock))
             if cfg.get('validation_loss', False):
                 runner.register_hook(ValidationLossHook())
+            validation = _LastValidation()
+            runner.register_hook(validation)
             with refused_arguments(cfg):
                 runner.train()
     last = runner.message_hub.runtime_info.get('last_ckpt')
@@ -166,43 +185,25 @@ def train(
         epochs=runner.epoch if counts_epochs(cfg.train_cfg) else None,
         bests=bests_of(runner),
         last=None if last is None else Path(last),
+        metrics=validation.metrics,
     )
 
 
 def evaluate(
-    cfg: Config,
-    checkpoint: str | Path,
+    config: str | os.PathLike[str] | Config,
+    checkpoint: str | os.PathLike[str],
     *,
     tta: bool = False,
-    out: str | Path | None = None,
-    work_dir: str | Path | None = None,
-    launcher: str = 'none',
-) -> dict[str, float]:
-    """Evaluate a checkpoint on a config's test set and return aAcc, mIoU, mAcc, ... in percent.
-
-    The arguments are those of :func:`evaluate_in_full`, which returns the figures per class as well.
-    """
-    result = evaluate_in_full(
-        cfg, checkpoint, tta=tta, out=out, work_dir=work_dir, launcher=launcher
-    )
-    return result.metrics
-
-
-def evaluate_in_full(
-    cfg: Config,
-    checkpoint: str | Path,
-    *,
-    tta: bool = False,
-    out: str | Path | None = None,
-    report: str | Path | None = None,
+    out: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
     worst: int = SHOWN,
-    work_dir: str | Path | None = None,
+    work_dir: str | os.PathLike[str] | None = None,
     launcher: str = 'none',
 ) -> Evaluation:
     """Evaluate a checkpoint on a config's test set.
 
     Args:
-        cfg: as :func:`swinseg.engine.config.load_config` returns it; it is not changed.
+        config: path of a config file, or what :func:`load_config` returned, which is not changed.
         checkpoint: path or http(s) address of a segmentor's weights in any known format.
         tta: whether the scales and flips of the config's ``tta_pipeline`` are averaged.
         out: folder for ``metrics.json``; None takes the work directory.
@@ -211,12 +212,16 @@ def evaluate_in_full(
         work_dir: folder for the log; None takes the config's, or ``work_dirs/<name of the config>``.
         launcher: as for :func:`train`.
 
+    Returns:
+        The metrics by name, in percent, such as ``{'aAcc': 83.1, 'mIoU': 44.5, 'mAcc': 55.9}``; as attributes the
+        figures per class, the protocol, the number of images, the seconds and the report's page.
+
     Raises:
-        UserError: config, data or weights are not as they should be, a folder cannot be written, or a file of
-            someone else is in the place of one of the results.
+        UserError: a ``ValueError``: config, data or weights are not as they should be, a folder cannot be written,
+            or a file of someone else is in the place of one of the results.
     """
-    cfg = copy.deepcopy(cfg)
-    spell_types(cfg)
+    cfg = _own_config(config)
+    checkpoint = os.fspath(checkpoint)
     _require(cfg, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'), 'testing')
     check_vis_backends(cfg)
     _join(cfg, launcher)
@@ -237,7 +242,7 @@ def evaluate_in_full(
     with plain_messages():
         dataset = build_dataset(cfg, 'test_dataloader')
         runner = _build_runner(cfg)
-        content = runner.load_checkpoint(str(checkpoint), strict=True)
+        content = runner.load_checkpoint(checkpoint, strict=True)
         _check_classes(checkpoint_meta(content)['classes'], dataset.metainfo['classes'], checkpoint)
         del content
         started = time.perf_counter()
@@ -250,7 +255,7 @@ def evaluate_in_full(
     if figures is not None and is_main_process():
         extra = {
             'config': str(cfg.filename),
-            'checkpoint': str(checkpoint),
+            'checkpoint': checkpoint,
             'images': len(dataset),
             'seconds': round(seconds, 2),
         }
@@ -259,13 +264,43 @@ def evaluate_in_full(
     if report is not None and is_main_process():
         record = next(m for m in measured if isinstance(m, ReportMetric)).record(
             config=str(cfg.filename),
-            checkpoint=str(checkpoint),
+            checkpoint=checkpoint,
             dataset=type(dataset).__name__,
             protocol=str(protocol),
             seconds=seconds,
         )
         page = write_report(record, report, shown=worst)
-    return Evaluation(dict(metrics), figures, protocol, len(dataset), seconds, page)
+    return Evaluation(
+        metrics,
+        report=figures,
+        protocol=protocol,
+        images=len(dataset),
+        seconds=seconds,
+        page=page,
+    )
+
+
+class _LastValidation(Hook):
+    """Keeps the metrics of the last validation."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        self.metrics = dict(metrics or {})
+
+
+def _own_config(config: str | os.PathLike[str] | Config) -> Config:
+    """Return a config that may be changed: from its file, or a copy of the one that was given."""
+    if isinstance(config, str | os.PathLike):
+        return load_config(config)
+    if not isinstance(config, Config):
+        raise ConfigError(
+            f'a config is the path of a file or what load_config returns, got a {type(config).__name__}'
+        )
+    cfg = copy.deepcopy(config)
+    spell_types(cfg)
+    return cfg
 
 
 def _join(cfg: Config, launcher: str) -> None:
@@ -299,21 +334,21 @@ def _require(cfg: Config, keys: Sequence[str], purpose: str) -> None:
         raise ConfigError(f'{purpose} needs {", ".join(lacking)} in {cfg.filename or "the config"}')
 
 
-def _set_work_dir(cfg: Config, work_dir: str | Path | None) -> Path:
+def _set_work_dir(cfg: Config, work_dir: str | os.PathLike[str] | None) -> Path:
     name = Path(cfg.filename).stem if cfg.filename else 'unnamed'
     folder = make_folder(work_dir or cfg.get('work_dir') or Path('work_dirs') / name)
     cfg.work_dir = str(folder)
     return folder
 
 
-def _set_resume(cfg: Config, resume: bool | str | Path, work_dir: Path) -> None:
+def _set_resume(cfg: Config, resume: bool | str | os.PathLike[str] | None, work_dir: Path) -> None:
     if resume == 'auto':
         resume = has_checkpoint(work_dir)
     if resume is True:
         checkpoints_in(work_dir)  # says so when there is none
         cfg.load_from = None  # the runner looks for the newest that is whole
     elif resume:
-        cfg.load_from = str(resume)
+        cfg.load_from = os.fspath(resume)
     cfg.resume = bool(resume) or cfg.get('resume', False)
 
 
@@ -349,7 +384,7 @@ def _set_test_time_augmentation(cfg: Config) -> None:
     cfg.model = {**wrapper, 'module': cfg.model}
 
 
-def _set_report(cfg: Config, folder: str | Path, worst: int) -> None:
+def _set_report(cfg: Config, folder: str | os.PathLike[str], worst: int) -> None:
     """Have the report's measurements taken beside those of the config's metric, by the same rules."""
     evaluators = (
         cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
@@ -371,9 +406,7 @@ def _set_report(cfg: Config, folder: str | Path, worst: int) -> None:
         cfg.model.keep_confidence = True
 
 
-def _check_classes(
-    found: Sequence[str] | None, expected: Sequence[str], checkpoint: str | Path
-) -> None:
+def _check_classes(found: Sequence[str] | None, expected: Sequence[str], checkpoint: str) -> None:
     """Compare the class names of a checkpoint with those of the test set; same number is not same meaning."""
     if found is None or tuple(found) == tuple(expected):
         return

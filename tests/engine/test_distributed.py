@@ -29,7 +29,7 @@ from support.mmseg_pairs import randomise
 from support.processes import run, values
 from support.tiny_config import CURVES
 from swinseg.checkpoints import read_checkpoint
-from swinseg.engine import ConfigError, SwinsegRunner, evaluate_in_full, load_config, train
+from swinseg.engine import ConfigError, SwinsegRunner, evaluate, load_config, train
 from swinseg.engine.distributed import join, wrap
 
 
@@ -93,8 +93,8 @@ def test_train__validates_what_the_checkpoint_holds(write_tiny_config, tmp_path)
     """Also where each process counts statistics of its own."""
     cfg = load_config(write_tiny_config(extra=CURVES), {'train_cfg.max_iters': 2})
     outcomes = run(_train_without_sync_bn, cfg, tmp_path / 'work', count=2, folder=tmp_path)
-    result = evaluate_in_full(cfg, tmp_path / 'work' / 'iter_2.pth', work_dir=tmp_path / 'test')
-    assert values(outcomes) == [result.metrics['mIoU']] * 2
+    result = evaluate(cfg, tmp_path / 'work' / 'iter_2.pth', work_dir=tmp_path / 'test')
+    assert values(outcomes) == [result['mIoU']] * 2
     assert (tmp_path / 'work' / 'curves.png').is_file()
 
 
@@ -129,8 +129,8 @@ def test_train__each_process_draws_its_own_random_numbers(write_tiny_config, tmp
 
 def _evaluate(cfg: Config, checkpoint: Path, folder: Path, launcher: str) -> tuple:
     options = dict(work_dir=folder, launcher=launcher)
-    result = evaluate_in_full(cfg, checkpoint, **options)
-    return result.report.matrix, result.metrics, result.images
+    result = evaluate(cfg, checkpoint, **options)
+    return result.report.matrix, dict(result), result.images
 
 
 def _assert_same_matrix(cfg: Config, checkpoint: Path, tmp_path: Path, numbers: list[int]) -> None:

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from swinseg.checkpoints import CheckpointError, checkpoint_meta, read_checkpoint
 from swinseg.datasets.synthetic import CLASSES, PALETTE
-from swinseg.engine import ConfigError, evaluate, evaluate_in_full, load_config, train
+from swinseg.engine import ConfigError, evaluate, load_config, train
 from swinseg.files import OutputError
 
 NO_VALIDATION = """
@@ -238,17 +238,17 @@ def test_train__the_terminal_stays_quiet_and_the_log_file_has_everything(
 
 
 def test_evaluate__figures_are_those_of_the_validation(write_tiny_config, tmp_path, tiny_run):
-    result = evaluate_in_full(
+    result = evaluate(
         load_config(write_tiny_config()), tiny_run / 'iter_4.pth', work_dir=tmp_path / 'work'
     )
     lines = next(tiny_run.glob('*/vis_data/scalars.json')).read_text().splitlines()
     validations = [line for line in map(json.loads, lines) if 'mIoU' in line]
     assert validations[-1]['step'] == 4
-    assert result.metrics == {key: validations[-1][key] for key in ('aAcc', 'mIoU', 'mAcc')}
+    assert result == {key: validations[-1][key] for key in ('aAcc', 'mIoU', 'mAcc')}
     assert result.report.classes == CLASSES
     assert result.images == 2
     written = json.loads((tmp_path / 'work' / 'metrics.json').read_text())
-    assert written['headline'] == result.metrics
+    assert written['headline'] == result
     assert written['checkpoint'] == str(tiny_run / 'iter_4.pth')
     assert written['protocol']['text'] == str(result.protocol)
 

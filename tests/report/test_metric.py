@@ -8,7 +8,7 @@ import torch
 from mmengine.dataset import DefaultSampler
 
 from support import processes
-from swinseg.engine import evaluate_in_full, load_config
+from swinseg.engine import evaluate, load_config
 from swinseg.engine.distributed import join
 from swinseg.errors import UserError
 from swinseg.evaluation import confusion
@@ -166,28 +166,26 @@ def test_evaluate__three_processes_measure_each_image_once(tmp_path):
         assert len(list((tmp_path / 'many' / str(count) / 'truths').iterdir())) == count
 
 
-def test_evaluate_in_full__report(write_tiny_config, tmp_path, tiny_run):
+def test_evaluate__report(write_tiny_config, tmp_path, tiny_run):
     cfg = load_config(write_tiny_config())
     checkpoint, folder = tiny_run / 'iter_4.pth', tmp_path / 'report'
-    plain = evaluate_in_full(cfg, checkpoint, work_dir=tmp_path / 'work')
-    result = evaluate_in_full(cfg, checkpoint, report=folder, worst=1, work_dir=tmp_path / 'work')
+    plain = evaluate(cfg, checkpoint, work_dir=tmp_path / 'work')
+    result = evaluate(cfg, checkpoint, report=folder, worst=1, work_dir=tmp_path / 'work')
     assert plain.page is None
     assert result.page.parent == folder
-    assert result.metrics == plain.metrics
+    assert result == plain
     record = load_record(folder)
     np.testing.assert_array_equal(record.report.matrix, plain.report.matrix)
-    assert plain.metrics.items() <= record.report.headline.items()
+    assert plain.items() <= record.report.headline.items()
     assert len(record.images) == plain.images
     assert record.calibration.pixels.sum() == plain.report.matrix.sum()
     assert record.protocol == str(plain.protocol)
 
 
 @pytest.mark.parametrize(('kind', 'has'), [('SwinSegmentor', True), ('EncoderDecoder', False)])
-def test_evaluate_in_full__report_of_averaged_scores(
-    write_tiny_config, tmp_path, tiny_run, kind, has
-):
+def test_evaluate__report_of_averaged_scores(write_tiny_config, tmp_path, tiny_run, kind, has):
     """A segmentor of mmseg's own tells no confidences."""
-    evaluate_in_full(
+    evaluate(
         load_config(write_tiny_config(), {'model.type': kind}), tiny_run / 'iter_4.pth', tta=True,
         report=tmp_path / 'report', work_dir=tmp_path / 'work',
     )  # fmt: skip
@@ -201,11 +199,11 @@ def test_evaluate_in_full__report_of_averaged_scores(
         ({}, 0, 'at least one of the worst images, but 0 was asked for'),
     ],
 )
-def test_evaluate_in_full__report_that_cannot_be(
+def test_evaluate__report_that_cannot_be(
     write_tiny_config, tmp_path, tiny_run, options, worst, sentence
 ):
     with pytest.raises(UserError, match=sentence):
-        evaluate_in_full(
+        evaluate(
             load_config(write_tiny_config(), options), tiny_run / 'iter_4.pth', worst=worst,
             report=tmp_path / 'report', work_dir=tmp_path / 'work',
         )  # fmt: skip
