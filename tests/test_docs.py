@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from support import tiny_checkpoint
+from support.tiny_config import tiny_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -23,18 +24,24 @@ def blocks(page):
 
 
 @pytest.mark.parametrize('page', [p for p in PAGES if blocks(p)], ids=lambda page: page.name)
-def test_python_blocks__run(page, tmp_path, monkeypatch):
+def test_python_blocks__run(page, tmp_path, tiny_dataset, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # What the pages take for granted: a trained checkpoint and a photograph.
+    # What the pages take for granted: a trained checkpoint, a photograph, and a config that trains in a moment.
     (tmp_path / 'work_dirs' / 'mini').mkdir(parents=True)
     config = tiny_checkpoint.config(tmp_path)
     tiny_checkpoint.save(tmp_path / 'work_dirs' / 'mini' / 'best.pth', config)
     pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / 'photo.jpg')
+    (tmp_path / 'configs').mkdir()
+    (tmp_path / 'configs' / 'upernet_swin_t_mini.py').write_text(
+        f'{tiny_config(tiny_dataset)}\ntrain_cfg = dict(max_iters=1, val_interval=1)\n'
+    )
     for block in blocks(page):
         exec(compile(block, str(page), 'exec'), {})
     if page.name == 'README.md':
         assert (tmp_path / 'masks' / 'photo_overlay.png').is_file()
+        assert (tmp_path / 'work_dirs' / 'new' / 'iter_1.pth').is_file()
+        assert list((tmp_path / 'report').glob('*.html'))
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
