@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support import prepared
+from support.prepared import KITE, STAR
 from swinseg.datasets.prepare import PrepareError, from_coco, write_dataset
 from swinseg.datasets.prepare.rle import decode_counts
 
@@ -165,3 +167,42 @@ def test_coco__runs_as_bytes_that_were_made_a_text(write, tmp_path, form):
             convert(write(entry), tmp_path / 'out')
         return
     assert convert(write(entry), tmp_path / 'out').pixels[1] == sum(runs[1::2])
+
+
+def outline(number, category, corners):
+    flat = [coordinate for corner in corners for coordinate in corner]
+    return dict(id=number, image_id=7, category_id=category, segmentation=[flat], iscrowd=0)
+
+
+def test_coco__polygons_are_those_of_gdal(write, tmp_path):
+    parts = write(
+        outline(1, 3, STAR), outline(2, 44, KITE),
+        images=[dict(id=7, file_name='000007.jpg', height=prepared.HEIGHT, width=prepared.WIDTH)],
+    )  # fmt: skip
+    prepared.save_image(tmp_path / 'photos' / '000007.jpg')
+    convert(parts, tmp_path / 'out')
+    expected = prepared.drawn([(STAR, 1), (KITE, 2)])
+    np.testing.assert_array_equal(label_of(tmp_path / 'out'), expected)
+
+
+def test_coco__polygons_and_run_lengths_beside_pycocotools(write, tmp_path):
+    """Its polygons are drawn five times as large and keep their rim: pixels of the rim may differ."""
+    mask = pytest.importorskip('pycocotools.mask')
+    height, width = 240, 360
+    star, kite = np.array(STAR) * 10, np.array(KITE) * 10
+    theirs = [
+        mask.frPyObjects([corners.ravel().tolist()], height, width) for corners in (star, kite)
+    ]
+    crowd = dict(id=2, image_id=7, category_id=44, iscrowd=1)
+    crowd['segmentation'] = dict(size=[height, width], counts=theirs[1][0]['counts'].decode())
+    parts = write(
+        outline(1, 3, star.tolist()), crowd,
+        images=[dict(id=7, file_name='000007.jpg', height=height, width=width)],
+    )  # fmt: skip
+    prepared.save_image(tmp_path / 'photos' / '000007.jpg', (height, width))
+    convert(parts, tmp_path / 'out')
+    label = label_of(tmp_path / 'out')
+    whole, top = (mask.decode(each)[..., 0].astype(bool) for each in theirs)
+    np.testing.assert_array_equal(label == 2, top)
+    inside, found = whole & ~top, label == 1
+    assert (inside & found).sum() / (inside | found).sum() > 0.985

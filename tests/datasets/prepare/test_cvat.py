@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support import prepared
+from support.prepared import KITE, STAR
 from swinseg.datasets.prepare import PrepareError, from_cvat, write_dataset
 
 HEIGHT, WIDTH = 12, 16
@@ -126,3 +128,21 @@ def test_cvat__an_image_twice(tmp_path):
 def test_cvat__nothing_there(tmp_path):
     with pytest.raises(PrepareError, match=r'annotations\.xml cannot be read: No such file'):
         from_cvat(tmp_path)
+
+
+def test_cvat__polygons_and_ellipses_are_those_of_gdal(tmp_path):
+    def corners(points):
+        return ';'.join(f'{x},{y}' for x, y in points)
+
+    size = dict(id=0, name='a.jpg', width=prepared.WIDTH, height=prepared.HEIGHT)
+    attributes = ' '.join(f'{key}="{value}"' for key, value in size.items())
+    shapes = (
+        f'<polygon label="car" points="{corners(KITE)}" z_order="1"/>'
+        f'<polygon label="road" points="{corners(STAR)}" z_order="0"/>'
+        '<ellipse label="car" cx="24.2" cy="12.3" rx="5.1" ry="2.6" rotation="30.0" z_order="2"/>'
+    )
+    folder = export(tmp_path / 'in', f'<image {attributes}>{shapes}</image>')
+    prepared.save_image(folder / 'images' / 'a.jpg')
+    label = label_of(from_cvat(folder, val_share=0), tmp_path)
+    turned = prepared.ellipse(24.2, 12.3, 5.1, 2.6, 30)
+    np.testing.assert_array_equal(label, prepared.drawn([(STAR, 1), (KITE, 2), (turned, 2)]))

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support import prepared
+from support.prepared import KITE, STAR
 from swinseg.datasets.prepare import PrepareError, from_labelme, write_dataset
 
 HEIGHT, WIDTH = 12, 16
@@ -95,3 +97,17 @@ def test_labelme__nothing_there(tmp_path):
     (tmp_path / 'a.jpg').unlink()
     with pytest.raises(PrepareError, match=r'is about the image a\.jpg, which is not there'):
         from_labelme(tmp_path)
+
+
+def test_labelme__polygons_are_those_of_gdal(tmp_path):
+    shapes = (
+        shape('road', STAR),
+        shape('car', KITE),
+        shape('sun', [[20.3, 6.2], [24.1, 6.2]], 'circle'),
+    )
+    size = dict(imageHeight=prepared.HEIGHT, imageWidth=prepared.WIDTH)
+    write(tmp_path / 'in', 'a', *shapes, **size)
+    prepared.save_image(tmp_path / 'in' / 'a.jpg')
+    label = prepared.label_of(from_labelme(tmp_path / 'in', val_share=0), tmp_path)
+    outlines = [(STAR, 2), (KITE, 1), (prepared.ellipse(20.3, 6.2, 3.8, 3.8), 3)]
+    np.testing.assert_array_equal(label, prepared.drawn(outlines))

@@ -5,11 +5,14 @@ import io
 import json
 import zlib
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from broken_inputs.place import png_header
+from support import prepared
+from support.prepared import KITE, STAR
 from swinseg.datasets.prepare import PrepareError, from_supervisely, write_dataset
 
 HEIGHT, WIDTH = 12, 16
@@ -38,7 +41,7 @@ def project(folder, *objects, name='a', dataset='train', **changes):
         (folder / dataset / kind).mkdir(parents=True, exist_ok=True)
     (folder / 'meta.json').write_text(json.dumps(dict(classes=CLASSES, tags=[])))
     Image.new('RGB', (WIDTH, HEIGHT)).save(folder / dataset / 'img' / f'{name}.jpg')
-    content = dict(size=dict(height=HEIGHT, width=WIDTH), objects=objects, **changes)
+    content = {'size': dict(height=HEIGHT, width=WIDTH), 'objects': objects, **changes}
     (folder / dataset / 'ann' / f'{name}.jpg.json').write_text(json.dumps(content))
     return folder
 
@@ -119,3 +122,26 @@ def test_supervisely__something_is_not_there(tmp_path):
     (folder / 'meta.json').unlink()
     with pytest.raises(PrepareError, match=r'meta\.json cannot be read'):
         from_supervisely(folder)
+
+
+def test_supervisely__polygons_are_those_of_pillow(tmp_path):
+    """Corners are pixels, and belong to the area, as in what Supervisely draws itself."""
+    height, width = 120, 180
+    star, kite = (np.round(np.array(corners) * 5).astype(int) for corners in (STAR, KITE))
+    folder = project(
+        tmp_path / 'in',
+        entry('road', 'polygon', star.tolist(), [kite.tolist()]),
+        size=dict(height=height, width=width),
+    )
+    prepared.save_image(folder / 'train' / 'img' / 'a.jpg', (height, width))
+    label = prepared.label_of(from_supervisely(folder), tmp_path)
+    picture = Image.new('L', (width, height))
+    pen = ImageDraw.Draw(picture)
+    pen.polygon([tuple(corner) for corner in star.tolist()], fill=1, outline=1)
+    pen.polygon([tuple(corner) for corner in kite.tolist()], fill=0, outline=0)
+    expected = np.asarray(picture)
+    assert expected.mean() > 0.3
+    # The two draw oblique lines one pixel apart here and there, and nowhere two.
+    apart = (label != expected).astype(np.uint8)
+    assert apart.mean() < 0.01
+    assert not cv2.erode(apart, np.ones((2, 2), np.uint8)).any()

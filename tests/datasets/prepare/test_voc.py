@@ -8,6 +8,8 @@ import pytest
 from mmseg.datasets import PascalVOCDataset
 from PIL import Image
 
+from support import prepared
+from support.prepared import KITE, STAR
 from swinseg.datasets import DataError
 from swinseg.datasets.prepare import PrepareError, from_voc, write_dataset
 
@@ -126,3 +128,16 @@ def test_voc__real_files(tmp_path):
     for path in given.glob('*.png'):
         (label,) = (tmp_path / 'out' / 'labels').glob(f'*/{path.name}')
         np.testing.assert_array_equal(read(label), read(path))
+
+
+def test_voc__masks_that_gdal_drew(tmp_path):
+    drawn = prepared.drawn([(STAR, 1), (KITE, 2)])
+    picture = Image.fromarray(drawn)
+    picture.putpalette(VOC)
+    save(tmp_path / 'SegmentationClass' / 'a.png', picture)
+    prepared.save_image(tmp_path / 'JPEGImages' / 'a.jpg')
+    lists = tmp_path / 'ImageSets' / 'Segmentation'
+    lists.mkdir(parents=True)
+    (lists / 'train.txt').write_text('a\n')
+    (tmp_path / 'class_names.txt').write_text('_background_\nroof\nroad\n')
+    np.testing.assert_array_equal(prepared.label_of(from_voc(tmp_path), tmp_path), drawn)
