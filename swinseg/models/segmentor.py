@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -24,6 +25,9 @@ from swinseg.models.label_decision import (
 )
 from swinseg.models.segmentor_checks import check_segmentor
 from swinseg.models.streamed_decision import decide_blocks, inside_area, rows_between, unpadded_area
+
+Decision = tuple[Tensor, Tensor | None]
+"""(H, W) labels, and their confidence or None."""
 
 
 @MODELS.register_module()
@@ -157,22 +161,16 @@ class SwinSegmentor(EncoderDecoder):
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
-        """Turn (B, 3, H, W) preprocessed images into samples with ``pred_sem_seg``.
+        """Turn (B, C, H, W) preprocessed images into samples with ``pred_sem_seg``.
 
         As ``postprocess_result`` says; in slide mode without ``keep_scores``, no more of the scores than the
         windows need exists at a time.
         """
-        if self.keep_scores or self.test_cfg.get('mode') != 'slide':
+        if self.keep_scores:
             return super().predict(inputs, data_samples)
-        is_resized = data_samples is not None
-        if data_samples is None:
-            data_samples = [SegDataSample() for _ in inputs]
-        for image, sample in zip(inputs, data_samples, strict=True):
-            meta = sample.metainfo
-            size = meta['ori_shape'][:2] if is_resized else None
-            decision = self.slide_decision(image, meta, size, with_confidence=self.keep_confidence)
-            self.keep(sample, *decision)
-        return data_samples
+        samples = _samples_for(inputs, data_samples)
+        decisions = self._decisions(inputs, samples, is_resized=data_samples is not None)
+        return self._store(samples, decisions)
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
@@ -185,22 +183,13 @@ class SwinSegmentor(EncoderDecoder):
         """
         if self.keep_scores:
             return super().postprocess_result(seg_logits, data_samples)
-        is_resized = data_samples is not None
-        if data_samples is None:
-            data_samples = [SegDataSample() for _ in seg_logits]
-        for scores, sample in zip(seg_logits, data_samples, strict=True):
-            meta = sample.metainfo
-            decision = decide(
-                without_padding_and_flip(scores, meta) if is_resized else scores,
-                meta['ori_shape'][:2] if is_resized else None,
-                align_corners=self.align_corners,
-                threshold=threshold_of(self),
-                with_confidence=self.keep_confidence,
-            )
-            self.keep(sample, *decision)
-        return data_samples
+        samples = _samples_for(seg_logits, data_samples)
+        decisions = self._decisions_of(seg_logits, samples, is_resized=data_samples is not None)
+        return self._store(samples, decisions)
 
-    def keep(self, sample: SegDataSample, labels: Tensor, confidence: Tensor | None) -> None:
+    def store_prediction(
+        self, sample: SegDataSample, labels: Tensor, confidence: Tensor | None
+    ) -> None:
         """Put the (H, W) labels and confidence of :func:`decide` into a sample."""
         head = self.decode_head
         dtype = label_tensor_dtype(head.num_classes, ignore_index=head.ignore_index)
@@ -208,14 +197,42 @@ class SwinSegmentor(EncoderDecoder):
         if confidence is not None:
             sample.confidence = PixelData(data=confidence[None])
 
-    def _on_windows(self, meta: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
-        def predict(pixels: Tensor) -> Tensor:
-            # The shape to which the head resizes its logits; torch.Size, or mmseg takes that of the padded image.
-            return self.encode_decode(
-                pixels, [dict(meta, img_shape=pixels.shape[2:]) for _ in pixels]
+    def _decisions(
+        self, inputs: Tensor, samples: Sequence[SegDataSample], *, is_resized: bool
+    ) -> Iterator[Decision]:
+        """Compute the labels of preprocessed images, at their original sizes where ``is_resized``."""
+        if self.test_cfg.get('mode') != 'slide':
+            logits = self.inference(inputs, [_meta_for(inputs, sample) for sample in samples])
+            yield from self._decisions_of(logits, samples, is_resized=is_resized)
+            return
+        for image, sample in zip(inputs, samples, strict=True):
+            meta = sample.metainfo
+            size = meta['ori_shape'][:2] if is_resized else None
+            yield self.slide_decision(image, meta, size, with_confidence=self.keep_confidence)
+
+    def _decisions_of(
+        self, logits: Tensor, samples: Sequence[SegDataSample], *, is_resized: bool
+    ) -> Iterator[Decision]:
+        """Choose classes by (B, K, h, w) logits, at the original sizes where ``is_resized``."""
+        for scores, sample in zip(logits, samples, strict=True):
+            meta = sample.metainfo
+            yield decide(
+                without_padding_and_flip(scores, meta) if is_resized else scores,
+                meta['ori_shape'][:2] if is_resized else None,
+                align_corners=self.align_corners,
+                threshold=threshold_of(self),
+                with_confidence=self.keep_confidence,
             )
 
-        return predict
+    def _store(
+        self, samples: list[SegDataSample], decisions: Iterable[Decision]
+    ) -> list[SegDataSample]:
+        for sample, (labels, confidence) in zip(samples, decisions, strict=True):
+            self.store_prediction(sample, labels, confidence)
+        return samples
+
+    def _on_windows(self, meta: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
+        return partial(window_logits, self, meta=meta)
 
     def _window_options(self) -> dict[str, Any]:
         cfg = self.test_cfg
@@ -225,6 +242,35 @@ class SwinSegmentor(EncoderDecoder):
             stride=tuple(cfg['stride']),
             **{name: cfg[name] for name in names if name in cfg},
         )
+
+
+def window_logits(model: EncoderDecoder, pixels: Tensor, *, meta: Mapping[str, Any]) -> Tensor:
+    """Return the logits of windows at the windows' own size.
+
+    Args:
+        model: ours or mmseg's.
+        pixels: (B, C, h, w) windows as the preprocessor gives them.
+        meta: metainfo of the image that they are cut from; it stays as it is.
+
+    Returns:
+        (B, K, h, w).
+    """
+    # mmseg writes the size of a window into the image's own metas, and a head resizes to it only where it is a
+    # torch.Size; to that of the padded image otherwise.
+    metas = [dict(meta, img_shape=pixels.shape[2:]) for _ in pixels]
+    logits: Tensor = model.encode_decode(pixels, metas)
+    return logits
+
+
+def _samples_for(batch: Tensor, samples: list[SegDataSample] | None) -> list[SegDataSample]:
+    return [SegDataSample() for _ in batch] if samples is None else samples
+
+
+def _meta_for(inputs: Tensor, sample: SegDataSample) -> dict[str, Any]:
+    """Return what mmseg's inference reads of an image: its metainfo, or that of one which nothing was done to."""
+    size = inputs.shape[2:]
+    plain = dict(ori_shape=size, img_shape=size, pad_shape=size, padding_size=[0, 0, 0, 0])
+    return dict(sample.metainfo) or plain
 
 
 def _of_one_size(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -54,5 +54,5 @@ class SwinTTAModel(SegTTAModel):
             are_probabilities=True,
             with_confidence=model.keep_confidence,
         )
-        model.keep(sample, *decision)
+        model.store_prediction(sample, *decision)
         return sample

@@ -5,7 +5,7 @@ Shapes: H, W = size of the scene; h, w = size of a window; K = classes; B = wind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from swinseg.inference import slide_blocks
 from swinseg.inference.memory import measure_window, plan_memory
 from swinseg.models.label_decision import padding_of
+from swinseg.models.segmentor import window_logits
 from swinseg.predictor import PredictOptions, Predictor
 
 Size = int | tuple[int, int]
@@ -146,23 +147,23 @@ class WindowScores:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return the logits, (B, K, h, w), of (B, C, h, w) float pixels from 0 to 255, RGB where C is 3."""
-        height, width = pixels.shape[2:]
+        inputs, meta = self._preprocess(pixels)
+        logits = window_logits(self._model, inputs, meta=meta)
+        left, _, top, _ = padding_of(meta)
+        return logits[..., top : top + pixels.shape[2], left : left + pixels.shape[3]]
+
+    def _preprocess(self, pixels: Tensor) -> tuple[Tensor, Mapping[str, Any]]:
+        """Return normalised, padded windows on the model's device, and the metainfo of the first."""
         # mmseg's preprocessor expects what its loader gives, BGR.
         inputs = pixels.flip(1) if pixels.shape[1] == 3 else pixels
-        shape = (height, width)
+        shape = tuple(pixels.shape[2:])
         samples = [
             SegDataSample(metainfo=dict(img_shape=shape, ori_shape=shape, pad_shape=shape))
             for _ in inputs
         ]
         batch: dict[str, Any] = {'inputs': list(inputs), 'data_samples': samples}
         data = self._model.data_preprocessor(batch, False)
-        meta = data['data_samples'][0].metainfo
-        padded = data['inputs']
-        # The shape to which the head resizes its logits; torch.Size, or mmseg takes another one.
-        metas = [dict(meta, img_shape=padded.shape[2:]) for _ in padded]
-        scores: Tensor = self._model.encode_decode(padded, metas)
-        left, _, top, _ = padding_of(meta)
-        return scores[..., top : top + height, left : left + width]
+        return data['inputs'], data['data_samples'][0].metainfo
 
 
 class AugmentedWindowScores:
