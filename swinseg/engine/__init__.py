@@ -8,7 +8,7 @@ from swinseg.engine.errors import ConfigError, TrainingError
 from swinseg.engine.expected_curve import ExpectedCurveHook
 from swinseg.engine.first_batch import FirstBatchHook
 from swinseg.engine.hooks import CurvesHook, ProgressHook
-from swinseg.engine.layer_decay import SwinLayerDecayConstructor
+from swinseg.engine.layer_decay import LayerDecayConstructor
 from swinseg.engine.nonfinite import NonFiniteGuardHook
 from swinseg.engine.runner import (
     Evaluation,
@@ -28,13 +28,13 @@ __all__ = [
     'Evaluation',
     'ExpectedCurveHook',
     'FirstBatchHook',
+    'LayerDecayConstructor',
     'NonFiniteGuardHook',
     'ProgressHook',
     'SafeCheckpointHook',
     'SafeEMAHook',
     'SafeEarlyStoppingHook',
     'SamplePredictionsHook',
-    'SwinLayerDecayConstructor',
     'SwinsegRunner',
     'Training',
     'TrainingError',

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
@@ -10,49 +9,42 @@ from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from swinseg.engine.errors import ConfigError
-
-_PLACE = re.compile(r'backbone\.stages\.(\d+)\.(?:blocks\.(\d+)|downsample)\.')
-_FIRST = 'backbone.patch_embed.'
+from swinseg.models.feature_info import is_part_of, layer_groups
 
 
-def layer_of(name: str, depths: Sequence[int]) -> int:
-    """Return the number of the layer that a parameter of a segmentor with a Swin backbone belongs to.
-
-    As the authors of Swin number them for fine-tuning (Xie et al. 2022, "SimMIM"): 0 is the patch embedding,
-    blocks count from 1 through all stages, patch merging belongs to the last block before it, and what is left,
-    norms of the outputs, heads and an absolute position embedding, comes last. (Of a ViT the same authors, and
-    mmseg, put that embedding first; ``custom_keys`` can lower its rate here.)
+def layer_of(name: str, groups: Sequence[Sequence[str]]) -> int:
+    """Return the number of the layer that a parameter of a segmentor belongs to.
 
     Args:
         name: of the parameter, as in ``named_parameters()`` of the segmentor.
-        depths: number of blocks of each stage.
+        groups: of the backbone, as :func:`~swinseg.models.feature_info.layer_groups` returns them.
 
     Returns:
-        0 to ``sum(depths) + 1``.
+        Its index in ``groups``; ``len(groups)`` for what is in none of them and for heads.
     """
-    if name.startswith(_FIRST):
-        return 0
-    place = _PLACE.match(name)
-    if place is None:
-        return sum(depths) + 1
-    stage = int(place[1])
-    return sum(depths[:stage]) + (depths[stage] if place[2] is None else int(place[2]) + 1)
+    own = name.removeprefix('backbone.')
+    if own != name:
+        for index, group in enumerate(groups):
+            if any(is_part_of(own, part) for part in group):
+                return index
+    return len(groups)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class SwinLayerDecayConstructor(DefaultOptimWrapperConstructor):
-    """mmengine's constructor, with the learning rate of layer l multiplied by ``decay_rate ** (L + 1 - l)``.
+class LayerDecayConstructor(DefaultOptimWrapperConstructor):
+    """mmengine's constructor, with the learning rate of layer l multiplied by ``decay_rate ** (L - l)``.
 
-    L is the number of blocks and :func:`layer_of` tells l, so heads keep the learning rate. Everything else that
-    ``paramwise_cfg`` may contain keeps its meaning: factors of ``custom_keys`` multiply, and norms and position
-    tables that have no weight decay still have none. In a config::
+    The backbone publishes its L layers (:mod:`swinseg.models.feature_info`) and :func:`layer_of` tells l, so heads
+    keep the learning rate. Everything else that ``paramwise_cfg`` may contain keeps its meaning: factors of
+    ``custom_keys`` multiply, and norms and position tables without weight decay still have none. In a config::
 
         optim_wrapper = dict(
-            constructor='SwinLayerDecayConstructor', paramwise_cfg=dict(decay_rate=0.9)
+            constructor='LayerDecayConstructor', paramwise_cfg=dict(decay_rate=0.9)
         )
 
     Raises:
-        ConfigError: ``decay_rate`` is missing or not between 0 and 1, or the backbone is no Swin.
+        ConfigError: ``decay_rate`` is missing or not between 0 and 1, or there is no backbone.
+        ArchitectureError: the backbone publishes layers that it does not have.
     """
 
     def _validate_cfg(self) -> None:
@@ -60,7 +52,7 @@ class SwinLayerDecayConstructor(DefaultOptimWrapperConstructor):
         rate = self.paramwise_cfg.get('decay_rate')
         if not isinstance(rate, float | int) or not 0 < rate <= 1:
             raise ConfigError(
-                'SwinLayerDecayConstructor needs optim_wrapper.paramwise_cfg.decay_rate above 0 and up to 1, '
+                'LayerDecayConstructor needs optim_wrapper.paramwise_cfg.decay_rate above 0 and up to 1, '
                 f'such as 0.9, found {rate!r}'
             )
 
@@ -68,16 +60,16 @@ class SwinLayerDecayConstructor(DefaultOptimWrapperConstructor):
         """Return the optimiser wrapper for ``model``."""
         wrapper = super().__call__(model)
         bare = getattr(model, 'module', model)
-        stages = getattr(getattr(bare, 'backbone', None), 'stages', None)
-        if stages is None:
+        backbone = getattr(bare, 'backbone', None)
+        if backbone is None:
             raise ConfigError(
-                'SwinLayerDecayConstructor needs a segmentor with a Swin backbone; for another leave '
+                f'LayerDecayConstructor needs a segmentor with a backbone, found {type(bare).__name__}; leave '
                 'optim_wrapper.constructor out'
             )
-        depths = [len(stage.blocks) for stage in stages]
+        groups = layer_groups(backbone)
         names = {id(parameter): name for name, parameter in bare.named_parameters()}
         for group in wrapper.optimizer.param_groups:
             (parameter,) = group['params']  # with any paramwise_cfg each has a group of its own
-            distance = sum(depths) + 1 - layer_of(names[id(parameter)], depths)
+            distance = len(groups) - layer_of(names[id(parameter)], groups)
             group['lr'] *= self.paramwise_cfg['decay_rate'] ** distance
         return wrapper

@@ -26,10 +26,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from swinseg.models.swin_blocks import PatchMerging, SwinBlock
-
-# Modules that are called as a whole and touched in no other way; what lies in none is gathered for the whole step.
-_UNITS = (SwinBlock, PatchMerging)
+from swinseg.models.feature_info import fsdp_units
 
 
 def mean_over_processes(logs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -154,13 +151,21 @@ def local_part(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
+def units_of(model: nn.Module) -> list[nn.Module]:
+    """Return the modules of a segmentor whose weights are gathered one after the other, inner ones first.
+
+    They are those that its backbone publishes; what lies in none is gathered for the whole step.
+    """
+    backbone = getattr(model, 'backbone', None)
+    return [] if backbone is None else fsdp_units(backbone)
+
+
 def _shard(module: nn.Module, mesh: DeviceMesh) -> dict[Tensor, nn.Parameter]:
     """Divide a module's parameters, and return the share that took the place of each."""
     before = dict(module.named_parameters())
     # Always let go after a forward pass: what stays whole would hide the shares from whoever looks at the weights.
-    for unit in module.modules():
-        if isinstance(unit, _UNITS):
-            fully_shard(unit, mesh=mesh, reshard_after_forward=True)
+    for unit in units_of(module):
+        fully_shard(unit, mesh=mesh, reshard_after_forward=True)
     fully_shard(module, mesh=mesh, reshard_after_forward=True)
     after = dict(module.named_parameters())
     return {before[name]: after[name] for name in before}

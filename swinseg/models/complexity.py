@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from swinseg.models.errors import ArchitectureError
+from swinseg.models.feature_info import image_channels
 from swinseg.models.window_attention import ShiftedWindowAttention
 
 
@@ -33,7 +34,9 @@ def attention_multiply_adds(height: int, width: int, channels: int, *, window: i
     return projections + 2 * tokens * keys_per_query * channels
 
 
-def count_multiply_adds(model: nn.Module, size: tuple[int, int], *, in_channels: int = 3) -> int:
+def count_multiply_adds(
+    model: nn.Module, size: tuple[int, int], *, in_channels: int | None = None
+) -> int:
     """Count the multiply-adds of matrix products and convolutions in one forward pass of a single image.
 
     The model runs on shapes alone (meta tensors), so any size costs no memory and no time to speak of.
@@ -43,8 +46,17 @@ def count_multiply_adds(model: nn.Module, size: tuple[int, int], *, in_channels:
     Args:
         model: any module that takes a (1, in_channels, height, width) tensor; it is copied.
         size: (height, width) in pixels.
-        in_channels: channels of the image.
+        in_channels: channels of the image; None for those that the model, or its backbone, takes.
+
+    Raises:
+        ArchitectureError: ``in_channels`` is not given, and nothing tells it.
     """
+    if in_channels is None:
+        in_channels = image_channels(getattr(model, 'backbone', model))
+    if in_channels is None:
+        raise ArchitectureError(
+            f'{type(model).__name__} does not tell how many channels of an image it takes; give in_channels'
+        )
     return _count(model, torch.empty(1, in_channels, *size, device='meta'))
 
 

@@ -1,7 +1,21 @@
-"""Channels and strides of the maps that a backbone gives to the heads.
+"""Channels, strides, layers and FSDP units of a backbone: as it publishes them, or as told of one that does not.
 
-``SwinBackbone`` publishes them as ``feature_info``. Of any other backbone, and of a neck, a forward pass without
-memory tells (device ``meta``: shapes alone are computed).
+A backbone of this package, or of yours, publishes
+
+- ``feature_info``, a sequence of :class:`FeatureInfo`: channels and stride of each map that ``forward`` returns;
+- ``in_channels``, an int: channels of the image;
+- ``layer_groups()``, the names of its parts from the image on, for layer-wise learning-rate decay;
+- ``fsdp_units()``, the modules that FSDP gathers one at a time.
+
+Heads, checks, preparation, learning rates and FSDP ask the functions below and look at no class. For a backbone
+without ``feature_info`` (mmseg's and timm's; of other classes their attributes of these names mean other things)
+these say instead:
+
+- :func:`feature_info`: a forward pass without memory (device ``meta``: shapes alone are computed);
+- :func:`image_channels`: the channels that its first convolution takes;
+- :func:`layer_groups`: the blocks of mmseg's ``SwinTransformer``, whose names are ours; else each child with
+  parameters is one layer, in the order in which they were registered;
+- :func:`fsdp_units`: none, so that the weights are gathered for the whole step.
 """
 
 from __future__ import annotations
@@ -11,8 +25,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from mmseg.models.backbones import SwinTransformer
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from swinseg.errors import quoted
+from swinseg.models.errors import ArchitectureError
 
 # A multiple of every stride in use; the size changes nothing in what the pass costs.
 _SIDE = 256
@@ -64,16 +82,101 @@ def feature_info(backbone: nn.Module, neck: nn.Module | None = None) -> list[Fea
 
 
 def image_channels(backbone: nn.Module) -> int | None:
-    """Return how many channels of an image a backbone takes, those of its first convolution; None without one."""
+    """Return how many channels of an image a backbone takes; None where nothing tells.
+
+    Raises:
+        ArchitectureError: it publishes ``feature_info`` with an ``in_channels`` that is no number of channels.
+    """
+    if _published(backbone) is not None and hasattr(backbone, 'in_channels'):
+        channels = backbone.in_channels
+        if not isinstance(channels, int) or channels < 1:
+            raise ArchitectureError(
+                f'in_channels of {type(backbone).__name__} must be the channels of the images that it takes, such '
+                f'as 3, found {quoted(channels)}'
+            )
+        return channels
     convolutions = (each for each in backbone.modules() if isinstance(each, nn.Conv2d))
     first = next(convolutions, None)
     return None if first is None else first.in_channels
 
 
+def layer_groups(backbone: nn.Module) -> list[tuple[str, ...]]:
+    """Return the layers of a backbone from the image on, each as the names of its modules or parameters.
+
+    Parameters that lie in none of them belong behind the last one, with the heads.
+
+    Raises:
+        ArchitectureError: the backbone publishes a name under which it has no parameter.
+    """
+    publish = getattr(backbone, 'layer_groups', None)
+    if callable(publish):
+        groups = [tuple(group) for group in publish()]
+    elif isinstance(backbone, SwinTransformer):
+        groups = swin_layer_groups([len(stage.blocks) for stage in backbone.stages])
+    else:
+        children = backbone.named_children()
+        groups = [(name,) for name, child in children if next(child.parameters(), None) is not None]
+    names = [name for name, _ in backbone.named_parameters()]
+    for part in (part for group in groups for part in group):
+        if not any(is_part_of(name, part) for name in names):
+            raise ArchitectureError(
+                f'layer_groups() of {type(backbone).__name__} names {quoted(part)}, where it has no parameter; '
+                'give names of modules or parameters as named_modules() and named_parameters() have them'
+            )
+    return groups
+
+
+def is_part_of(name: str, part: str) -> bool:
+    """Return whether a parameter is a named one, or lies in the module of that name."""
+    return name == part or name.startswith(f'{part}.')
+
+
+def swin_layer_groups(depths: Sequence[int]) -> list[tuple[str, ...]]:
+    """Return the layers of a Swin Transformer: patch embedding, then blocks, the last of a stage with the merging.
+
+    As its authors number them for fine-tuning (Xie et al. 2022, "SimMIM"). Norms of the outputs and an absolute
+    position embedding are in none. (Of a ViT the same authors, and mmseg, put that embedding first.)
+
+    Args:
+        depths: number of blocks of each stage.
+    """
+    groups: list[tuple[str, ...]] = [('patch_embed',)]
+    for stage, depth in enumerate(depths):
+        for block in range(depth):
+            ends_stage = block == depth - 1 and stage < len(depths) - 1
+            merging = (f'stages.{stage}.downsample',) if ends_stage else ()
+            groups.append((f'stages.{stage}.blocks.{block}', *merging))
+    return groups
+
+
+def fsdp_units(backbone: nn.Module) -> list[nn.Module]:
+    """Return the modules whose weights FSDP gathers one after the other.
+
+    Each must be called as a whole, and nothing in it be touched in another way.
+
+    Returns:
+        Inner ones before those that contain them.
+
+    Raises:
+        ArchitectureError: the backbone publishes one that is no part of it.
+    """
+    publish = getattr(backbone, 'fsdp_units', None)
+    units = list(publish()) if callable(publish) else []
+    # Parents come before their children there.
+    own = {id(part): place for place, part in enumerate(backbone.modules())}
+    for unit in units:
+        if id(unit) not in own or unit is backbone:
+            raise ArchitectureError(
+                f'fsdp_units() of {type(backbone).__name__} must be modules inside it, found '
+                f'{type(unit).__name__}; give blocks that it calls as a whole'
+            )
+    return sorted(units, key=lambda unit: -own[id(unit)])
+
+
 def _published(backbone: nn.Module) -> list[FeatureInfo] | None:
     info: Any = getattr(backbone, 'feature_info', None)
     is_list = isinstance(info, list | tuple) and bool(info)
-    # timm's attribute of this name is of another class.
+    # timm's attribute of this name is of another class; mmseg's MobileNetV2 has an in_channels of its last layer.
     return list(info) if is_list and all(isinstance(each, FeatureInfo) for each in info) else None
 
 

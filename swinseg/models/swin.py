@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from swinseg.checkpoints.loading import load_backbone_weights
 from swinseg.errors import quoted
 from swinseg.models.errors import ArchitectureError
-from swinseg.models.feature_info import FeatureInfo
+from swinseg.models.feature_info import FeatureInfo, swin_layer_groups
 from swinseg.models.swin_arguments import check_swin_arguments
 from swinseg.models.swin_blocks import (
     PatchEmbed,
@@ -152,6 +152,8 @@ class SwinBackbone(BaseModule):
             )
         )
 
+        self.in_channels = in_channels
+        self.depths = tuple(depths)
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
         self.num_features = [embed_dims * 2**i for i in range(len(depths))]
@@ -206,6 +208,14 @@ class SwinBackbone(BaseModule):
             FeatureInfo(channels=self.num_features[i], stride=self.patch_embed.patch_size * 2**i)
             for i in self.out_indices
         )
+
+    def layer_groups(self) -> list[tuple[str, ...]]:
+        """Return names of modules, layer by layer; see :func:`~swinseg.models.feature_info.swin_layer_groups`."""
+        return swin_layer_groups(self.depths)
+
+    def fsdp_units(self) -> list[nn.Module]:
+        """Return the blocks and mergings, which are called as a whole and touched in no other way."""
+        return [each for each in self.modules() if isinstance(each, SwinBlock | PatchMerging)]
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Compute the feature maps.

@@ -30,6 +30,7 @@ from swinseg.inference import (
 )
 from swinseg.inference.prefetch import WriteBehind
 from swinseg.inference.raster import is_bands_first
+from swinseg.models.feature_info import image_channels
 from swinseg.predictor import PredictOptions, Predictor, PredictorError
 from swinseg.segment.overview import Naming, read_shares, write_areas, write_pictures
 from swinseg.segment.scene_rows import NO_CONFIDENCE, Planes, finished_rows
@@ -241,9 +242,8 @@ def scene_endings(
 def _checked_bands(predictor: Predictor, image: RasterImage, path: str | os.PathLike[str]) -> int:
     """Return C, or say that the model takes another number of bands."""
     found = image.read(0, 1, 0, 1).shape[2]
-    first_layer = next(each for each in predictor.model.backbone.parameters() if each.dim() == 4)
-    expected = first_layer.shape[1]
-    if found != expected:
+    expected = image_channels(predictor.model.backbone)
+    if expected is not None and found != expected:
         shape = (*image.shape, found)
         if Path(path).suffix.lower() == '.npy' and is_bands_first(shape):
             raise RasterError(

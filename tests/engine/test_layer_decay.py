@@ -12,8 +12,10 @@ from torch import nn
 from support.mmseg_pairs import TINY, build_segmentor
 from swinseg.engine import ConfigError
 from swinseg.engine.layer_decay import layer_of
+from swinseg.models.feature_info import swin_layer_groups
 
 DEPTHS = (2, 2, 6, 2)
+GROUPS = swin_layer_groups(DEPTHS)
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +36,14 @@ def scope():
         ('backbone.stages.2.downsample.norm.weight', 10),
         ('backbone.stages.3.blocks.1.norm2.bias', 12),
         ('backbone.norm3.weight', 13),
+        ('backbone.stages.2.blocks.50.norm2.bias', 13),  # not block 5
         ('decode_head.conv_seg.weight', 13),
+        ('decode_head.patch_embed.weight', 13),
         ('auxiliary_head.convs.0.conv.weight', 13),
     ],
 )
 def test_layer_of__cases(name, layer):
-    assert layer_of(name, DEPTHS) == layer
+    assert layer_of(name, GROUPS) == layer
 
 
 def _wrapper(model, **paramwise_cfg):
@@ -47,7 +51,7 @@ def _wrapper(model, **paramwise_cfg):
         dict(
             optim_wrapper=dict(
                 type='OptimWrapper',
-                constructor='SwinLayerDecayConstructor',
+                constructor='LayerDecayConstructor',
                 optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
                 paramwise_cfg=paramwise_cfg,
             )
@@ -66,7 +70,7 @@ def test_constructor__multiplies_rates_and_keeps_the_rules_for_weight_decay(stoc
     for name, parameter in model.named_parameters():
         group = groups.pop(id(parameter))
         factor = 10 if 'decode_head.conv_seg' in name else 1
-        expected = 1e-3 * factor * 0.9 ** (13 - layer_of(name, DEPTHS))
+        expected = 1e-3 * factor * 0.9 ** (13 - layer_of(name, GROUPS))
         assert group['lr'] == pytest.approx(expected), name
         assert group['weight_decay'] == (0.0 if 'norm' in name else 0.01), name
     assert not groups
@@ -93,6 +97,6 @@ def test_constructor__needs_a_rate(rate, found):
         _wrapper(nn.Linear(1, 1), **options)
 
 
-def test_constructor__needs_a_swin():
-    with pytest.raises(ConfigError, match='needs a segmentor with a Swin backbone'):
+def test_constructor__needs_a_backbone():
+    with pytest.raises(ConfigError, match='needs a segmentor with a backbone, found Linear'):
         _wrapper(nn.Linear(1, 1), decay_rate=0.9)
