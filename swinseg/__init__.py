@@ -13,6 +13,7 @@ datasets, transforms, metrics and hooks in mmseg's registries, so that a config 
 """
 
 from swinseg import compat
+from swinseg.versions import __version__
 
 compat.apply()
 
@@ -22,13 +23,13 @@ from swinseg.engine import Evaluation, Training, evaluate, load_config, train  #
 from swinseg.models.prepare import prepare_for_inference  # noqa: E402
 from swinseg.predictor import PredictOptions, Predictor, Segmentation  # noqa: E402
 
-__version__ = '0.1.0'
 __all__ = [
     'Evaluation',
     'PredictOptions',
     'Predictor',
     'Segmentation',
     'Training',
+    '__version__',
     'datasets',
     'engine',
     'evaluate',

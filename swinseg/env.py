@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
 
 import torch
 
-import swinseg
 from swinseg import compat
+from swinseg.versions import __version__, installed_versions
 
 PACKAGES = (
     'torch',
@@ -26,13 +25,6 @@ PACKAGES = (
     'transformers',
     'torchvision',
 )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _processor() -> str:
@@ -64,10 +56,10 @@ def _devices() -> list[str]:
 def report() -> str:
     """Return the report as text, a fact on each line."""
     lines = [
-        f'swinseg {swinseg.__version__}',
+        f'swinseg {__version__}',
         f'python {sys.version.split()[0]} on {platform.platform()}',
     ]
-    lines += [f'{name} {version}' for name in PACKAGES if (version := _version(name)) is not None]
+    lines += [f'{name} {version}' for name, version in installed_versions(PACKAGES).items()]
     lines += _devices()
     compiled = 'yes' if compat.has_compiled_ops() else 'no (mmcv-lite; this model calls none)'
     lines.append(f'compiled mmcv ops: {compiled}')

@@ -44,6 +44,18 @@ def test_python_blocks__run(page, tmp_path, tiny_dataset, monkeypatch):
         assert list((tmp_path / 'report').glob('*.html'))
 
 
+def test_contributing__lists_the_layers_of_the_import_contract():
+    project = (ROOT / 'pyproject.toml').read_text(encoding='utf-8')
+    layers = re.findall(r'"(swinseg\.\w+)"', project.partition('layers = [')[2].partition(']')[0])
+    rows = re.findall(r'^\| (`swinseg.*?) \|', (ROOT / 'CONTRIBUTING.md').read_text('utf-8'), re.M)
+    assert [name for row in rows for name in re.findall(r'`(swinseg\.\w+)`', row)] == layers
+    # Nothing lies beside them but what starts a layer.
+    modules = {
+        f'swinseg.{p.stem}' for p in (ROOT / 'swinseg').glob('[!_]*') if p.suffix in ('', '.py')
+    }
+    assert modules - set(layers) == {'swinseg.env'}
+
+
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_links__lead_somewhere(page):
     for target in re.findall(r'\]\(([^)#]+)\)', page.read_text(encoding='utf-8')):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -14,6 +13,7 @@ import torch
 
 import swinseg
 from swinseg import env
+from swinseg.versions import __version__, installed_versions
 
 ROOT = Path(swinseg.__file__).parents[1]
 """The clone that swinseg is imported from, with ``configs/`` and ``benchmarks/``."""
@@ -34,10 +34,10 @@ def describe(device: str) -> dict[str, Any]:
     """Return what a reader needs to judge the times measured now on ``device``; plain values for JSON."""
     return {
         'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d'),
-        'swinseg': swinseg.__version__,
+        'swinseg': __version__,
         'revision': _revision(),
         'python': platform.python_version(),
-        'packages': {name: found for name in _PACKAGES if (found := version(name))},
+        'packages': installed_versions(_PACKAGES),
         'processor': _line_of_report('cpu: '),
         'gpu': _line_of_report(f'cuda:{torch.device(device).index or 0}: ')
         if device.startswith('cuda')
@@ -50,14 +50,6 @@ def describe(device: str) -> dict[str, Any]:
 def _line_of_report(label: str) -> str | None:
     lines = (line for line in env.report().splitlines() if line.startswith(label))
     return next((line.removeprefix(label) for line in lines), None)
-
-
-def version(package: str) -> str | None:
-    """Return the version of an installed package, or None."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _revision() -> str | None:

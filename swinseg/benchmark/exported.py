@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from swinseg.benchmark.environment import version
+from swinseg.versions import installed_version
 
 NEEDS = {
     'onnxruntime': ('onnx', 'onnxscript', 'onnxruntime'),
@@ -65,7 +65,7 @@ def export(segmentor: nn.Module, image: Tensor, *, name: str) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     key = hashlib.sha256(repr((name, tuple(image.shape))).encode())
     for package in ('torch', 'onnx', 'onnxscript', 'mmsegmentation'):
-        key.update(str(version(package)).encode())
+        key.update(str(installed_version(package)).encode())
     for parameter in segmentor.parameters():
         key.update(parameter.detach().flatten()[:8].numpy().tobytes())
     file = folder / key.hexdigest()[:16] / 'stock.onnx'

@@ -18,7 +18,7 @@ from swinseg.engine.errors import ConfigError
 from swinseg.engine.runs import is_training_run
 from swinseg.errors import UserError
 from swinseg.evaluation.iou_metric import label_map
-from swinseg.visualization.palette import default_palette
+from swinseg.visualization.palette import palette_or_default
 from swinseg.visualization.sample_sheet import Sample, draw_samples, make_sample
 
 
@@ -79,8 +79,8 @@ class SamplePredictionsHook(Hook):
         if not self._samples:
             return
         meta = runner.val_dataloader.dataset.metainfo
-        palette = meta.get('palette') or default_palette(len(meta['classes']))
         try:
+            palette = palette_or_default(meta.get('palette'), num_classes=len(meta['classes']))
             sheet = draw_samples(
                 self._samples, palette, meta['classes'], ignore_index=_ignore_index(runner)
             )

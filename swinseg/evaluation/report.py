@@ -5,7 +5,6 @@ them.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import math
 import os
@@ -21,6 +20,7 @@ from swinseg.config.pipelines import pipeline_of
 from swinseg.evaluation import confusion
 from swinseg.evaluation.confusion import EvaluationError, Matrix, Rates
 from swinseg.type_names import has_type
+from swinseg.versions import installed_versions
 
 METRICS = ('mIoU', 'mDice', 'mFscore')
 """What can be asked for; aAcc always comes with it, and mAcc, mPrecision, mRecall with theirs."""
@@ -318,13 +318,7 @@ def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a figure may depend on, where
     installed.
     """
-    found = {'python': platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {'python': platform.python_version(), **installed_versions(PACKAGES)}
 
 
 METRICS_MARK = '"headline": {'

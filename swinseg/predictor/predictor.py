@@ -37,7 +37,7 @@ from swinseg.predictor.options import PredictOptions
 from swinseg.predictor.pipeline import Pipeline, Step
 from swinseg.predictor.pixels import ImageLike, to_rgb
 from swinseg.segmentation import Segmentation
-from swinseg.visualization.palette import Palette, check_palette, default_palette
+from swinseg.visualization.palette import Palette, palette_or_default
 
 _CPU_BATCH, _GPU_BATCH = 1, 8
 # One image each, though they can be iterated over.
@@ -80,11 +80,7 @@ class Predictor:
             )
         self.model = model.eval()
         self.classes = tuple(classes)
-        self.palette = (
-            default_palette(len(classes))
-            if palette is None
-            else check_palette(palette, num_classes=len(classes))
-        )
+        self.palette = palette_or_default(palette, num_classes=len(classes))
         self._pipeline = Pipeline(pipeline, tta_pipeline, value_range=value_range)
 
     @classmethod

@@ -28,7 +28,8 @@ from swinseg.evaluation.iou_metric import add_sparse, label_map, to_sparse
 from swinseg.evaluation.object_size import ObjectSizes, object_sizes
 from swinseg.evaluation.report import make_report, versions
 from swinseg.report.record import EvaluationRecord, ImageRecord, ignored_value
-from swinseg.visualization import default_palette, save_indexed_png
+from swinseg.visualization import save_indexed_png
+from swinseg.visualization.palette import palette_or_default
 
 _SPOOLED = re.compile(r'\d{6,}\.png')
 
@@ -171,10 +172,8 @@ class ReportMetric(BaseMetric):
     @property
     def palette(self) -> NDArray[np.uint8]:
         """(K, 3) uint8 RGB, the dataset's or the default."""
-        palette = (self.dataset_meta or {}).get('palette')
-        return (
-            default_palette(len(self.classes)) if palette is None else np.array(palette, np.uint8)
-        )
+        given = (self.dataset_meta or {}).get('palette')
+        return palette_or_default(given, num_classes=len(self.classes))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Bring the measurements of all processes together, for :meth:`record`.

@@ -25,6 +25,17 @@ def default_palette(num_classes: int) -> Palette:
     return np.array(distinct_colors(num_classes), np.uint8).reshape(num_classes, 3)
 
 
+def palette_or_default(palette: PaletteLike | None, *, num_classes: int) -> Palette:
+    """Return the colours of classes: those given, or :func:`default_palette` where there are none.
+
+    Raises:
+        VisualizationError: as :func:`check_palette`, for given ones.
+    """
+    if palette is None or len(palette) == 0:
+        return default_palette(num_classes)
+    return check_palette(palette, num_classes=num_classes)
+
+
 def check_palette(palette: PaletteLike, *, num_classes: int | None = None) -> Palette:
     """Return a palette as an array, or say what is wrong with it.
 

@@ -1,0 +1,27 @@
+"""The version of this package, which everything else reads, and those of the packages that are installed.
+
+It is a literal, so that setuptools reads it without importing PyTorch (``pyproject.toml``).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable
+
+__version__ = '0.1.0'
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed distribution, or None; of swinseg that of the code that runs."""
+    if package == 'swinseg':
+        return __version__
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those distributions that are installed, in the order in which they are named."""
+    found = {name: installed_version(name) for name in packages}
+    return {name: version for name, version in found.items() if version is not None}

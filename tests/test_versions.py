@@ -1,0 +1,45 @@
+"""One version: of the package, of what setuptools builds from it, and of what is written beside results."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+import swinseg
+from swinseg.evaluation.report import versions
+from swinseg.versions import installed_version, installed_versions
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_version__is_written_once():
+    number = re.escape(swinseg.__version__)
+    written = [
+        path.relative_to(ROOT).as_posix()
+        for path in [
+            ROOT / 'pyproject.toml',
+            *ROOT.glob('swinseg/**/*.py'),
+            *ROOT.glob('docs/*.md'),
+        ]
+        if re.search(rf"""['"]{number}['"]""", path.read_text(encoding='utf-8'))
+    ]
+    assert written == ['swinseg/versions.py']
+    # What an editable install wrote down earlier may be another one.
+    assert versions()['swinseg'] == installed_version('swinseg') == swinseg.__version__
+
+
+def test_version__setuptools_reads_it_without_importing_torch():
+    code = (
+        'import sys; from setuptools.config.pyprojecttoml import read_configuration as read\n'
+        "print(read('pyproject.toml')['project']['version'], 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert done.stdout.split() == [swinseg.__version__, 'False']
+
+
+def test_installed_versions__leaves_out_what_is_not_there():
+    assert installed_versions(['torch', 'no-such-distribution']) == {'torch': torch.__version__}
