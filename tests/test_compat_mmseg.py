@@ -100,7 +100,7 @@ def images(tiny_dataset):
 
 def test_apis__give_the_labels_of_the_predictor(write_tiny_config, tiny_run, images, tmp_path):
     config, checkpoint = str(write_tiny_config()), str(tiny_run / 'iter_4.pth')
-    expected = [found.labels for found in Predictor.from_checkpoint(checkpoint)(images)]
+    expected = [found.labels for found in Predictor.from_checkpoint(checkpoint).stream(images)]
     paths = [str(path) for path in images]
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = init_model(config, checkpoint, device='cpu')

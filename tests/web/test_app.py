@@ -28,6 +28,7 @@ from starlette import testclient
 import swinseg
 from support import costly_images, tiny_checkpoint
 from support.server import served
+from swinseg.predictor import PredictOptions
 from swinseg.web.access import Access
 from swinseg.web.app import create_app
 from swinseg.web.errors import ServerError
@@ -74,8 +75,8 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 
 @pytest.fixture
 def gate(predictor: swinseg.Predictor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    gate = Gate(predictor.predict)
-    monkeypatch.setattr(predictor, 'predict', gate)
+    gate = Gate(predictor.stream)
+    monkeypatch.setattr(predictor, 'stream', gate)
     yield gate
     gate.opened.set()
 
@@ -89,17 +90,17 @@ class Gate:
         batches: the number of images of each call.
     """
 
-    def __init__(self, predict: Callable[..., object]) -> None:
-        self._predict = predict
+    def __init__(self, stream: Callable[..., object]) -> None:
+        self._stream = stream
         self.reached = threading.Event()
         self.opened = threading.Event()
         self.batches: list[int] = []
 
-    def __call__(self, images: list[object], **options: object) -> object:
+    def __call__(self, images: list[object], options: PredictOptions) -> object:
         self.batches.append(len(images))
         self.reached.set()
         assert self.opened.wait(60)
-        return self._predict(images, **options)
+        return self._stream(images, options)
 
 
 def from_base64(text: str) -> NDArray[np.uint8]:
@@ -529,7 +530,7 @@ def test_memory__runs_out(predictor, client, photo, monkeypatch):
     def too_little(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(predictor, 'predict', too_little)
+    monkeypatch.setattr(predictor, 'stream', too_little)
     refused = client.post('/v1/segment', content=photo.read_bytes())
     assert_refused(refused, 503, 'too little memory')
 
@@ -538,7 +539,7 @@ def test_defect__tells_nothing_of_the_inside(predictor, app, photo, monkeypatch)
     def broken(*_: object, **__: object) -> None:
         raise KeyError('secret')
 
-    monkeypatch.setattr(predictor, 'predict', broken)
+    monkeypatch.setattr(predictor, 'stream', broken)
     with TestClient(app, raise_server_exceptions=False) as client:
         response = client.post('/v1/segment', content=photo.read_bytes())
         assert_refused(response, 500, 'log')
