@@ -9,7 +9,6 @@ _base_ = [
     './_base_/runtime.py',
 ]
 model = dict(
-    data_preprocessor=dict(size=(640, 640)),
     backbone=dict(
         pretrain_img_size=384,
         embed_dims=128,
@@ -24,7 +23,7 @@ model = dict(
     ),
     decode_head=dict(in_channels=[128, 256, 512, 1024], num_classes=150),
     auxiliary_head=dict(in_channels=512, num_classes=150),
-    test_cfg=dict(mode='slide', crop_size=(640, 640), stride=(426, 426)),
+    test_cfg=dict(mode='slide', crop_size='${crop_size}', stride=(426, 426)),
 )
 train_dataloader = dict(batch_size=16)
-training_hooks = dict(expected_curve=dict(type='ExpectedCurveHook', final=51.6))
+published_miou = 51.6

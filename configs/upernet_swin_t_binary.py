@@ -14,7 +14,6 @@ loss_decode = [
     dict(type='SoftDiceLoss', loss_weight=1.0),
 ]
 model = dict(
-    data_preprocessor=dict(size=(512, 512)),
     backbone=dict(
         init_cfg=dict(
             type='Pretrained',

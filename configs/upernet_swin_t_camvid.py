@@ -12,7 +12,6 @@ _base_ = [
     './_base_/runtime.py',
 ]
 model = dict(
-    data_preprocessor=dict(size=(192, 192)),
     backbone=dict(
         embed_dims=48,  # (narrow)
         depths=[2, 2, 4, 2],  # (narrow)

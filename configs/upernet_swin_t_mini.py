@@ -7,7 +7,6 @@ _base_ = [
     './_base_/runtime.py',
 ]
 model = dict(
-    data_preprocessor=dict(size=(128, 128)),
     backbone=dict(embed_dims=48, depths=[2, 2, 4, 2], num_heads=[2, 4, 8, 16], drop_path_rate=0.1),
     decode_head=dict(in_channels=[48, 96, 192, 384], channels=128, num_classes=10),
     auxiliary_head=dict(in_channels=192, channels=64, num_classes=10),

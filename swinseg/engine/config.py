@@ -15,6 +15,7 @@ from typing import Any
 from mmengine.config import Config
 
 from swinseg.engine.config_keys import check_config
+from swinseg.engine.config_references import fill_in_variables
 from swinseg.engine.config_variables import check_variables
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.options import apply_options, parse_options
@@ -36,6 +37,7 @@ def load_config(
             An override must name something that exists or that its class accepts. ``data_root`` alone
             stands for the ``data_root`` of the training, validation and test datasets. With another length of the
             training, schedules that ended with it do so again.
+            Items of lists are called by their types: ``train_dataloader.dataset.pipeline.RandomFlip.prob``.
 
     Raises:
         ConfigError: the file is missing or fails, a key or a ``type`` is unknown, an option leads nowhere, or
@@ -48,6 +50,7 @@ def load_config(
     _spell_types(cfg, path)
     planned = length_of(cfg.get('train_cfg'))
     apply_options(cfg, overrides)
+    fill_in_variables(cfg)
     _drop_delete_marks(cfg)
     if overrides:
         follow_length(cfg, planned=planned, options=overrides)

@@ -40,7 +40,9 @@ _RUNNER_ARGUMENTS = tuple(
     name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg')
 )
 # Names that swinseg's own training reads.
-_RECIPE = ('effective_batch', 'training_hooks', 'resume_schedule', 'validation_loss')
+_RECIPE = (
+    *('effective_batch', 'training_hooks', 'published_miou', 'resume_schedule', 'validation_loss'),
+)
 READ_TOP_LEVEL = frozenset((*_RUNNER_ARGUMENTS, *_CONVENTIONS, *_RECIPE))
 KNOWN_TOP_LEVEL = READ_TOP_LEVEL | {*_VARIABLES}
 # Top-level names whose dicts are built into objects; everything else is a variable of the config's author.

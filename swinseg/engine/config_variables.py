@@ -19,7 +19,9 @@ import mmengine
 from mmengine.config import Config
 
 from swinseg.engine.config_keys import READ_TOP_LEVEL, dotted
+from swinseg.engine.config_references import names_referred_to, referred_variables
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.list_items import named_key
 
 Place = tuple[str | int, ...]
 
@@ -36,6 +38,8 @@ _READ_AT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     'train_pipeline': (('train_dataloader',), ('pipeline',)),
     'vis_backends': (('visualizer',), ('vis_backends',)),
 }
+# What is read under its own name alone.
+_READ = READ_TOP_LEVEL - _READ_AT.keys()
 _MOST_SHOWN = 3
 
 
@@ -67,11 +71,13 @@ def check_variables(path: Path, *, options: Iterable[str] = ()) -> None:
     changed = [option for option in options if _is_variable(option.partition('.')[0])]
     content = Config.fromfile(path).to_dict() if changed else {}
     for option in changed:
-        name, _, rest = option.partition('.')
+        name, _, rest = named_key(content, option).partition('.')
         if name == 'data_root' or not (name in used & content.keys() or name in _READ_AT):
             continue
+        if name in referred_variables(content, within=_READ):
+            continue
         places = _spread(name, content) or _customary(name, content)
-        keys = [f'{place}.{rest}' if rest else place for place in places]
+        keys = [named_key(content, f'{place}.{rest}' if rest else place) for place in places]
         if keys or name in content:
             raise ConfigError(
                 f'--cfg-options {option} would change nothing, for {name} itself is not read: set '
@@ -89,7 +95,8 @@ def _check_file(file: Path, source: _Source, sources: Mapping[Path, _Source]) ->
     for each in source.bases:
         base.update(Config.fromfile(each).to_dict())
     used_below = frozenset[str]().union(*_used_by(source.bases, sources))
-    for name in sorted(names):
+    referred = referred_variables(content, within=_READ)
+    for name in sorted(name for name in names if name not in referred):
         if (
             name in base
             and content.get(name) != base[name]
@@ -110,7 +117,8 @@ def _check_file(file: Path, source: _Source, sources: Mapping[Path, _Source]) ->
         ]
         if unchanged:
             raise ConfigError(
-                f'{name} in {file} is set and not used there, so it changes nothing: set {_listed(unchanged)}'
+                f'{name} in {file} is set and not used there, so it changes nothing: set '
+                f'{_listed([named_key(content, place) for place in unchanged])}'
                 f'{_example(unchanged[0], name)}'
             )
 
@@ -213,6 +221,8 @@ def _parsed(file: Path, text: str) -> _Source:
     tree = ast.parse(re.sub(r'\{\{.*?\}\}', 'None', text))
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     used = {name.id for name in names if isinstance(name.ctx, ast.Load)}
+    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    used.update(*(names_referred_to(text) for text in texts if isinstance(text, str)))
     return _Source(frozenset(_assigned(tree.body)), frozenset(used), tuple(_bases(file, tree)))
 
 

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from swinseg.engine.config_keys import KNOWN_TOP_LEVEL, accepted, dotted, near_miss
 from swinseg.engine.errors import ConfigError
+from swinseg.engine.list_items import named_key, numbered_key
 from swinseg.errors import quoted, shown
 
 _CLOSED_BY = {'(': ')', '[': ']', '{': '}'}
@@ -164,20 +165,44 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
 
     Args:
         cfg: it is changed.
-        options: values by their places, such as ``{'optim_wrapper.clip_grad.max_norm': 1.0}``. A place must
-            exist, or be one that the class which is built there takes. ``data_root`` alone stands for that of
-            all datasets.
+        options: values by their places, such as ``{'optim_wrapper.clip_grad.max_norm': 1.0}``, with items of lists
+            called as in :mod:`swinseg.engine.list_items`. A place must exist, or be one that the class which is
+            built there takes. ``data_root`` alone stands for that of all datasets.
 
     Raises:
         ConfigError: an option leads nowhere.
     """
     content = cfg.to_dict() if options else {}
+    # All in the config as it stands, whose types other options may change.
+    keys = {}
+    for option in options:
+        try:
+            keys[option] = numbered_key(content, option)
+        except ConfigError as error:
+            raise ConfigError(f'--cfg-options {option}: {error}') from None
     for option in _in_order(options):
-        for place in _enter(content, option, options[option]):
+        key = keys[option]
+        for place in _enter(content, key, options[option], option=option):
             cfg.merge_from_dict({f'{place}._delete_': True})
-        cfg.merge_from_dict({option: options[option]})
+        _put(cfg, key, options[option])
     if 'data_root' in options:
         _spread_data_root(cfg, options['data_root'])
+
+
+def _put(cfg: Config, key: str, value: Any) -> None:
+    """Merge a value into a config; an item of a list that is no dict it replaces, which mmengine cannot."""
+    place, _, last = key.rpartition('.')
+    parent: Any = cfg
+    for part in place.split('.') if place else ():
+        parent = parent[int(part)] if isinstance(parent, list) else parent.get(part, {})
+        if not isinstance(parent, (dict, list)):
+            break
+    if isinstance(parent, list):
+        old = parent[int(last)]
+        if not (isinstance(old, dict) and isinstance(value, Mapping)):
+            parent[int(last)] = ConfigDict(value) if isinstance(value, dict) else value
+            return
+    cfg.merge_from_dict({key: value})
 
 
 def _in_order(options: Iterable[str]) -> list[str]:
@@ -194,8 +219,14 @@ def _in_order(options: Iterable[str]) -> list[str]:
     return sorted(options, key=rank)
 
 
-def _enter(content: dict[str, Any], option: str, value: Any) -> list[str]:
+def _enter(content: dict[str, Any], key: str, value: Any, *, option: str) -> list[str]:
     """Put a value into nested dicts and lists.
+
+    Args:
+        content: it is changed.
+        key: with numbers for the items of lists.
+        value: what it becomes.
+        option: the key as it was given, for messages.
 
     Returns:
         Places on the way that become a dict, and were none.
@@ -203,45 +234,52 @@ def _enter(content: dict[str, Any], option: str, value: Any) -> list[str]:
     begun: list[str] = []
     node: Any = content
     place: tuple[str | int, ...] = ()
-    parts = option.split('.')
+    parts = key.split('.')
     for position, part in enumerate(parts):
         is_last = position == len(parts) - 1
-        key: str | int = part
+        name: str | int = part
         if part == '_delete_' and is_last and place and isinstance(node, dict):
             node.clear()
             return begun
+        here = named_key(content, dotted(place))
         if isinstance(node, tuple):
             raise ConfigError(
-                f'--cfg-options {option}: {dotted(place)} is a tuple, whose items stay; give all of it, as in '
-                f"'{dotted(place)}=(...)'"
+                f'--cfg-options {option}: {here} is a tuple, whose items stay; give all of it, '
+                f"as in '{here}=(...)'"
             )
         if isinstance(node, list):
+            # Of a list that an earlier option has put there.
             if not part.isdigit() or int(part) >= len(node):
                 raise ConfigError(
                     f'--cfg-options {option}: {dotted(place)} is a list of {len(node)}, so {part} must '
                     f'be a number from 0 to {len(node) - 1}'
                 )
-            key = int(part)
+            name = int(part)
         elif not isinstance(node, dict):
             raise ConfigError(
-                f'--cfg-options {option}: {dotted(place)} is {quoted(node)} and contains no {part}'
+                f'--cfg-options {option}: {here} is {quoted(node)} and contains no {part}'
             )
         elif part not in node:
-            _require_takes(option, place, node, part)
+            _require_takes(option, place, node, part, shown_place=here)
             node[part] = {}
-        old = node[key]
+        old = node[name]
         if old is None if not is_last else isinstance(value, Mapping) and not isinstance(old, dict):
             begun.append('.'.join(parts[: position + 1]))
-            old = node[key] = {}
+            old = node[name] = {}
         if is_last:
             is_merged = isinstance(old, dict) and isinstance(value, Mapping)
-            node[key] = {**old, **value} if is_merged else value
-        node, place = node[key], (*place, key)
+            node[name] = {**old, **value} if is_merged else value
+        node, place = node[name], (*place, name)
     return begun
 
 
 def _require_takes(
-    option: str, place: tuple[str | int, ...], node: Mapping[str, Any], key: str
+    option: str,
+    place: tuple[str | int, ...],
+    node: Mapping[str, Any],
+    key: str,
+    *,
+    shown_place: str,
 ) -> None:
     """Refuse a new key that nothing reads at its place."""
     if not place:
@@ -257,8 +295,8 @@ def _require_takes(
     near = near_miss(key, {*node, *known}, cutoff=cutoff)
     if is_open and near is None:
         return
-    hint = f'; did you mean {dotted((*place, near))}?' if near else ''
-    owner = dotted(place) or 'the config'
+    hint = f'; did you mean {".".join(filter(None, (shown_place, near)))}?' if near else ''
+    owner = shown_place or 'the config'
     raise ConfigError(f'--cfg-options {option}: {owner} has no {key}{hint}')
 
 

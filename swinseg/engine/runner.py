@@ -22,6 +22,7 @@ from swinseg.datasets.check import DatasetReport, summary
 from swinseg.engine.building import build_dataset, plain_messages
 from swinseg.engine.checkpointing import Best, bests_of, checkpoints_in, has_checkpoint
 from swinseg.engine.config import load_config
+from swinseg.engine.config_references import fill_in_variables
 from swinseg.engine.dataset_check import check_sample
 from swinseg.engine.distributed import join
 from swinseg.engine.errors import ConfigError
@@ -300,6 +301,7 @@ def _own_config(config: str | os.PathLike[str] | Config) -> Config:
         )
     cfg = copy.deepcopy(config)
     spell_types(cfg)
+    fill_in_variables(cfg)
     return cfg
 
 

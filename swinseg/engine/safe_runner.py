@@ -127,7 +127,12 @@ class SwinsegRunner(Runner):
 
     def register_training_hooks(self, custom_hooks: Sequence[Any]) -> None:
         """Register what ``training_hooks`` of the config says and ``custom_hooks`` does not bring."""
-        for hook in training_hooks(self.cfg.get('training_hooks'), custom=custom_hooks):
+        hooks = training_hooks(
+            self.cfg.get('training_hooks'),
+            custom=custom_hooks,
+            published_miou=self.cfg.get('published_miou'),
+        )
+        for hook in hooks:
             self.register_hook(hook)
 
     def dump_config(self) -> None:

@@ -33,16 +33,20 @@ TRAINING_HOOKS = {
 """The classes of swinseg's hooks by their names in ``training_hooks``."""
 
 
-def training_hooks(given: Any, *, custom: Iterable[Any]) -> list[dict[str, Any]]:
+def training_hooks(
+    given: Any, *, custom: Iterable[Any], published_miou: Any = None
+) -> list[dict[str, Any]]:
     """Return the dicts of the hooks that a run has beside mmengine's.
 
     Args:
         given: the config's ``training_hooks``: arguments by name, None for a hook that is left out.
         custom: the config's ``custom_hooks``, dicts or hooks. One that is of the class of a standard hook, as
             in configs that list all of them, takes its place.
+        published_miou: the config's, in percent: the end of the ``expected_curve`` where the config has no other.
 
     Raises:
-        ConfigError: ``given`` is no dict of dicts, or a hook of another name has no ``type``.
+        ConfigError: ``given`` is no dict of dicts, a hook of another name has no ``type``, or ``published_miou``
+            is no figure.
     """
     if not isinstance(given, Mapping | None):
         raise ConfigError(
@@ -50,8 +54,13 @@ def training_hooks(given: Any, *, custom: Iterable[Any]) -> list[dict[str, Any]]
             f'not {shown(given)}'
         )
     own = [_class_of(hook) for hook in custom]
+    standard: dict[str, Any] = {name: {} for name in TRAINING_HOOKS}
+    if published_miou is not None:
+        final = _percent(published_miou)
+        if not any(issubclass(each, HOOKS.get('ExpectedCurveHook')) for each in own):
+            standard['expected_curve'] = {'type': 'ExpectedCurveHook', 'final': final}
     hooks = []
-    for name, arguments in {**{name: {} for name in TRAINING_HOOKS}, **(given or {})}.items():
+    for name, arguments in {**standard, **(given or {})}.items():
         if arguments is None:
             continue
         kind = TRAINING_HOOKS.get(name)
@@ -64,6 +73,16 @@ def training_hooks(given: Any, *, custom: Iterable[Any]) -> list[dict[str, Any]]
         if kind is None or not any(issubclass(each, HOOKS.get(kind)) for each in own):
             hooks.append({'type': kind, **arguments} if kind else dict(arguments))
     return hooks
+
+
+def _percent(published_miou: Any) -> float:
+    is_number = isinstance(published_miou, (int, float)) and not isinstance(published_miou, bool)
+    if not is_number or not 0 < published_miou <= 100:
+        raise ConfigError(
+            'published_miou must be an mIoU in percent, such as 44.51, or None where none is published, '
+            f'not {shown(published_miou)}'
+        )
+    return published_miou
 
 
 def tolerant_hook(hook: Any) -> Any:

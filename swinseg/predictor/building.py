@@ -19,6 +19,7 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
 from swinseg.engine.config import check_config, load_config
+from swinseg.engine.config_references import fill_in_variables
 from swinseg.engine.untrusted_config import prediction_config, trusted_config
 from swinseg.models.prepare import computes_bfloat16
 from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
@@ -85,7 +86,9 @@ def choose_config(
         PredictorError: there is none.
     """
     if isinstance(given, Config):
-        return given
+        cfg = copy.deepcopy(given)
+        fill_in_variables(cfg)
+        return cfg
     if given is not None:
         return load_config(Path(given))
     if inside is None or 'model' not in inside:

@@ -77,10 +77,10 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         r'pretrain_img_size of SwinBackbone must be .*found \[224, 224, 3\]'),
     'channels below 0': (_options('model.backbone.embed_dims=-16'), r'embed_dims of SwinBackbone .*found -16'),
     'a loader that reduces the zero label where the dataset does not': (
-        _options('train_dataloader.dataset.pipeline.1.reduce_zero_label=False'),
+        _options('train_dataloader.dataset.pipeline.LoadLabel.reduce_zero_label=False'),
         r'LoadLabel says reduce_zero_label=False where the dataset says True'),
     'a decoder of labels that is none': (
-        _options('train_dataloader.dataset.pipeline.1.imdecode_backend=pilow'),
+        _options('train_dataloader.dataset.pipeline.LoadLabel.imdecode_backend=pilow'),
         r"imdecode_backend of LoadLabel must be .*found 'pilow'"),
     'files on another machine': (
         _extra("train_dataloader = dict(dataset=dict(backend_args=dict(backend='petrel')))"),
@@ -96,7 +96,12 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'a misspelled option': (_options('model.backbone.windw_size=7'),
                             r'no windw_size; did you mean model\.backbone\.window_size\?'),
     'an option without value': (_options('model.backbone.window_size'), r'takes pairs'),
-    'an option for a list': (_options('param_scheduler.9.end=1'), r'param_scheduler is a list of 2'),
+    'an option for a list': (
+        _options('param_scheduler.9.end=1'),
+        r'param_scheduler is a list of 2 without an item 9; it has LinearLR, PolyLR$'),
+    'an option that counts the steps of a pipeline': (
+        _options('train_dataloader.dataset.pipeline.3.crop_size=(8,8)'),
+        r'by their types, not by numbers: write train_dataloader\.dataset\.pipeline\.RandomCrop\.crop_size for'),
     'an option whose bracket is open': (
         _options('model.decode_head.loss_decode.class_weight=[1,2'),
         r'class_weight: a bracket is not closed in \[1,2'),
@@ -112,15 +117,15 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         _extra('crop_size = (96, 96)'),
         r'crop_size in .*: set model\.data_preprocessor\.size and train_dataloader'),
     'an option for a variable': (
-        _options('train_pipeline.3.crop_size=(8,8)'),
-        r'would change nothing, .* set train_dataloader\.dataset\.pipeline\.3\.crop_size'),
-    'a list for a tuple': (_options('train_dataloader.dataset.pipeline.3.crop_size=48,48'),
+        _options('train_pipeline.RandomCrop.crop_size=(8,8)'),
+        r'would change nothing, .* set train_dataloader\.dataset\.pipeline\.RandomCrop\.crop_size'),
+    'a list for a tuple': (_options('train_dataloader.dataset.pipeline.RandomCrop.crop_size=48,48'),
                            r'RandomCrop refuses .* list'),
     'a number for a list': (_options('model.decode_head.in_channels=16'), r'UPerNetHead refuses .*isinstance'),
     'a schedule that ends before it begins': (
-        _options('param_scheduler.1.end=20'), r'PolyLR refuses param_scheduler.1 .*begin=50, end=20'),
+        _options('param_scheduler.PolyLR.end=20'), r'PolyLR refuses param_scheduler.1 .*begin=50, end=20'),
     'a rate of 0 after the schedule': (
-        _options('param_scheduler.1.end=60', 'train_cfg.max_iters=70'),
+        _options('param_scheduler.PolyLR.end=60', 'train_cfg.max_iters=70'),
         r'iterations 60 to 70 would train with a learning rate of 0, because of .*PolyLR.* leaving its end out'),
     'a rate of 0 from the beginning': (
         _options('optim_wrapper.optimizer.lr=0.0'),

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from swinseg.cli import one_sentence
 from swinseg.datasets import DataError, FolderDataset
+from swinseg.engine import load_config
 
 PREFIX = {'img_path': 'images', 'seg_map_path': 'annotations'}
 PIPELINE = [{'type': 'mmseg.LoadImage'}, {'type': 'mmseg.LoadLabel'}]
@@ -32,7 +33,7 @@ def labels(dataset, index=0):
 
 
 def test_folder__real_camvid(real_data):
-    config = Config.fromfile('configs/_base_/datasets/camvid.py')
+    config = load_config('configs/_base_/datasets/camvid.py')
     config.val_dataloader.dataset.data_root = str(real_data / 'camvid')
     dataset = DATASETS.build(
         {**config.val_dataloader.dataset, 'pipeline': PIPELINE, '_scope_': 'mmseg'}

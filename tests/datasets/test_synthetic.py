@@ -1,7 +1,6 @@
 import cv2
 import numpy as np
 import pytest
-from mmengine.config import Config
 from mmseg.datasets import ADE20KDataset
 from mmseg.registry import DATASETS
 
@@ -10,6 +9,7 @@ from swinseg.datasets.check import list_split
 from swinseg.datasets.integrity import check_before_training
 from swinseg.datasets.synthetic_canvas import RAW_VALUES
 from swinseg.datasets.synthetic_scenes import draw_scene
+from swinseg.engine import load_config
 from swinseg.files import OutputError
 
 
@@ -124,7 +124,7 @@ def test_make_dataset__folder_that_cannot_be_written(tmp_path):
 
 def test_mini_config__trains_on_what_is_drawn(tmp_path):
     synthetic.make_dataset(tmp_path, train=6, val=2)
-    config = Config.fromfile('configs/_base_/datasets/mini.py')
+    config = load_config('configs/_base_/datasets/mini.py')
     for loader in (config.train_dataloader, config.val_dataloader):
         loader.dataset.data_root = str(tmp_path)
         dataset = DATASETS.build({**loader.dataset, '_scope_': 'mmseg'})

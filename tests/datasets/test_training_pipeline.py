@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 
 import swinseg.datasets  # noqa: F401
 from support.stock_pipeline import stock_steps
+from swinseg.engine import load_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 
@@ -31,7 +31,7 @@ def test_training_pipeline__from_the_same_seed_gives_the_samples_of_mmseg(
     real_data, config, folder
 ):
     init_default_scope('mmseg')
-    cfg = Config.fromfile(CONFIGS / f'{config}.py')
+    cfg = load_config(CONFIGS / f'{config}.py')
     settings = cfg.train_dataloader.dataset
     settings.data_root = str(real_data / folder)
     dataset = DATASETS.build(settings)

@@ -36,9 +36,9 @@ model = dict(decode_head=dict(norm_cfg=norm_cfg, channels=8 * factor))
          "data_root = '/elsewhere'",
          r'data_root in .*: set train_dataloader\.dataset\.data_root, val_dataloader\.dataset\.data_root and '),
         # Read by nothing, though other configs have them.
-        ('crop_size = (8, 8)', r'set model\.data_preprocessor\.size and train_dataloader\.dataset\.pipeline\.3\.'),
+        ('crop_size = (8, 8)', r'set model\.data_preprocessor\.size and train_dataloader\.dataset\.pipeline\.R'),
         ("dataset_type = 'CityscapesDataset'", r'set train_dataloader\.dataset\.type, '),
-        ('img_ratios = [1.0]', r'set tta_pipeline\.1\.transforms'),
+        ('img_ratios = [1.0]', r'set tta_pipeline\.TestTimeAug\.transforms'),
         ("vis_backends = [dict(type='TensorboardVisBackend')]", r'set visualizer\.vis_backends, as in vis'),
         ('data_preprocessor = dict(size=(8, 8))', r'set model\.data_preprocessor, as in model = dict'),
         # Of no custom, but used by a base.
@@ -71,9 +71,9 @@ def test_load_config__a_variable_that_may_be_there(write_tiny_config, extra):
 @pytest.mark.parametrize(
     ('option', 'sentence'),
     [
-        ('train_pipeline.3.crop_size=(8,8)',
-         r'train_pipeline\.3\.crop_size would change nothing, for train_pipeline itself is not read: set '
-         r'train_dataloader\.dataset\.pipeline\.3\.crop_size$'),
+        ('train_pipeline.RandomCrop.crop_size=(8,8)',
+         r'train_pipeline\.RandomCrop\.crop_size would change nothing, for train_pipeline itself is not read: set '
+         r'train_dataloader\.dataset\.pipeline\.RandomCrop\.crop_size$'),
         ('norm_cfg.type=GN', r'set model\.decode_head\.norm_cfg\.type and model\.auxiliary_head\.norm_cfg\.type$'),
         ('crop_size=(8,8)', r'set model\.data_preprocessor\.size and '),
         ('metainfo.classes=[a]', r'set train_dataloader\.dataset\.metainfo\.classes, '),

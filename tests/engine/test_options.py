@@ -111,7 +111,7 @@ def test_load_config__options(write_tiny_config):
         path,
         [
             'model.backbone.window_size=7',
-            'train_dataloader.dataset.pipeline.3.crop_size=(32,32)',
+            'train_dataloader.dataset.pipeline.RandomCrop.crop_size=(32,32)',
             'model.backbone.with_cp=True',  # not in the file, but SwinBackbone takes it
             'load_from=weights.pth',
         ],
@@ -151,6 +151,20 @@ def test_load_config__option_begins_what_its_class_takes(
     assert found == expected
 
 
+def test_load_config__options_name_items_as_the_config_has_them(write_tiny_config):
+    cfg = load_config(
+        write_tiny_config(),
+        [
+            'param_scheduler.PolyLR.power=2.0',
+            'tta_pipeline.TestTimeAug.transforms.0.1.keep_ratio=False',
+            'model.backbone.depths.2=3',
+        ],
+    )
+    assert cfg.param_scheduler[1].power == 2.0
+    assert [step.keep_ratio for step in cfg.tta_pipeline[1].transforms[0]] == [True, False]
+    assert cfg.model.backbone.depths == [1, 1, 3, 1]
+
+
 def test_load_config__option_data_root_reaches_every_dataset(write_tiny_config):
     cfg = load_config(write_tiny_config(), ['data_root=/elsewhere'])
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -179,9 +193,30 @@ model = dict(decode_head=dict(num_classes=150), auxiliary_head=dict(num_classes=
         ('train_dataloader.batchsize=7', r'did you mean train_dataloader\.batch_size\?'),
         (
             'train_dataloader.dataset.pipeline.9.crop_size=7',
-            r'list of 6, so 9 must be a number from 0 to 5',
+            r'pipeline is a list of 6 without an item 9; it has LoadImage, LoadLabel, RandomResize, ',
         ),
-        ('train_dataloader.dataset.pipeline.x=7', r'x must be a number'),
+        ('train_dataloader.dataset.pipeline.x=7', r'a list of 6 without an item x; it has'),
+        (
+            'train_dataloader.dataset.pipeline.3.crop_size=7',
+            r'pipeline\.3\.crop_size: items of lists are called by their types, not by numbers: write '
+            r'train_dataloader\.dataset\.pipeline\.RandomCrop\.crop_size for train',
+        ),
+        (
+            'train_dataloader.dataset.pipeline.RandomCrp.crop_size=7',
+            r'without an item RandomCrp; .*; did you mean train_dataloader\.dataset\.pipeline\.RandomCrop\?',
+        ),
+        (
+            'train_dataloader.dataset.pipeline.RandomCrop.cropsize=7',
+            r'did you mean train_dataloader\.dataset\.pipeline\.RandomCrop\.crop_size\?',
+        ),
+        (
+            'tta_pipeline.1.transforms.0.1.scale=(8,8)',
+            r'write tta_pipeline\.TestTimeAug\.transforms\.0\.1\.scale for tta',
+        ),
+        (
+            'tta_pipeline.TestTimeAug.transforms.0.Resize.keep_ratio=False',
+            r'transforms\.0 has 2 items of type Resize: write tta_pipeline\.TestTimeAug\.transforms\.0\.0 or tta',
+        ),
         ('data_root.x=7', r'data_root is .* and contains no x'),
         ('optim_wrapper.clip_gard.max_norm=1', r'did you mean optim_wrapper\.clip_grad\?'),
         (

@@ -80,6 +80,22 @@ def test_training_hooks__refuses_what_is_none(given, sentence):
         training_hooks(given, custom=())
 
 
+def test_training_hooks__compare_with_the_published_figure_where_there_is_no_other_curve():
+    final = dict(type='ExpectedCurveHook', final=44.51)
+    own = dict(type='ExpectedCurveHook', points=[(2, 9.0)])
+    assert training_hooks(None, custom=(), published_miou=44.51)[-1] == final
+    assert training_hooks(dict(expected_curve=own), custom=(), published_miou=44.51)[-1] == own
+    for given, custom in ((dict(expected_curve=None), ()), (None, [own])):
+        assert final not in training_hooks(given, custom=custom, published_miou=44.51)
+    assert len(training_hooks(None, custom=())) == len(ALL)
+
+
+@pytest.mark.parametrize('figure', [0, 101, '44.51', True, [44.51]])
+def test_training_hooks__refuses_what_is_no_published_figure(figure):
+    with pytest.raises(ConfigError, match='published_miou must be an mIoU in percent, such as'):
+        training_hooks(None, custom=(), published_miou=figure)
+
+
 @pytest.mark.parametrize('kind', ['EMAHook', 'mmengine.hooks.EMAHook', EMAHook])
 def test_tolerant_hook__of_mmengines_that_fail_in_an_evaluation(kind):
     assert tolerant_hook(dict(type=kind, momentum=0.1)) == dict(type='SafeEMAHook', momentum=0.1)

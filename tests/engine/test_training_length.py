@@ -118,7 +118,7 @@ def test_load_config__an_option_moves_the_end(write_tiny_config):
     assert load_config(path).param_scheduler[0].end == 100
     cfg = load_config(path, ['train_cfg.max_iters=12'])
     assert 'end' not in cfg.param_scheduler[0]
-    cfg = load_config(path, ['train_cfg.max_iters=12', 'param_scheduler.0.end=50'])
+    cfg = load_config(path, ['train_cfg.max_iters=12', 'param_scheduler.PolyLR.end=50'])
     assert cfg.param_scheduler[0].end == 50
     cfg = load_config(path, ['train_cfg.by_epoch=True', 'train_cfg.max_epochs=2'])
     assert dict(cfg.train_cfg) == dict(by_epoch=True, max_epochs=2, val_interval=2)

@@ -5,12 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mmengine.config import Config
 from PIL import Image
 
 from support import tiny_checkpoint
 from swinseg.datasets.errors import DataError
-from swinseg.engine import evaluate
+from swinseg.engine import evaluate, load_config
 from swinseg.predictor import PredictOptions, Predictor, PredictorError
 
 SLIDE = {'mode': 'slide', 'crop_size': (48, 48), 'stride': (31, 31)}
@@ -162,7 +161,7 @@ def test_call__a_model_of_one_channel(data, tmp_path):
 
 
 def test_init__understands_the_pipelines_of_this_repository():
-    cfg = Config.fromfile(Path(__file__).parents[2] / 'configs' / 'upernet_swin_t_mini.py')
+    cfg = load_config(Path(__file__).parents[2] / 'configs' / 'upernet_swin_t_mini.py')
     predictor = Predictor(
         tiny_checkpoint.build(tiny_checkpoint.config(Path())),
         cfg.test_dataloader.dataset.pipeline,

@@ -18,9 +18,7 @@ SMALL = (
     'model.backbone.embed_dims=16', 'model.backbone.depths=[1,1,1,1]', 'model.backbone.num_heads=[1,2,4,8]',
     'model.backbone.init_cfg=None', 'model.decode_head.in_channels=[16,32,64,128]',
     'model.decode_head.channels=16', 'model.auxiliary_head.in_channels=64', 'model.auxiliary_head.channels=16',
-    'model.data_preprocessor.size=(64,64)', 'train_dataloader.dataset.pipeline.2.crop_size=(64,64)',
-    'train_dataloader.dataset.pipeline.2.scale=(512,128)', 'val_dataloader.dataset.pipeline.1.scale=(512,128)',
-    'test_dataloader.dataset.pipeline.1.scale=(512,128)', 'train_dataloader.batch_size=2',
+    'crop_size=(64,64)', 'image_scale=(512,128)', 'train_dataloader.batch_size=2',
     'effective_batch=accumulation', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2',
     *(f'{part}_dataloader.{key}' for part in ('train', 'val', 'test')
       for key in ('num_workers=0', 'persistent_workers=False')),

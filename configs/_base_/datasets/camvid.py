@@ -1,5 +1,10 @@
 # CamVid (Brostow et al., 2009), 480 x 360, with the 11 classes of SegNet; the worked example of FolderDataset:
 # copy this file, set the folders, the classes and what the raw label values mean.
+_base_ = './common.py'
+
+crop_size = (192, 192)
+image_scale = (480, 360)
+ratio_range = (0.75, 1.25)
 data_root = 'data/camvid'
 classes = [
     'Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car', 'Pedestrian', 'Bicyclist',
@@ -9,46 +14,33 @@ palette = [
     [192, 128, 128], [64, 64, 128], [64, 0, 128], [64, 64, 0], [0, 128, 192],
 ]  # fmt: skip
 ignore_values = [11]  # void
+# Light augmentation for minutes of training; for hours set ratio_range = (0.5, 2.0), and delete this list and its
+# place in train_dataloader, which leaves that of common.py, with TablePhotoMetricDistortion.
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadLabel'),
-    # Light augmentation for minutes of training; for hours, ratio_range=(0.5, 2.0) and TablePhotoMetricDistortion.
     dict(
         type='RandomResizeCrop',
-        scale=(480, 360),
-        ratio_range=(0.75, 1.25),
+        scale='${image_scale}',
+        ratio_range='${ratio_range}',
         keep_ratio=True,
-        crop_size=(192, 192),
-        cat_max_ratio=0.75,
+        crop_size='${crop_size}',
+        cat_max_ratio='${cat_max_ratio}',
     ),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackPlanes'),
 ]
+# Images are predicted at their own size.
 test_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadLabel'),
     dict(type='PackSegInputs'),
 ]
-tta_pipeline = [
-    dict(type='LoadImage'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(type='Resize', scale_factor=factor, keep_ratio=True)
-                for factor in (0.75, 1.0, 1.25)
-            ],
-            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
-            [dict(type='LoadLabel')],
-            [dict(type='PackSegInputs')],
-        ],
-    ),
+tta_resizes = [
+    dict(type='Resize', scale_factor=factor, keep_ratio=True) for factor in (0.75, 1.0, 1.25)
 ]
 train_dataloader = dict(
-    batch_size=8,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
     dataset=dict(
         type='FolderDataset',
         data_root=data_root,
@@ -60,10 +52,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
     num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='FolderDataset',
         data_root=data_root,
@@ -72,9 +61,6 @@ val_dataloader = dict(
         palette=palette,
         ignore_values=ignore_values,
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='MeanIoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

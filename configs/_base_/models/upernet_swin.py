@@ -8,6 +8,7 @@ data_preprocessor = dict(
     bgr_to_rgb=True,
     pad_val=0,
     seg_pad_val=255,
+    size='${crop_size}',  # that of the dataset's file
 )
 model = dict(
     type='SwinSegmentor',
