@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmseg.registry import MODELS
 
 from swinseg.engine.config import load_config
 from swinseg.engine.config_references import fill_in_variables, referred_variables
 from swinseg.engine.errors import ConfigError
+from swinseg.models.errors import ArchitectureError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -123,3 +127,13 @@ def test_load_config__what_a_training_wrote_has_the_values(tmp_path):
     # Nothing refers to the variable any more.
     with pytest.raises(ConfigError, match=r'crop_size would change nothing'):
         load_config(tmp_path / 'written.py', ['crop_size=(32,32)'])
+
+
+def test_load_config__what_it_returns_mmengine_builds_and_what_mmengine_reads_is_refused():
+    path = CONFIGS / 'upernet_swin_t_mini.py'
+    with DefaultScope.overwrite_default_scope('mmseg'), torch.device('meta'):
+        assert MODELS.build(load_config(path).model).data_preprocessor.size == (128, 128)
+        with pytest.raises(
+            ArchitectureError, match=r'size of data_preprocessor .* found .*crop_size'
+        ):
+            MODELS.build(Config.fromfile(path).model)

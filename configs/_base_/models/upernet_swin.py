@@ -8,11 +8,10 @@ data_preprocessor = dict(
     bgr_to_rgb=True,
     pad_val=0,
     seg_pad_val=255,
-    size='${crop_size}',  # that of the dataset's file
 )
 model = dict(
     type='SwinSegmentor',
-    data_preprocessor=data_preprocessor,
+    data_preprocessor=dict(data_preprocessor, size='${crop_size}'),  # the dataset's
     backbone=dict(
         type='SwinBackbone',
         embed_dims=96,
