@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from swinseg.datasets.cityscapes import LAST_ID, TRAIN_IDS
 from swinseg.datasets.label_map import REJECTED, LabelRule, rule_tables
+from swinseg.errors import quoted
 
 MASK_SETTING = 'label_map={0: 0, 255: 1}'
 _LISTED = 12
@@ -156,6 +157,21 @@ def value_sentence(
     return (
         f'{found}{became} but expected 0 to {rule.num_classes - 1} ({rule.num_classes} classes) or '
         f'{rule.ignore_index} (ignored); {advice}'
+    )
+
+
+def zero_label_sentence(step: str, wanted: object, owner: str, rule: bool) -> str:
+    """Say that a step of a pipeline reduces the zero label where its dataset does not, or the other way round.
+
+    Args:
+        step: name of the step's class.
+        wanted: its ``reduce_zero_label``.
+        owner: name of the dataset's class, or words for it.
+        rule: that of the dataset.
+    """
+    return (
+        f'{step} has reduce_zero_label={quoted(wanted)}, but {owner} has reduce_zero_label={rule}, which decides '
+        'what labels mean; set it there and leave it out of the pipeline'
     )
 
 

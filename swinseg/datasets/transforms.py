@@ -13,7 +13,7 @@ from mmseg.registry import TRANSFORMS
 from swinseg.datasets import image_files
 from swinseg.datasets.errors import DataError
 from swinseg.datasets.label_colors import decode_by_rule
-from swinseg.datasets.label_faults import size_sentence, value_sentence
+from swinseg.datasets.label_faults import size_sentence, value_sentence, zero_label_sentence
 from swinseg.datasets.label_map import LabelRule, apply_table, contains_any, rule_tables
 from swinseg.datasets.opencv_decoding import COLOR_TYPES
 from swinseg.datasets.resize_crop import DRAWN_SCALE, checked_scale, draw_scale, resized_size
@@ -187,8 +187,9 @@ class LoadLabel(BaseTransform):
         rule = LabelRule.of(results)
         if self.reduce_zero_label not in (None, rule.reduce_zero_label):
             raise DataError(
-                f'LoadLabel says reduce_zero_label={quoted(self.reduce_zero_label)} where the dataset says '
-                f'{rule.reduce_zero_label}; set it in the dataset and leave it out of LoadLabel'
+                zero_label_sentence(
+                    'LoadLabel', self.reduce_zero_label, 'the dataset', rule.reduce_zero_label
+                )
             )
         data = image_files.read_bytes(path, what='label', backend_args=self.backend_args)
         raw = decode_by_rule(data, path, rule)

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
+from swinseg.datasets.label_faults import zero_label_sentence
 from swinseg.engine.config_keys import check_num_classes
 from swinseg.engine.errors import ConfigError
 from swinseg.engine.refusals import refused_arguments
@@ -113,9 +114,7 @@ def check_dataset_settings(dataset: Any) -> None:
             wanted = getattr(step, 'reduce_zero_label', None)
             if wanted is not None and rule is not None and bool(wanted) != bool(rule):
                 raise ConfigError(
-                    f'{type(step).__name__} has reduce_zero_label={wanted}, but {kind} has '
-                    f'reduce_zero_label={rule}, which decides what labels mean; set it there and leave it out '
-                    'of the pipeline'
+                    zero_label_sentence(type(step).__name__, wanted, kind, bool(rule))
                 )
 
 

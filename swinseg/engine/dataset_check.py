@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -118,7 +119,16 @@ def _normalization(cfg: Config) -> Normalization | None:
     model = cfg.model.get('module', cfg.model)
     preprocessor = model.get('data_preprocessor') or {}
     mean, std = preprocessor.get('mean'), preprocessor.get('std')
-    if mean is None or std is None:
+    # What is no normalization at all is for the model to refuse.
+    if not (_are_numbers(mean) and _are_numbers(std) and len(mean) == len(std) and min(std) > 0):
         return None
     order = 1 if preprocessor.get('bgr_to_rgb', False) else -1
     return Normalization(tuple(mean[::order]), tuple(std[::order]))
+
+
+def _are_numbers(values: Any) -> TypeGuard[Sequence[float]]:
+    return (
+        isinstance(values, list | tuple)
+        and len(values) > 0
+        and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+    )

@@ -78,7 +78,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'channels below 0': (_options('model.backbone.embed_dims=-16'), r'embed_dims of SwinBackbone .*found -16'),
     'a loader that reduces the zero label where the dataset does not': (
         _options('train_dataloader.dataset.pipeline.LoadLabel.reduce_zero_label=False'),
-        r'LoadLabel says reduce_zero_label=False where the dataset says True'),
+        r'LoadLabel has reduce_zero_label=False, but \w+ has reduce_zero_label=True'),
     'a decoder of labels that is none': (
         _options('train_dataloader.dataset.pipeline.LoadLabel.imdecode_backend=pilow'),
         r"imdecode_backend of LoadLabel must be .*found 'pilow'"),

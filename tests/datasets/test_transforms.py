@@ -414,7 +414,9 @@ def test_load_label__arguments_of_mmsegs_loader(write, backend):
 @pytest.mark.parametrize('said', [True, False])
 def test_load_label__disagrees_with_its_dataset(write, said):
     info = label_info(write(np.zeros((2, 2), np.uint8)), reduce_zero_label=not said)
-    sentence = f'LoadLabel says reduce_zero_label={said} where the dataset says {not said}; set'
+    sentence = (
+        f'LoadLabel has reduce_zero_label={said}, but the dataset has reduce_zero_label={not said}'
+    )
     with pytest.raises(DataError, match=sentence):
         LoadLabel(reduce_zero_label=said).transform(info)
 
