@@ -14,7 +14,7 @@ from swinseg.datasets.check.duplicates import duplicate_findings
 from swinseg.datasets.check.findings import Finding, by_severity, some
 from swinseg.datasets.check.listing import Split
 from swinseg.datasets.check.normalization import Normalization
-from swinseg.datasets.check.pair import Job, PairFacts, look_at_pair
+from swinseg.datasets.check.pair import Job, PairFacts
 from swinseg.datasets.check.rules import WHOLE_SET_RULES, is_undecided, split_findings
 from swinseg.datasets.check.scan import look_at_pairs
 from swinseg.datasets.check.statistics import (
@@ -183,21 +183,26 @@ def _look_at(
         return look_at_pairs(split.jobs, split.loading, workers=workers, progress=progress)
     missing = (index for index, job in enumerate(split.jobs) if _is_missing(job))
     chosen = sorted({*_spread(count, sample), *missing})
-    jobs = [split.jobs[index] for index in chosen]
-    found = dict(
-        zip(
-            chosen,
-            look_at_pairs(jobs, split.loading, workers=workers, progress=progress),
-            strict=True,
+    found: dict[int, PairFacts] = {}
+
+    def read(indices: Sequence[int], *, with_images: bool) -> None:
+        jobs = [split.jobs[index] for index in indices]
+        facts = look_at_pairs(
+            jobs,
+            split.loading,
+            with_images=with_images,
+            workers=workers,
+            progress=progress and with_images,
         )
-    )
+        found.update(zip(indices, facts, strict=True))
+
+    read(chosen, with_images=True)
     # In any order but that of the names, by which what is alike lies together.
     others = np.random.default_rng(0).permutation(count).tolist()
     waiting = [index for index in others if index not in found]
     while waiting and is_undecided(split, list(found.values())):
         more, waiting = waiting[: len(found)], waiting[len(found) :]
-        for index in more:
-            found[index] = look_at_pair(split.jobs[index], split.loading, with_image=False)
+        read(more, with_images=False)
     return [found[index] for index in sorted(found)]
 
 

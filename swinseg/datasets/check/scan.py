@@ -31,13 +31,19 @@ def available_cores() -> int:
 
 
 def look_at_pairs(
-    jobs: Sequence[Job], loading: Loading, *, workers: int | None = None, progress: bool = False
+    jobs: Sequence[Job],
+    loading: Loading,
+    *,
+    with_images: bool = True,
+    workers: int | None = None,
+    progress: bool = False,
 ) -> list[PairFacts]:
     """Look at pairs, several at a time, in their order.
 
     Args:
         jobs: the pairs.
         loading: how the pipeline reads files.
+        with_images: whether the images are read, too, or the labels alone.
         workers: processes; None takes one for each core, or fewer where there is little to do.
         progress: whether a bar is drawn on stderr, where that is a terminal.
 
@@ -48,7 +54,7 @@ def look_at_pairs(
     found = []
     shown = progress and bool(jobs) and sys.stderr.isatty()
     bar = ProgressBar(len(jobs), file=sys.stderr) if shown else None
-    look = functools.partial(look_at_pair, loading=loading)
+    look = functools.partial(look_at_pair, loading=loading, with_image=with_images)
     # Its processes end with the block, not when an error that leads out of it is forgotten.
     with contextlib.closing(_in_order(jobs, look, count)) as pairs:
         for facts in pairs:

@@ -14,6 +14,7 @@ from PIL import Image
 from swinseg.datasets import FolderDataset
 from swinseg.datasets.check import Normalization, check_splits, format_report, list_split
 from swinseg.datasets.check.statistics import ClassStatistics
+from swinseg.datasets.label_colors import MAX_COLORED_CLASSES
 
 RNG = np.random.default_rng(0)
 PHOTOS = RNG.integers(0, 256, (12, 40, 60, 3)).astype(np.uint8)
@@ -110,6 +111,17 @@ def test_check__colour_masks_with_the_table_to_paste(tmp_path):
     unknown = only(check(root, **two))
     assert (unknown.code, unknown.paste) == ('label-colours', ('ignore_colors=[[255, 0, 1]]',))
     assert check(root, **two, ignore_colors=palette[2:]).findings == ()
+
+
+@pytest.mark.parametrize('count', [MAX_COLORED_CLASSES, MAX_COLORED_CLASSES + 1])
+def test_check__as_many_colors_as_the_setting_takes(tmp_path, count):
+    palette = np.array([[n, n // 2, 255 - n] for n in range(count)], np.uint8)
+    mask = Image.fromarray(np.resize(palette, (40, 60, 3)))
+    root = write_set(tmp_path / 'set', [mask])
+    finding = only(check(root))
+    assert bool(finding.paste) == (count == MAX_COLORED_CLASSES)
+    if finding.paste:
+        assert check(root, **eval(f'dict({finding.paste[0]})')).findings == ()
 
 
 def test_check__smoothed_colour_masks_have_no_table(tmp_path):
