@@ -140,7 +140,7 @@ def test_supervisely__polygons_are_those_of_pillow(tmp_path):
     pen.polygon([tuple(corner) for corner in star.tolist()], fill=1, outline=1)
     pen.polygon([tuple(corner) for corner in kite.tolist()], fill=0, outline=0)
     expected = np.asarray(picture)
-    assert expected.mean() > 0.3
+    assert 0.2 < expected.mean() < 0.4
     # The two draw oblique lines one pixel apart here and there, and nowhere two.
     apart = (label != expected).astype(np.uint8)
     assert apart.mean() < 0.01
