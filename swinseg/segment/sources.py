@@ -57,9 +57,9 @@ def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list
     what earlier calls wrote there, and keep their sub-folders in the names; files are named by their stem. A VRT,
     which may name any other file, is not searched for. An ``.npy`` file in a folder is taken where it is a picture
     of (height, width, 3) uint8; of other arrays, which may be features, a warning says that they are left aside.
-    What belongs to other files or to a folder, such as ``a.tif.aux.xml``, ``a.tfw`` and ``__MACOSX``, is passed over,
-    also where a shell has named it. When two would get the same name, all of them keep their folders below the
-    deepest one that they share, and the suffix where that is not enough. Names count as the same where a file
+    What belongs to other files or to a folder, such as ``a.tif.aux.xml``, ``a.tfw`` and ``__MACOSX``, is passed
+    over, also where a shell has named it. When two would get the same name, all of them keep their folders below
+    the deepest one that they share, and the suffix where that is not enough. Names count as the same where a file
     system may take them so: without regard to case and to the form of accents. What still differs by these only
     gets a checksum, as ``a.jpg~1f3a99c0``, and so does a name that is too long for a file.
 

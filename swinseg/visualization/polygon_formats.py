@@ -22,8 +22,9 @@ def to_geojson(
     """Return a GeoJSON FeatureCollection (RFC 7946) with a feature for each polygon.
 
     Rings are closed, exteriors go counterclockwise and holes clockwise where y points up, as section 3.1.6 asks
-    for. The coordinates are pixels, and no longitudes and latitudes as in section 4: a program that draws them
-    on a map shows the picture upside down.
+    for. The coordinates are pixels, and no longitudes and latitudes as in section 4, also of an image with a
+    georeference: a program that draws them on a map shows the picture upside down. Polygons on a map are made from
+    the label GeoTIFF of a scene, which has the georeference.
 
     Args:
         polygons: of one label map.

@@ -335,3 +335,31 @@ def test_unwritable_output__says_where(predictor, geotiff, tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(OutputError, match='cannot write to the output folder'):
         segment_scene(predictor, geotiff, tmp_path / 'file' / 'out')
+
+
+def test_jpeg_with_a_world_file__keeps_its_place(predictor, tmp_path):
+    """Labels are those of the same pixels without it, and lie where the image does."""
+    Image.fromarray(coarse_noise()).save(tmp_path / 'plain.jpg', quality=95)
+    (tmp_path / 'placed.jpg').write_bytes((tmp_path / 'plain.jpg').read_bytes())
+    (tmp_path / 'placed.jgw').write_text('0.5\n0\n0\n-0.5\n500000.25\n5699999.75\n')
+    (tmp_path / 'placed.prj').write_text(CRS.from_epsg(25832).to_wkt())
+    plain, placed = (
+        segment_scene(predictor, tmp_path / f'{name}.jpg', tmp_path / 'out', confidence=True)
+        for name in ('plain', 'placed')
+    )
+    assert plain.paths['labels'].suffix == '.png'
+    for kind in ('labels', 'confidence'):
+        with rasterio.open(placed.paths[kind]) as file:
+            assert (file.transform, file.crs) == (TRANSFORM, CRS.from_epsg(25832))
+            np.testing.assert_array_equal(file.read(1), np.array(Image.open(plain.paths[kind])))
+
+
+def test_georeference__another_one_is_another_job(predictor, tmp_path):
+    Image.fromarray(coarse_noise()).save(tmp_path / 'a.png')
+    for west in (500_000.25, 600_000.25):
+        (tmp_path / 'a.pgw').write_text(f'0.5\n0\n0\n-0.5\n{west}\n5699999.75\n')
+        result = segment_scene(
+            predictor, tmp_path / 'a.png', tmp_path / 'out', model_identity=IDENTITY
+        )
+        with rasterio.open(result.paths['labels']) as file:
+            assert file.transform.c == west - 0.25
