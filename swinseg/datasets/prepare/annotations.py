@@ -235,18 +235,22 @@ def embedded_png(data: bytes, top: int, left: int, size: tuple[int, int]) -> byt
     return data
 
 
-def blank_label(image: Path, expected: tuple[int, int] | None, where: str) -> Label:
+def blank_label(
+    image: Path, expected: tuple[int, int] | None, where: str, *, content: bytes | None = None
+) -> Label:
     """Return a label of an image's size, all 0.
 
     Args:
         image: the file.
         expected: (height, width) that the annotation says, or None.
         where: for the message.
+        content: of the image, where it is in no file of its own.
 
     Raises:
         DataError: the image cannot be read, or has another size.
     """
-    size = decode_values(read_bytes(image), image).shape[:2]
+    data = read_bytes(image) if content is None else content
+    size = decode_values(data, image).shape[:2]
     if expected is not None and size != expected:
         raise PrepareError(
             f'{where} is about an image of {shown(expected[0])} x {shown(expected[1])} pixels, but {image} has '

@@ -12,6 +12,7 @@ from swinseg.datasets.prepare.coco import from_coco
 from swinseg.datasets.prepare.coco_panoptic import from_coco_panoptic
 from swinseg.datasets.prepare.cvat import from_cvat
 from swinseg.datasets.prepare.datumaro import from_datumaro
+from swinseg.datasets.prepare.exported_folder import exported_folder
 from swinseg.datasets.prepare.known import from_cityscapes, from_color_masks
 from swinseg.datasets.prepare.label_studio import from_label_studio
 from swinseg.datasets.prepare.labelme import from_labelme
@@ -155,16 +156,18 @@ def _of_one_folder(
     """Return a layout that is a folder; ``root`` says what is in it, of which ``--skip-odd`` leaves out shapes."""
 
     def add(parser: ArgumentParser) -> None:
-        parser.add_argument('root', help=f'folder {root}')
+        parser.add_argument('root', help=f'folder {root}; or a zip archive of it')
         _add_val_share(parser)
         if with_shapes:
             _add_skip_odd(parser)
 
-    def source(args: Namespace) -> Source:
+    def convert(args: Namespace) -> str:
         options = {'skip_odd': args.skip_odd} if with_shapes else {}
-        return read(args.root, val_share=args.val_share, **options)
+        with exported_folder(args.root, out=args.out) as folder:
+            source = read(folder, val_share=args.val_share, **options)
+            return summary(write_dataset(source, args.out))
 
-    return Layout(explanation, add, _written(source))
+    return Layout(explanation, add, convert)
 
 
 def _add_ade20k(parser: ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinseg.datasets.class_colors import distinct_colors
+from swinseg.datasets.image_bytes import format_of, is_complete
 from swinseg.datasets.image_files import IMAGE_SUFFIXES, decode_label
 from swinseg.datasets.label_map import IGNORE_INDEX
 from swinseg.datasets.prepare.annotations import (
@@ -38,6 +39,10 @@ from swinseg.datasets.prepare.source import (
 )
 from swinseg.errors import shown
 
+# Four characters hold three bytes.
+_HEAD_CHARACTERS = 88
+_EMBEDDED_SUFFIXES = {'JPEG': '.jpg', 'PNG': '.png', 'TIFF': '.tif', 'BMP': '.bmp', 'WebP': '.webp'}
+
 # Labelme's own name.
 _IGNORE_LABEL = '__ignore__'
 
@@ -50,7 +55,8 @@ def from_labelme(
     Later shapes are on top of earlier ones. The label ``__ignore__`` marks pixels that do not count.
 
     Args:
-        folder: with the JSON files and their images, and sub-folders, such as train and val.
+        folder: with the JSON files and their images, and sub-folders, such as train and val. An image that is not
+            there is taken from inside of its file, where it is.
         val_share: of the images, held out where no folders say the split.
         skip_odd: leave out shapes without area, files that are not Labelme's, and those whose image is missing.
 
@@ -75,8 +81,10 @@ def from_labelme(
     samples = []
     for name, path in relative.items():
         split, short = placed[name]
-        label = partial(_label, files[path].image, path, files[path].content, values, odd)
-        samples.append(Sample(short, split, files[path].image, label))
+        file = files[path]
+        embedded = partial(_embedded_image, path) if file.is_embedded else None
+        label = partial(_label, file, path, values, odd, embedded)
+        samples.append(Sample(short, split, file.image, label, embedded))
     return Source(names, distinct_colors(len(names)), samples, odd)
 
 
@@ -85,17 +93,48 @@ class _File(NamedTuple):
 
     content: dict[str, Any]
     image: Path
+    is_embedded: bool
 
 
 def _read(path: Path, root: Path) -> _File:
     content = read_json(path)
-    content.pop('imageData', None)  # the image once more, which would fill the memory for nothing
+    # Mostly the image once more: of all files they would fill the memory.
+    embedded = content.pop('imageData', None)
     for shape in field(content, 'shapes', list, str(path)):
         field(shape, 'label', str, f'a shape of {path}')
-    return _File(content, _image_of(path, content, root))
+    suffix = _embedded_suffix(embedded)
+    image = _image_of(path, content, root, is_needed=suffix is None)
+    if image is not None:
+        return _File(content, image, is_embedded=False)
+    return _File(content, path.with_suffix(suffix or ''), is_embedded=True)
 
 
-def _image_of(path: Path, content: Mapping[str, Any], root: Path) -> Path:
+def _embedded_suffix(data: object) -> str | None:
+    """Return what the name of an embedded image would end in, or None where there is none that can be read."""
+    if not isinstance(data, str):
+        return None
+    try:
+        head = base64.b64decode(data[:_HEAD_CHARACTERS])
+    except ValueError:
+        return None
+    return _EMBEDDED_SUFFIXES.get(format_of(head) or '')
+
+
+def _embedded_image(path: Path) -> bytes:
+    """Return the bytes of the image inside of a file."""
+    where = f'the image inside of {path}'
+    try:
+        data = base64.b64decode(field(read_json(path), 'imageData', str, str(path)), validate=True)
+    except ValueError as error:
+        raise PrepareError(f'{where} is damaged: {error}; put the image beside the file') from error
+    if format_of(data) is None or not is_complete(data):
+        raise PrepareError(f'{where} is cut short or no image; put the image beside the file')
+    return data
+
+
+def _image_of(
+    path: Path, content: Mapping[str, Any], root: Path, *, is_needed: bool
+) -> Path | None:
     where = str(path)
     named = field(content, 'imagePath', str, where) if content.get('imagePath') else ''
     candidates = [path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
@@ -106,26 +145,29 @@ def _image_of(path: Path, content: Mapping[str, Any], root: Path) -> Path:
     for candidate in candidates:
         if os.path.isfile(candidate):
             return candidate
+    if not is_needed:
+        return None
     raise PrepareError(
         f'{path} is about the image {shown(named or path.stem)}, which is not there; put it beside the file'
     )
 
 
 def _label(
-    image: Path,
+    file: _File,
     path: Path,
-    content: Mapping[str, Any],
     values: Mapping[str, int],
     odd: OddEntries,
+    embedded: Callable[[], bytes] | None,
 ) -> Label:
-    expected = None
+    content, expected = file.content, None
     if content.get('imageHeight') is not None:
         where = str(path)
         expected = (
             field(content, 'imageHeight', int, where),
             field(content, 'imageWidth', int, where),
         )
-    label = blank_label(image, expected, str(path))
+    data = None if embedded is None else embedded()
+    label = blank_label(file.image, expected, str(path), content=data)
     for number, shape in enumerate(content['shapes'], 1):
         size = (label.shape[0], label.shape[1])
         mask = odd.attempt(partial(_mask, shape, size, f'shape {number} of {path}'))
@@ -141,7 +183,8 @@ def _mask(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
 
 def _area(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
     kind = shape.get('shape_type') or 'polygon'
-    if kind in ('polygon', 'oriented_rectangle'):
+    # Turned rectangles have their corners: of Labelme, and of programs that write its files.
+    if kind in ('polygon', 'oriented_rectangle', 'rotation'):
         return polygon_mask(points(shape.get('points'), where, fewest=3), size)
     if kind not in ('rectangle', 'circle', 'mask'):
         raise PrepareError(

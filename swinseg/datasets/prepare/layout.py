@@ -178,7 +178,10 @@ def _write(folder: Path, sample: Sample, label: Label) -> tuple[str, str]:
         raise PrepareError(f'two images are called {sample.name} in {sample.split}; rename one')
     for path in (image, target):
         path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(sample.image, image)
+    if sample.content is None:
+        shutil.copyfile(sample.image, image)
+    else:
+        image.write_bytes(sample.content())
     is_encoded, data = cv2.imencode('.png', label)
     assert is_encoded
     target.write_bytes(data.tobytes())

@@ -38,12 +38,15 @@ class Sample:
         split: ``'train'``, ``'val'`` or ``'test'``.
         image: the file, which is copied as it is.
         label: gives the label when it is called.
+        content: gives the bytes of the image, where they are inside of another file and ``image`` only names them;
+            else None.
     """
 
     name: str
     split: str
     image: Path
     label: Callable[[], Label]
+    content: Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True)

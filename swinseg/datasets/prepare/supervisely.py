@@ -34,6 +34,9 @@ from swinseg.errors import quoted, shown
 
 META_FILE = 'meta.json'
 
+# Of 255, from which on a pixel of an alpha mask belongs to the object.
+_HALF_OPAQUE = 128
+
 
 def from_supervisely(
     folder: str | os.PathLike[str], *, val_share: float = 0.1, skip_odd: bool = False
@@ -110,9 +113,10 @@ def _mask(
     name = field(entry, 'classTitle', str, where)
     if name not in values:
         raise PrepareError(f'{where} has the class {quoted(name)}, which is not in {META_FILE}')
-    kind = field(entry, 'geometryType', str, where)
-    if kind == 'bitmap':
-        return _bitmap(field(entry, 'bitmap', dict, where), size, where)
+    kind = _kind(entry, where)
+    if kind in ('bitmap', 'alpha_mask'):
+        fewest = 1 if kind == 'bitmap' else _HALF_OPAQUE
+        return _bitmap(field(entry, 'bitmap', dict, where), size, where, fewest=fewest)
     if kind not in ('polygon', 'rectangle'):
         raise PrepareError(
             f'{where} is a {shown(kind)}, which covers no area; draw a polygon, rectangle or bitmap instead'
@@ -129,14 +133,26 @@ def _mask(
     return filled.astype(bool)
 
 
+def _kind(entry: Mapping[str, Any], where: str) -> str:
+    """Return the kind of an object, which older exports leave to what the object has."""
+    if entry.get('geometryType') is not None or not ('bitmap' in entry or 'points' in entry):
+        return field(entry, 'geometryType', str, where)
+    if entry.get('bitmap') is not None:
+        return 'bitmap'
+    exterior = field(field(entry, 'points', dict, where), 'exterior', list, where)
+    return {1: 'point', 2: 'rectangle'}.get(len(exterior), 'polygon')
+
+
 def _pixels(values: Any, where: str, *, fewest: int) -> NDArray[np.int32]:
     """Return corners as (N, 2) whole pixels; the bounds keep OpenCV's fixed-point numbers from overflowing."""
     corners = points(values, where, fewest=fewest)
     return np.rint(np.clip(corners, -(2**14), 2**14)).astype(np.int32)
 
 
-def _bitmap(bitmap: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
-    """Return a mask that is given as a compressed PNG file in base64 with its place."""
+def _bitmap(
+    bitmap: Mapping[str, Any], size: tuple[int, int], where: str, *, fewest: int
+) -> NDArray[np.bool_]:
+    """Return a mask that is given as a compressed PNG file in base64 with its place: from what value on."""
     try:
         left, top = np.rint(points([bitmap.get('origin')], 'its origin', fewest=1))[0].astype(int)
         packed = base64.b64decode(field(bitmap, 'data', str, where), validate=True)
@@ -146,7 +162,7 @@ def _bitmap(bitmap: Mapping[str, Any], size: tuple[int, int], where: str) -> NDA
             io.BytesIO(embedded_png(png, top, left, size)), formats=('PNG',)
         ) as picture:
             # The last channel is the transparency, where there are several.
-            pixels = np.atleast_3d(np.array(picture))[..., -1] > 0
+            pixels = np.atleast_3d(np.array(picture))[..., -1] >= fewest
         return pasted(pixels, top, left, size)
     except (
         zlib.error,

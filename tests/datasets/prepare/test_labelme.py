@@ -111,3 +111,45 @@ def test_labelme__polygons_are_those_of_gdal(tmp_path):
     label = prepared.label_of(from_labelme(tmp_path / 'in', val_share=0), tmp_path)
     outlines = [(STAR, 2), (KITE, 1), (prepared.ellipse(20.3, 6.2, 3.8, 3.8), 3)]
     np.testing.assert_array_equal(label, prepared.drawn(outlines))
+
+
+@pytest.mark.parametrize('kind', ['oriented_rectangle', 'rotation'])
+def test_labelme__turned_rectangles_have_their_corners(tmp_path, kind):
+    write(tmp_path / 'in', 'a', shape('road', KITE, kind), imageHeight=24, imageWidth=36)
+    prepared.save_image(tmp_path / 'in' / 'a.jpg')
+    label = prepared.label_of(from_labelme(tmp_path / 'in', val_share=0), tmp_path)
+    np.testing.assert_array_equal(label, prepared.drawn([(KITE, 1)]))
+
+
+def test_labelme__an_image_that_is_only_inside_of_its_file(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    write(
+        tmp_path / 'in',
+        'a',
+        shape('road', [[0, 6], [16, 6], [16, 12], [0, 12]]),
+        imageData=png(pixels),
+    )
+    (tmp_path / 'in' / 'a.jpg').unlink()
+    label = prepared.label_of(from_labelme(tmp_path / 'in', val_share=0), tmp_path)
+    np.testing.assert_array_equal(label[[5, 6]], [[0] * WIDTH, [1] * WIDTH])
+    written = np.array(Image.open(tmp_path / 'out' / 'images' / 'train' / 'a.png'))
+    np.testing.assert_array_equal(written, pixels)
+
+
+@pytest.mark.parametrize(
+    ('data', 'message'),
+    [
+        (
+            png(np.zeros((HEIGHT, WIDTH), np.uint8))[:80],
+            r'inside of .*a\.json is (damaged|cut short)',
+        ),
+        (png(np.zeros((5, 5), np.uint8)), r'is about an image of 12 x 16 pixels, but .* has 5 x 5'),
+        ('no base64 \u00e4', r'is about the image a\.jpg, which is not there'),
+        (base64.b64encode(b'text').decode(), r'is about the image a\.jpg, which is not there'),
+    ],
+)
+def test_labelme__an_image_inside_that_is_none(tmp_path, data, message):
+    write(tmp_path / 'in', 'a', shape('road', [[0, 6], [16, 6], [16, 12]]), imageData=data)
+    (tmp_path / 'in' / 'a.jpg').unlink()
+    with pytest.raises(PrepareError, match=message):
+        write_dataset(from_labelme(tmp_path / 'in', val_share=0), tmp_path / 'out')

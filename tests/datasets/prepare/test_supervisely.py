@@ -145,3 +145,27 @@ def test_supervisely__polygons_are_those_of_pillow(tmp_path):
     apart = (label != expected).astype(np.uint8)
     assert apart.mean() < 0.01
     assert not cv2.erode(apart, np.ones((2, 2), np.uint8)).any()
+
+
+def test_supervisely__alpha_masks_and_objects_that_do_not_say_their_kind(tmp_path):
+    def older(entry):
+        return {key: value for key, value in entry.items() if key != 'geometryType'}
+
+    shaded = np.array([[0, 127, 128], [255, 1, 200]], np.uint8)
+    alpha = {**bitmap(png(shaded), (3, 1)), 'geometryType': 'alpha_mask'}
+    folder = project(
+        tmp_path / 'in',
+        alpha,
+        older(entry('road', 'polygon', [[0, 6], [15, 6], [15, 11], [0, 11]])),
+        older(entry('car', 'rectangle', [[9, 9], [7, 7]])),
+        older(bitmap(png(np.array([[1, 0, 1]], bool)), (10, 3))),
+    )
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[1:3, 3:6][shaded >= 128] = 2
+    expected[6:] = 1
+    expected[7:10, 7:10] = 2
+    expected[3, [10, 12]] = 2
+    np.testing.assert_array_equal(prepared.label_of(from_supervisely(folder), tmp_path), expected)
+    older_point = older(entry('car', 'point', [[1, 1]]))
+    with pytest.raises(PrepareError, match='is a point, which covers no area'):
+        write_dataset(from_supervisely(project(tmp_path / 'point', older_point)), tmp_path / 'no')
