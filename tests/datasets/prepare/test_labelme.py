@@ -153,3 +153,15 @@ def test_labelme__an_image_inside_that_is_none(tmp_path, data, message):
     (tmp_path / 'in' / 'a.jpg').unlink()
     with pytest.raises(PrepareError, match=message):
         write_dataset(from_labelme(tmp_path / 'in', val_share=0), tmp_path / 'out')
+
+
+def test_labelme__an_image_path_that_names_the_file_itself(tmp_path):
+    write(
+        tmp_path / 'in',
+        'a',
+        shape('road', [[0, 6], [16, 6], [16, 12], [0, 12]]),
+        imagePath='a.json',
+    )
+    label = prepared.label_of(from_labelme(tmp_path / 'in', val_share=0), tmp_path)
+    np.testing.assert_array_equal(label[[5, 6]], [[0] * WIDTH, [1] * WIDTH])
+    assert (tmp_path / 'out' / 'images' / 'train' / 'a.jpg').is_file()
