@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from swinseg.engine.distributed import (
+from swinseg.engine.distributed.launch import (
     Failures,
     LaunchError,
     is_loss_of_a_process,
@@ -93,7 +93,7 @@ def launched(launcher: str) -> Iterator[None]:
     is done.
 
     Args:
-        launcher: one of ``swinseg.engine.distributed.LAUNCHERS``.
+        launcher: one of ``swinseg.engine.distributed.launch.LAUNCHERS``.
 
     Raises:
         LaunchError: the launcher's variables are not there.

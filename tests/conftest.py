@@ -21,7 +21,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope='session')
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mini set of four training and two validation scenes, 64 pixels high; not to be changed."""
-    from swinseg.datasets.synthetic import make_dataset
+    from swinseg.datasets.mini.dataset import make_dataset
 
     root = tmp_path_factory.mktemp('tiny') / 'data'
     make_dataset(root, train=4, val=2, size=64)

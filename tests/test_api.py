@@ -10,7 +10,9 @@ import pytest
 from mmengine.config import Config
 
 import swinseg
-from swinseg.engine import ConfigError, config, runner
+from swinseg.config import loading as config
+from swinseg.engine import ConfigError
+from swinseg.engine import run as runner
 from swinseg.models import prepare
 from swinseg.predictor import PredictorError, options, predictor
 

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from swinseg.archives import damage_told
 from swinseg.errors import UserError
+from swinseg.files import damage_told
 
 
 class DamagedError(UserError):

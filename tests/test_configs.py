@@ -14,8 +14,8 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from support.stock_pipeline import stock_steps
+from swinseg.config.training_length import with_end
 from swinseg.engine import load_config
-from swinseg.engine.training_length import with_end
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('ablations/*.py')])
@@ -195,7 +195,7 @@ def test_leaf__real_data(tmp_path):
     from mmseg.registry import DATASETS
 
     from swinseg.datasets.check import list_split
-    from swinseg.datasets.integrity import check_before_training
+    from swinseg.datasets.check.before_training import check_before_training
 
     def images_of(loader):
         split = list_split('train', DATASETS.build(loader.dataset))

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from swinseg.datasets.errors import DataError
 from swinseg.engine import TrainingError
 from swinseg.engine.memory import memory_advice
-from swinseg.errors import is_out_of_memory
+from swinseg.errors import DataError, is_out_of_memory
 from swinseg.inference import slide
-from swinseg.inference.batching import in_batches
+from swinseg.inference.window_batches import in_batches
 
 
 def _raised(call) -> Exception:

@@ -16,7 +16,7 @@ from torch import distributed
 from support import processes, scripts
 from swinseg import cli
 from swinseg.engine import ConfigError
-from swinseg.engine.distributed import LaunchError, join
+from swinseg.engine.distributed.launch import LaunchError, join
 from swinseg.errors import Interrupted
 
 

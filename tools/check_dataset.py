@@ -10,12 +10,12 @@ from pathlib import Path
 import swinseg  # noqa: F401  (registers everything that a config names)
 from swinseg.cli import EXIT_BAD_INPUT, run
 from swinseg.datasets.check import format_report
+from swinseg.datasets.check.of_config import SPLITS, check_dataset
 from swinseg.datasets.check.report import JSON_MARK
 from swinseg.engine import load_config
-from swinseg.engine.dataset_check import SPLITS, check_dataset
 from swinseg.files import make_folder, require_own, write_text
-from swinseg.visualization.dataset_page import dataset_page
-from swinseg.visualization.html_page import HTML_MARK
+from swinseg.report.dataset_page import dataset_page
+from swinseg.report.html_page import HTML_MARK
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -10,8 +10,8 @@ from pathlib import Path
 from swinseg.cli import run
 from swinseg.files import make_folder, require_own, write_text
 from swinseg.report.compare import compare, comparison_page, comparison_text
+from swinseg.report.html_page import HTML_MARK
 from swinseg.report.page import SHOWN, check_shown
-from swinseg.visualization.html_page import HTML_MARK
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

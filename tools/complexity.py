@@ -11,15 +11,15 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from swinseg.cli import run
-from swinseg.engine.config import load_config
+from swinseg.config.loading import load_config
 from swinseg.files import make_folder, require_own
 from swinseg.models.complexity import (
     attention_costs,
     format_attention_costs,
     format_model_costs,
 )
-from swinseg.visualization.cost_plot import plot_attention_costs
 from swinseg.visualization.png_files import PLOT_MARK
+from swinseg.visualization.training.cost_plot import plot_attention_costs
 
 SIDES = [7, 14, 28, 42, 56, 84, 112, 224]
 

@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from swinseg.cli import run
-from swinseg.visualization.run_logs import draw_logs
+from swinseg.visualization.training.run_logs import draw_logs
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

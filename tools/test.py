@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 
 import swinseg
 from swinseg.cli import launched, run
-from swinseg.engine.distributed import LAUNCHERS
+from swinseg.engine.distributed.launch import LAUNCHERS
 from swinseg.evaluation import format_figures, format_table
 from swinseg.report.page import SHOWN
 

@@ -10,8 +10,8 @@ from mmengine.dist import is_main_process
 
 import swinseg
 from swinseg.cli import launched, run
-from swinseg.engine.distributed import LAUNCHERS
-from swinseg.engine.resumed_settings import CHOICES
+from swinseg.engine.checkpoint.resumed_settings import CHOICES
+from swinseg.engine.distributed.launch import LAUNCHERS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

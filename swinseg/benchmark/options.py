@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.timing import Rounds
+from swinseg.errors import BenchmarkError
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 

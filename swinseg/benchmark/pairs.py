@@ -14,8 +14,8 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from swinseg.benchmark.environment import ROOT
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.engine import load_config
+from swinseg.errors import BenchmarkError
 
 STOCK, OURS, PREPARED = 'stock mmseg', 'swinseg', 'swinseg, prepared'
 """What the rows are called."""

@@ -3,7 +3,7 @@
 On a GPU the allocator knows it. On a CPU every operation is watched: each storage that an operation returns
 counts from then until it is freed, forward, backward and recomputation alike. Storages that existed before,
 such as weights, gradients and optimiser state, do not count, nor does what a kernel allocates and frees
-within itself, which no tensor ever holds; see ``swinseg.inference.resident_memory`` for that.
+within itself, which no tensor ever holds; see ``swinseg.inference.memory`` for that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from swinseg.inference.resident_memory import resident_peak_bytes
+from swinseg.inference.memory import resident_peak_bytes
 
 
 class LiveBytes(TorchDispatchMode):

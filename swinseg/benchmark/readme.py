@@ -10,9 +10,9 @@ import os
 import re
 from pathlib import Path
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.report import as_markdown, environment_line
 from swinseg.benchmark.results import load
+from swinseg.errors import BenchmarkError
 from swinseg.files import write_text
 
 _BLOCK = re.compile(r'(<!-- begin: (\w+) -->\n).*?(<!-- end: \2 -->)', re.S)

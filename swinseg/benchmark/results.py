@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swinseg.benchmark.errors import BenchmarkError
+from swinseg.errors import BenchmarkError
 from swinseg.files import write_text
 
 FORMAT = 1

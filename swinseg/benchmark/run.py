@@ -13,13 +13,13 @@ from typing import Any
 import torch
 
 from swinseg.benchmark.environment import describe
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.options import Options, make_options
 from swinseg.benchmark.plot import plot_result
 from swinseg.benchmark.readme import render_readme
 from swinseg.benchmark.report import as_text
 from swinseg.benchmark.results import Result, save
 from swinseg.benchmark.suites import SUITES
+from swinseg.errors import BenchmarkError
 from swinseg.files import make_folder, require_own
 from swinseg.visualization.png_files import PLOT_MARK
 

@@ -1,7 +1,6 @@
 """Weight files: reading them safely, converting between libraries, and loading them into a model."""
 
 from swinseg.checkpoints.architecture import infer_architecture
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.formats import FORMATS, detect, from_mmseg, to_mmseg
 from swinseg.checkpoints.loading import (
     Receipt,
@@ -11,6 +10,7 @@ from swinseg.checkpoints.loading import (
     read_checkpoint,
     state_dict_of,
 )
+from swinseg.errors import CheckpointError
 
 __all__ = [
     'FORMATS',

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from swinseg.checkpoints import formats
 from swinseg.checkpoints.architecture import describe, infer_architecture
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.meta import raw_meta
 from swinseg.checkpoints.reading import SUFFIXES, read_checkpoint, state_dict_of
+from swinseg.errors import CheckpointError
 from swinseg.files import OutputError, atomic_path, make_folder, require_other_file
 
 

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from swinseg.checkpoints import names
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.resize import is_square, relative_position_index, window_size_of
+from swinseg.errors import CheckpointError
 
 StateDict = dict[str, Tensor]
 

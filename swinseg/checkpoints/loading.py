@@ -19,10 +19,10 @@ from swinseg.checkpoints.architecture import (
     infer_architecture,
     is_complete,
 )
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.meta import checkpoint_meta
 from swinseg.checkpoints.reading import read_checkpoint, state_dict_of
 from swinseg.checkpoints.resize import is_square, resize_bias_table, resize_position_embedding
+from swinseg.errors import CheckpointError
 
 __all__ = [
     'CheckpointError',

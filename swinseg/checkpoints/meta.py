@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from swinseg.checkpoints.errors import CheckpointError
-from swinseg.datasets.label_dtype import MAX_LABEL_VALUES
-from swinseg.errors import quoted
+from swinseg.datasets.labels.dtype import MAX_LABEL_VALUES
+from swinseg.errors import CheckpointError, quoted
 
 _CONSTANTS = {'inf': float('inf'), 'nan': float('nan')}
 # The longest config of mmseg's zoo has 20 kB.
@@ -26,7 +25,7 @@ def checkpoint_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     Reads what mmengine (``dataset_meta``, ``cfg``) and mmcv 1 (``CLASSES``, ``PALETTE``, ``config``) save, and the
     metadata that ``tools/convert_checkpoint.py`` writes into ``.safetensors`` files. The config is text in the
     syntax of Python; it is parsed, not run: only literals, lists, tuples and ``dict(...)`` are understood. What
-    it describes may still be harmful to build: see ``swinseg.engine.untrusted_config``.
+    it describes may still be harmful to build: see ``swinseg.config.untrusted``.
 
     Args:
         checkpoint: as ``read_checkpoint`` returns it.

@@ -1,6 +1,6 @@
 """Reading a weight file, from a path or an address, without running code that it contains.
 
-The config inside a file is data here; what may be built from it is decided in ``swinseg.engine.untrusted_config``.
+The config inside a file is data here; what may be built from it is decided in ``swinseg.config.untrusted``.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from swinseg.archives import damage_told
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.pickle_scan import has_endless_key
-from swinseg.files import atomic_path, make_folder
+from swinseg.errors import CheckpointError
+from swinseg.files import atomic_path, damage_told, make_folder
 
 SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
 _TIMEOUT_SECONDS = 30

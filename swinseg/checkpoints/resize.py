@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from swinseg.checkpoints.errors import CheckpointError
+from swinseg.errors import CheckpointError
 
 # Published models have windows of up to 24 tokens; the index of pairs grows with the fourth power.
 _LARGEST_WINDOW = 64

@@ -46,12 +46,12 @@ class ADE20K(CheckedDataset):
 
     def missing_data_hint(self) -> str:
         """Say where ADE20K comes from, or how the mini set is drawn where its classes are asked for."""
-        # Imported here so that `python -m swinseg.datasets.synthetic` does not find itself imported already.
-        from swinseg.datasets.synthetic import CLASSES as MINI_CLASSES
+        # Imported here so that `python -m swinseg.datasets.mini` does not find itself imported already.
+        from swinseg.datasets.mini.dataset import CLASSES as MINI_CLASSES
 
         root = self.data_root or os.path.dirname(os.path.dirname(self.data_prefix['img_path']))
         if tuple(self._metainfo['classes']) == MINI_CLASSES:
-            return f'draw the mini set with: python -m swinseg.datasets.synthetic --out {root or "DIR"}'
+            return f'draw the mini set with: python -m swinseg.datasets.mini --out {root or "DIR"}'
         return (
             f'get it with: python tools/prepare_dataset.py ade20k --out {root or "DIR"}, or set data_root to '
             'where its folders images and annotations are'

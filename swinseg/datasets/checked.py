@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from mmseg.datasets import BaseSegDataset
 
-from swinseg.datasets.class_colors import distinct_colors
-from swinseg.datasets.errors import DataError
-from swinseg.datasets.label_dtype import most_classes
-from swinseg.datasets.label_map import IGNORE_INDEX, Color, Unlisted, subset_map
-from swinseg.datasets.paired_files import Matching, Pair, match_files
-from swinseg.errors import quoted, shown
+from swinseg.datasets.files.pairs import Matching, Pair, match_files
+from swinseg.datasets.labels.dtype import most_classes
+from swinseg.datasets.labels.map import IGNORE_INDEX, Color, Unlisted, subset_map
+from swinseg.datasets.labels.palettes import distinct_colors
+from swinseg.errors import DataError, quoted, shown
 
 MAX_CLASSES = most_classes(np.uint8, reserved=1)
 """Labels of a training are uint8, and 255 means that a pixel does not count."""
@@ -170,7 +169,7 @@ class CheckedDataset(BaseSegDataset):
         return distinct_colors(len(names))
 
     def match_files(self) -> Matching:
-        """Match the images with their labels; see :func:`swinseg.datasets.paired_files.match_files`."""
+        """Match the images with their labels; see :func:`swinseg.datasets.files.pairs.match_files`."""
         return match_files(
             self.data_prefix['img_path'],
             self.data_prefix.get('seg_map_path'),

@@ -9,13 +9,12 @@ from typing import Any
 from mmseg.registry import DATASETS
 
 from swinseg.datasets.checked import CheckedDataset, checked_color
-from swinseg.datasets.class_colors import distinct_colors
-from swinseg.datasets.classes_file import ClassList, read_classes_file, whole_numbers
-from swinseg.datasets.errors import DataError
-from swinseg.datasets.label_colors import MAX_COLORED_CLASSES
-from swinseg.datasets.label_map import IGNORE_INDEX, Color, compose, subset_map
-from swinseg.datasets.paired_files import Pair
-from swinseg.errors import quoted, shown
+from swinseg.datasets.files.pairs import Pair
+from swinseg.datasets.labels.classes_file import ClassList, read_classes_file, whole_numbers
+from swinseg.datasets.labels.colors import MAX_COLORED_CLASSES
+from swinseg.datasets.labels.map import IGNORE_INDEX, Color, compose, subset_map
+from swinseg.datasets.labels.palettes import distinct_colors
+from swinseg.errors import DataError, quoted, shown
 
 
 @DATASETS.register_module()

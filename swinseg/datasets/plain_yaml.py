@@ -7,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from swinseg.datasets.errors import DataError
-from swinseg.errors import shown
+from swinseg.errors import DataError, shown
 
 _MOST_CHARACTERS = 2**20
 

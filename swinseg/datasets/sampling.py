@@ -17,7 +17,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import Dataset, Sampler
 
-from swinseg.datasets.errors import DataError
+from swinseg.errors import DataError
 
 _REPLACEMENTS = 10
 

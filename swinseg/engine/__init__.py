@@ -1,24 +1,24 @@
 """Config, runner and hooks: everything between the command line and the networks."""
 
-from swinseg.engine.accumulation import AccumulationHook
-from swinseg.engine.autocast import AutocastOptimWrapper
-from swinseg.engine.checkpointing import SafeCheckpointHook
-from swinseg.engine.config import load_config
-from swinseg.engine.errors import ConfigError, TrainingError
-from swinseg.engine.expected_curve import ExpectedCurveHook
-from swinseg.engine.first_batch import FirstBatchHook
-from swinseg.engine.hooks import CurvesHook, ProgressHook
-from swinseg.engine.layer_decay import LayerDecayConstructor
-from swinseg.engine.nonfinite import NonFiniteGuardHook
-from swinseg.engine.runner import (
+from swinseg.config.loading import load_config
+from swinseg.engine.checkpoint.saving import SafeCheckpointHook
+from swinseg.engine.hooks.averaging import SafeEarlyStoppingHook, SafeEMAHook
+from swinseg.engine.hooks.expected_curve import ExpectedCurveHook
+from swinseg.engine.hooks.first_batch import FirstBatchHook
+from swinseg.engine.hooks.nonfinite_loss import NonFiniteGuardHook
+from swinseg.engine.hooks.progress import CurvesHook, ProgressHook
+from swinseg.engine.hooks.sample_predictions import SamplePredictionsHook
+from swinseg.engine.optim.accumulation import AccumulationHook
+from swinseg.engine.optim.autocast import AutocastOptimWrapper
+from swinseg.engine.optim.layer_decay import LayerDecayConstructor
+from swinseg.engine.run import (
     Evaluation,
     SwinsegRunner,
     Training,
     evaluate,
     train,
 )
-from swinseg.engine.sample_predictions import SamplePredictionsHook
-from swinseg.engine.training_hooks import SafeEarlyStoppingHook, SafeEMAHook
+from swinseg.errors import ConfigError, TrainingError
 
 __all__ = [
     'AccumulationHook',

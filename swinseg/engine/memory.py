@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from swinseg.engine.errors import TrainingError
-from swinseg.engine.optimizers import averages_of, optimizers_of
-from swinseg.engine.sharding import local_part
-from swinseg.errors import is_out_of_memory
+from swinseg.engine.distributed.fsdp import local_part
+from swinseg.engine.optim.parts import averages_of, optimizers_of
+from swinseg.errors import TrainingError, is_out_of_memory
 
 
 class ActivationMeter:

@@ -1,426 +1,422 @@
-"""Training and evaluation of what a config describes: what ``tools/train.py`` and ``tools/test.py`` call."""
+"""mmengine's ``Runner`` with whole checkpoints, checked weights and a quiet terminal."""
 
 from __future__ import annotations
 
-import copy
-import itertools
+import contextlib
+import functools
 import logging
-import os
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from mmengine.config import Config
-from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import Hook
+from mmengine.device import get_device
+from mmengine.dist import all_gather_object, is_main_process
+from mmengine.logging import MMLogger
+from mmengine.model import BaseTTAModel, is_model_wrapper, revert_sync_batchnorm
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+from torch import nn
+from torch.utils.data import DataLoader
 
-from swinseg.checkpoints import CheckpointError, checkpoint_meta
-from swinseg.datasets.check import DatasetReport, summary
-from swinseg.engine.building import build_dataset, plain_messages
-from swinseg.engine.checkpointing import Best, bests_of, checkpoints_in, has_checkpoint
-from swinseg.engine.config import load_config
-from swinseg.engine.config_references import fill_in_variables
-from swinseg.engine.dataset_check import check_sample
-from swinseg.engine.distributed import join
-from swinseg.engine.errors import ConfigError
-from swinseg.engine.intervals import check_intervals
-from swinseg.engine.optimizers import check_multipliers
-from swinseg.engine.recipe import apply_effective_batch
-from swinseg.engine.refusals import refused_arguments
-from swinseg.engine.registered_types import spell_types
-from swinseg.engine.resumed_settings import check_choice
-from swinseg.engine.safe_runner import SwinsegRunner
-from swinseg.engine.training_length import check_schedulers, counts_epochs, settle_length
-from swinseg.engine.validation_loss import ValidationLossHook
-from swinseg.engine.visualizers import check_vis_backends
-from swinseg.engine.work_dir_lock import WorkDirLockHook, locked_work_dir
-from swinseg.evaluation.report import METRICS_MARK, Protocol, Report, write_json
-from swinseg.files import make_folder, require_own
-from swinseg.inference.settings import check_inference_settings
-from swinseg.report.metric import ReportMetric
-from swinseg.report.page import SHOWN, check_shown, require_report_folder, write_report
-from swinseg.type_names import has_type, type_name
-
-__all__ = ['Evaluation', 'SwinsegRunner', 'Training', 'evaluate', 'train']
-
-_run_number = itertools.count()
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training left behind.
-
-    Attributes:
-        work_dir: folder of checkpoints, logs and ``curves.png``.
-        iterations: how many iterations the model has seen, earlier runs included.
-        epochs: how many whole passes over the training set; None where the training counts iterations.
-        bests: for each metric of ``save_best`` the checkpoint of its best value; empty without validation.
-        last: the last checkpoint, from which the training can be resumed.
-        metrics: aAcc, mIoU, mAcc, ... in percent of the last validation of this call; empty without one.
-    """
-
-    work_dir: Path
-    iterations: int
-    epochs: int | None
-    bests: tuple[Best, ...]
-    last: Path | None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def best(self) -> Path | None:
-        """The checkpoint that is best by the first metric of ``save_best``, or None."""
-        return self.bests[0].checkpoint if self.bests else None
-
-    @property
-    def best_score(self) -> float | None:
-        """The value of that metric, a validation's mIoU in percent unless ``save_best`` names another one."""
-        return self.bests[0].score if self.bests else None
+from swinseg.checkpoints import load_weights, read_checkpoint
+from swinseg.config.standard_hooks import stock_hooks, tolerant_hook, training_hooks
+from swinseg.config.training_length import counts_epochs, with_end
+from swinseg.datasets.building import check_dataset_settings
+from swinseg.engine.checkpoint.randomness import generator_states, set_generator_states
+from swinseg.engine.checkpoint.resume_state import (
+    MissingFilesHook,
+    ResumeStateHook,
+    is_resumable,
+    restore_generators,
+    resumable,
+    seeded_loader,
+    with_own_kernels,
+)
+from swinseg.engine.checkpoint.resumed_settings import settings_compared
+from swinseg.engine.checkpoint.saving import SafeCheckpointHook, read_newest, saying_how_to_go_on
+from swinseg.engine.checks.batch_norm import check_batches
+from swinseg.engine.checks.before_training import BeforeTrainingHook
+from swinseg.engine.distributed.fsdp import (
+    GatherForValidationHook,
+    ShardAfterValidationHook,
+    ShardedModel,
+)
+from swinseg.engine.distributed.launch import CommonBuffersHook, wrap
+from swinseg.engine.hooks.runs import is_training_run
+from swinseg.engine.hooks.throughput import StepFiguresHook
+from swinseg.engine.loop.data_workers import (
+    DEFAULT_TIMEOUT,
+    PatientLoader,
+    checked_timeout,
+    patient,
+)
+from swinseg.engine.loop.train_loop import ExactEpochTrainLoop, ExactTrainLoop, place_of
+from swinseg.engine.optim.learning_rates import check_rates, describe_schedule, rates_to_come
+from swinseg.engine.optim.parts import averages_of, optimizers_of
+from swinseg.engine.visualizers import with_local_backend
+from swinseg.errors import ConfigError
+from swinseg.files import atomic_path, full_disk_told
+from swinseg.signals import StopRequest, quiet_children, stop_signals
+from swinseg.terminal import TerminalFormatter, is_heard
+from swinseg.type_names import type_name
 
 
-class Evaluation(dict[str, float]):
-    """The metrics of an evaluation by name, aAcc, mIoU, mAcc, ... in percent, and what stands behind them.
+@RUNNERS.register_module()
+class SwinsegRunner(Runner):
+    """mmengine's ``Runner`` with whole checkpoints, checked weights and a quiet terminal.
+
+    A checkpoint gets its name when it is complete. Weights of any known format are loaded, with a receipt, and
+    fail when they do not fit. On the terminal stand warnings and what swinseg itself has to say; the log file
+    in the work directory has everything.
 
     Attributes:
-        report: figures per class; None when the config's metric is not ``MeanIoUMetric``.
-        protocol: scales, flips, window and stride of the predictions.
-        images: number of images.
-        seconds: wall time of the predictions, loading of the images included.
-        page: the report's page; None without a report, and on all processes but the first.
+        stop: whether a signal has asked for the end.
+        started_at: iteration at which this run began, that of the checkpoint when it was resumed.
+        saved_at: iteration of the last whole checkpoint of this run, or None.
+        generator_states: of the random generators of all processes, when a checkpoint is being written.
     """
 
-    def __init__(
-        self,
-        metrics: Mapping[str, float],
-        *,
-        report: Report | None,
-        protocol: Protocol,
-        images: int,
-        seconds: float,
-        page: Path | None = None,
+    stop: StopRequest
+    started_at: int = 0
+    saved_at: int | None = None
+    generator_states: list[dict[str, Any]]
+    _resumed: dict[str, Any] | None = None
+    _kept_generators: dict[str, Any] | None = None
+    _resumed_generators: Sequence[Mapping[str, Any]] | None = None
+    _load_from: str | None
+    _randomness_cfg: dict[str, Any]
+    _is_endless: bool = False
+
+    @property
+    def is_training_run(self) -> bool:
+        """Whether this run trains, so that a validation is one of many."""
+        return is_training_run(self)
+
+    def build_logger(
+        self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs: Any
+    ) -> MMLogger:
+        """Build mmengine's logger and keep the noise in its file."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(is_heard)
+                handler.setFormatter(TerminalFormatter())
+        return logger
+
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """Build the writer of scalars under a name of its own.
+
+        With the usual ``name='visualizer'`` mmengine would hand the next run of this process the writer of the
+        first, and its scalars would go into the first one's folder.
+
+        Its figures go into ``scalars.json`` whatever its backends are: the curves are drawn from it.
+        """
+        if isinstance(visualizer, dict):
+            visualizer = {**with_local_backend(visualizer), 'name': self.experiment_name}
+        return super().build_visualizer(visualizer)
+
+    def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
+        """Register the hooks of the config, and those that every run has."""
+        super().register_hooks(stock_hooks(default_hooks, train_cfg=self._train_loop))
+        self.register_training_hooks(custom_hooks or ())
+        self.register_custom_hooks(custom_hooks or ())
+
+    def register_hook(self, hook: Any, priority: Any = None) -> None:
+        """Register a hook; of those that mmengine has for trainings alone the one that can also evaluate."""
+        super().register_hook(tolerant_hook(hook), priority)
+
+    def register_training_hooks(self, custom_hooks: Sequence[Any]) -> None:
+        """Register what ``training_hooks`` of the config says and ``custom_hooks`` does not bring."""
+        hooks = training_hooks(
+            self.cfg.get('training_hooks'),
+            custom=custom_hooks,
+            published_miou=self.cfg.get('published_miou'),
+        )
+        for hook in hooks:
+            self.register_hook(hook)
+
+    def dump_config(self) -> None:
+        """Write the config into the work directory, of a training only.
+
+        An evaluation in the folder of a training would put its shortened config in the place of the whole one.
+        """
+        if self.is_training_run:
+            super().dump_config()
+
+    def set_randomness(
+        self, seed: int | None = None, diff_rank_seed: bool = True, deterministic: bool = False
     ) -> None:
-        super().__init__(metrics)
-        self.report = report
-        self.protocol = protocol
-        self.images = images
-        self.seconds = seconds
-        self.page = page
+        """Seed Python, NumPy and PyTorch, each process with a number of its own.
 
+        Otherwise all processes would crop, flip and drop alike. ``seed`` stays what they have in common: by it the
+        samplers share the images out.
+        """
+        super().set_randomness(seed, diff_rank_seed, deterministic)
+        if diff_rank_seed:
+            self._seed -= self.rank
 
-def train(
-    config: str | os.PathLike[str] | Config,
-    *,
-    work_dir: str | os.PathLike[str] | None = None,
-    resume: bool | str | os.PathLike[str] | None = None,
-    amp: bool = False,
-    seed: int | None = None,
-    launcher: str = 'none',
-    check: bool = True,
-    resume_schedule: str | None = None,
-) -> Training:
-    """Train what a config describes.
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
+        """Wrap the model where several processes train it; an evaluation needs no wrapper."""
+        if not self.distributed:
+            return super().wrap_model(model_wrapper_cfg, model)
+        model = model.to(get_device())
+        return wrap(model, self.cfg) if self.is_training_run else revert_sync_batchnorm(model)
 
-    Args:
-        config: path of a config file, or what :func:`load_config` returned, which is not changed.
-        work_dir: folder for checkpoints, logs and curves; None takes the config's, or
-            ``work_dirs/<name of the config>``.
-        resume: True continues from the newest whole checkpoint in the work directory, ``'auto'`` does so where
-            there is one, and a path continues from that file; None does as the config's ``resume`` says, which
-            as a rule is to begin anew.
-        amp: mixed precision: bfloat16 on a CPU, float16 with loss scaling on a GPU.
-        seed: of the random numbers; None draws one, which the log and the checkpoints name.
-        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``, how this process was started. With
-            several, the returned figures are the same in all of them; only the first one writes files.
-        check: whether a sample of the training and validation sets is checked first, by the rules of
-            ``tools/check_dataset.py``.
-        resume_schedule: whose learning rate, other values of the optimiser and schedule a resumed run takes where
-            they differ: ``'config'`` or ``'checkpoint'``; None takes the config's ``resume_schedule``, or
-            ``'config'``.
+    def _init_model_weights(self) -> None:
+        # A resumed run overwrites every weight: no need for the network that ImageNet weights come from.
+        if not self._resume:
+            super()._init_model_weights()
 
-    Returns:
-        The folder, the checkpoints in it and the metrics of the last validation.
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build the optimiser and its wrapper, as mmengine does, with the config's kernels even after a resume."""
+        wrapper = super().build_optim_wrapper(optim_wrapper)
+        for optimizer in optimizers_of(wrapper):
+            optimizer.register_load_state_dict_pre_hook(with_own_kernels)
+        return wrapper
 
-    Raises:
-        UserError: a ``ValueError``: config, data, weights or the work directory are not as they should be, another
-            training runs in that, or the loss became nan; the message says what to change.
-    """
-    cfg = _own_config(config)
-    _require(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'training')
-    settle_length(cfg)
-    check_intervals(cfg)
-    check_vis_backends(cfg)
-    check_schedulers(cfg)
-    check_multipliers(cfg)
-    if resume_schedule is not None:
-        cfg.resume_schedule = resume_schedule
-    check_choice(cfg)
-    _join(cfg, launcher)
-    folder = _set_work_dir(cfg, work_dir)
-    with locked_work_dir(folder) as lock:
-        if seed is not None:
-            cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
-        _set_resume(cfg, resume, folder)
-        _set_precision(cfg, amp)
-        batch = apply_effective_batch(cfg, processes=get_world_size())
-        with plain_messages():
-            report = check_sample(cfg) if check else None
-            runner = _build_runner(cfg)
-            if report is not None:
-                _log_check(report, runner.logger)
-            if batch is not None:
-                batch.tell(runner.logger)
-            if lock is not None:
-                runner.register_hook(WorkDirLockHook(lock))
-            if cfg.get('validation_loss', False):
-                runner.register_hook(ValidationLossHook())
-            validation = _LastValidation()
-            runner.register_hook(validation)
-            with refused_arguments(cfg):
-                runner.train()
-    last = runner.message_hub.runtime_info.get('last_ckpt')
-    return Training(
-        work_dir=folder,
-        iterations=runner.iter,
-        epochs=runner.epoch if counts_epochs(cfg.train_cfg) else None,
-        bests=bests_of(runner),
-        last=None if last is None else Path(last),
-        metrics=validation.metrics,
-    )
+    def train(self) -> nn.Module:
+        """Train, or go on with a training.
 
+        Raises:
+            Interrupted: a signal came; what was trained is saved.
+        """
+        if self._resume:
+            if self._load_from:
+                found = read_checkpoint(self._load_from)
+            else:
+                path, found = read_newest(self.work_dir)
+                self._load_from = str(path)
+            self._resumed = resumable(found, self._load_from)
+            self._resumed_generators = self._resumed.get('generators')
+            self._take_seed(self._resumed)
+        if self.distributed:
+            self.register_hook(CommonBuffersHook())
+        if isinstance(self.model, ShardedModel):
+            self.register_hook(GatherForValidationHook())
+            self.register_hook(ShardAfterValidationHook())
+        sampler = (self._resumed or {}).get('sampler') or {}
+        self.register_hook(ResumeStateHook(images=sampler.get('size')))
+        self.register_hook(BeforeTrainingHook())
+        self.register_hook(MissingFilesHook())
+        self.register_hook(StepFiguresHook())
+        with stop_signals() as self.stop, full_disk_told(self.work_dir), self._workers_ended():
+            return super().train()
 
-def evaluate(
-    config: str | os.PathLike[str] | Config,
-    checkpoint: str | os.PathLike[str],
-    *,
-    tta: bool = False,
-    out: str | os.PathLike[str] | None = None,
-    report: str | os.PathLike[str] | None = None,
-    worst: int = SHOWN,
-    work_dir: str | os.PathLike[str] | None = None,
-    launcher: str = 'none',
-) -> Evaluation:
-    """Evaluate a checkpoint on a config's test set.
+    def build_train_loop(self, loop: Any) -> Any:
+        """Build the training loop; for mmengine's by iterations and by epochs one that resumes exactly.
 
-    Args:
-        config: path of a config file, or what :func:`load_config` returned, which is not changed.
-        checkpoint: path or http(s) address of a segmentor's weights in any known format.
-        tta: whether the scales and flips of the config's ``tta_pipeline`` are averaged.
-        out: folder for ``metrics.json``; None takes the work directory.
-        report: folder for a report to look at, which all processes can write to; None makes none.
-        worst: how many of the worst and of the best images the report shows.
-        work_dir: folder for the log; None takes the config's, or ``work_dirs/<name of the config>``.
-        launcher: as for :func:`train`.
+        Raises:
+            ConfigError: a batch of its data loader cannot be trained on.
+        """
+        if not isinstance(loop, dict):
+            return super().build_train_loop(loop)
+        by_epoch = counts_epochs(loop)
+        if type_name(loop.get('type') or '') in ('', 'IterBasedTrainLoop', 'EpochBasedTrainLoop'):
+            loop = {**loop, 'type': ExactEpochTrainLoop if by_epoch else ExactTrainLoop}
+            loop.pop('by_epoch', None)
+        self._is_endless = not by_epoch
+        try:
+            built = super().build_train_loop(loop)
+        finally:
+            self._is_endless = False
+        check_batches(built.dataloader, self.model)
+        return built
 
-    Returns:
-        The metrics by name, in percent, such as ``{'aAcc': 83.1, 'mIoU': 44.5, 'mAcc': 55.9}``; as attributes the
-        figures per class, the protocol, the number of images, the seconds and the report's page.
-
-    Raises:
-        UserError: a ``ValueError``: config, data or weights are not as they should be, a folder cannot be written,
-            or a file of someone else is in the place of one of the results.
-    """
-    cfg = _own_config(config)
-    checkpoint = os.fspath(checkpoint)
-    _require(cfg, ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'), 'testing')
-    check_vis_backends(cfg)
-    _join(cfg, launcher)
-    folder = _set_work_dir(cfg, work_dir)
-    target = folder if out is None else make_folder(out)
-    require_own(target / 'metrics.json', METRICS_MARK)
-    check_inference_settings(cfg.model.get('module', cfg.model).get('test_cfg') or {})
-    protocol = Protocol.from_config(cfg, tta=tta)
-    if report is not None:
-        require_report_folder(report)
-        _set_report(cfg, report, worst)
-    if tta:
-        _set_test_time_augmentation(cfg)
-    cfg.resume, cfg.load_from = False, None
-    # The training set need not be here.
-    cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
-    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
-    with plain_messages():
-        dataset = build_dataset(cfg, 'test_dataloader')
-        runner = _build_runner(cfg)
-        content = runner.load_checkpoint(checkpoint, strict=True)
-        _check_classes(checkpoint_meta(content)['classes'], dataset.metainfo['classes'], checkpoint)
-        del content
-        started = time.perf_counter()
-        with refused_arguments(cfg):
-            metrics = runner.test()
-        seconds = time.perf_counter() - started
-    measured = runner.test_evaluator.metrics
-    reports = [getattr(metric, 'last_report', None) for metric in measured]
-    figures = next((found for found in reports if found is not None), None)
-    if figures is not None and is_main_process():
-        extra = {
-            'config': str(cfg.filename),
-            'checkpoint': checkpoint,
-            'images': len(dataset),
-            'seconds': round(seconds, 2),
-        }
-        write_json(target / 'metrics.json', figures, protocol=protocol, extra=extra)
-    page = None
-    if report is not None and is_main_process():
-        record = next(m for m in measured if isinstance(m, ReportMetric)).record(
-            config=str(cfg.filename),
-            checkpoint=checkpoint,
-            dataset=type(dataset).__name__,
-            protocol=str(protocol),
-            seconds=seconds,
+    def _build_param_scheduler(self, scheduler: Any, optim_wrapper: Any) -> Any:
+        """Build the schedulers of one optimiser; one without ``end`` ends with the training."""
+        parts = scheduler if isinstance(scheduler, Sequence) else [scheduler]
+        length = {'iterations': self.max_iters, 'epochs': self.max_epochs}
+        return super()._build_param_scheduler(
+            [with_end(part, **length) if isinstance(part, dict) else part for part in parts],
+            optim_wrapper,
         )
-        page = write_report(record, report, shown=worst)
-    return Evaluation(
-        metrics,
-        report=figures,
-        protocol=protocol,
-        images=len(dataset),
-        seconds=seconds,
-        page=page,
-    )
 
+    def build_dataloader(
+        self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a data loader, as mmengine does, whose sampler may start where a resumed run stopped.
 
-class _LastValidation(Hook):
-    """Keeps the metrics of the last validation."""
+        Its batches are waited for as long as its ``timeout`` says, by default
+        :data:`~swinseg.engine.loop.data_workers.DEFAULT_TIMEOUT`, also where this process loads them itself.
+        """
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        if is_resumable(dataloader):
+            dataloader = seeded_loader(
+                dataloader, seed=self.seed, resumed=self._resumed, is_endless=self._is_endless
+            )
+        else:
+            dataset = {'type': 'SeededDataset', 'dataset': dataloader['dataset']}
+            dataloader = {**dataloader, 'dataset': dataset}
+        timeout = checked_timeout(dataloader.pop('timeout', DEFAULT_TIMEOUT))
+        loader = super().build_dataloader(dataloader, seed, diff_rank_seed)
+        check_dataset_settings(loader.dataset)
+        return patient(loader, timeout=timeout, stop=lambda: getattr(self, 'stop', None))
 
-    def __init__(self) -> None:
-        self.metrics: dict[str, float] = {}
+    def test(self) -> dict[str, Any]:
+        """Evaluate on the test set.
 
-    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        self.metrics = dict(metrics or {})
+        Raises:
+            Interrupted: a signal came.
+        """
+        with stop_signals(at_once=True) as self.stop, quiet_children(), self._workers_ended():
+            return super().test()
 
+    @contextlib.contextmanager
+    def _workers_ended(self) -> Iterator[None]:
+        """End the processes that load images when the block is left, with an error or without.
 
-def _own_config(config: str | os.PathLike[str] | Config) -> Config:
-    """Return a config that may be changed: from its file, or a copy of the one that was given."""
-    if isinstance(config, str | os.PathLike):
-        return load_config(config)
-    if not isinstance(config, Config):
-        raise ConfigError(
-            f'a config is the path of a file or what load_config returns, got a {type(config).__name__}'
-        )
-    cfg = copy.deepcopy(config)
-    spell_types(cfg)
-    fill_in_variables(cfg)
-    return cfg
+        Left to PyTorch or the garbage collector each would be waited for: five seconds, or for ever when it hangs.
+        """
+        try:
+            yield
+        finally:
+            for loop in (self._train_loop, self._val_loop, self._test_loop):
+                loader = getattr(loop, 'dataloader', None)
+                if isinstance(loader, PatientLoader):
+                    loader.end_workers()
 
+    def _take_seed(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on with the random numbers of the earlier run.
 
-def _join(cfg: Config, launcher: str) -> None:
-    settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
-    join(launcher, backend=settings.get('backend'), timeout=settings.get('timeout'))
-    cfg.launcher = launcher
+        mmengine does so after the data loaders have been built with a new seed, and then skips the first images
+        of an order that the earlier run never had.
+        """
+        seed = (checkpoint.get('meta') or {}).get('seed')
+        wanted = self._randomness_cfg.get('seed')
+        if seed is None:
+            return
+        if wanted is not None and wanted != seed:
+            self.logger.warning(f'the seed is that of the resumed run, {seed}, not {wanted}')
+        self._randomness_cfg = {**self._randomness_cfg, 'seed': seed}
+        self.set_randomness(**self._randomness_cfg)
 
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Continue from a checkpoint of an earlier run.
 
-def _build_runner(cfg: Config) -> SwinsegRunner:
-    # mmengine finds loggers and scalars by this name and a time in whole seconds: two runs of one config
-    # within a second would share them.
-    name = cfg.get('experiment_name') or Path(cfg.filename or 'unnamed').stem
-    cfg.experiment_name = f'{name}_{next(_run_number)}'
-    for key in ('env_cfg', 'log_level', 'randomness'):
-        if cfg.get(key) is None:  # mmengine has defaults where they are not there
-            cfg.pop(key, None)
-    with refused_arguments(cfg):
-        return SwinsegRunner.from_cfg(cfg)
+        Values of optimisers and schedules that are not those of the config are named, and taken from where
+        ``resume_schedule`` says.
 
+        Raises:
+            CheckpointError: the file cannot be read, does not fit, or holds weights only.
+            ConfigError: the training of the config is shorter than what is trained already.
+        """
+        if self._resumed is None:
+            self._resumed = resumable(read_checkpoint(filename), filename)
+        with settings_compared(self, self._resumed, name=filename):
+            super().resume(filename, *args, **kwargs)
+            if isinstance(self.train_loop, (ExactTrainLoop, ExactEpochTrainLoop)):
+                self.train_loop.take_position(filename)
+        self.started_at = self.iter
+        self.logger.info(f'resumed from {filename} at {place_of(self)}')
 
-def _log_check(report: DatasetReport, logger: logging.Logger) -> None:
-    for split in report.splits.values():
-        logger.info(summary(split))
-    for finding in report.findings:
-        logger.warning('%s set: %s', finding.split, finding.sentence)
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = 'cpu',
+        strict: bool = False,
+        revise_keys: Sequence[tuple[str, str]] = (),
+    ) -> dict[str, Any]:
+        """Load a segmentor's weights and return what the file holds.
 
+        Args:
+            filename: path or http(s) address, any format that :func:`swinseg.checkpoints.load_weights` knows.
+            map_location: where the returned tensors are put.
+            strict: whether the decode head must be filled too. It always must be for resuming.
+            revise_keys: must be empty; the format of the file is detected.
 
-def _require(cfg: Config, keys: Sequence[str], purpose: str) -> None:
-    lacking = [key for key in keys if cfg.get(key) is None]
-    if lacking:
-        raise ConfigError(f'{purpose} needs {", ".join(lacking)} in {cfg.filename or "the config"}')
+        Raises:
+            CheckpointError: the file cannot be read or does not fit.
+        """
+        if revise_keys:
+            raise ConfigError('revise_keys is not needed: the format of a checkpoint is detected')
+        checkpoint = self._resumed or read_checkpoint(filename, map_location=map_location)
+        self._resumed = None
+        if self._resume:
+            checkpoint = resumable(checkpoint, filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        load_weights(self.bare_model, checkpoint, strict=strict or self._resume, name=filename)
+        self._has_loaded = True
+        return checkpoint
 
+    def load_or_resume(self) -> None:
+        """Load the weights that the config names, or the state of an earlier run; then divide them if wanted.
 
-def _set_work_dir(cfg: Config, work_dir: str | os.PathLike[str] | None) -> Path:
-    name = Path(cfg.filename).stem if cfg.filename else 'unnamed'
-    folder = make_folder(work_dir or cfg.get('work_dir') or Path('work_dirs') / name)
-    cfg.work_dir = str(folder)
-    return folder
+        Raises:
+            ConfigError: with a learning rate of 0 the training would change nothing.
+        """
+        super().load_or_resume()
+        if not self.is_training_run:
+            return
+        rates = rates_to_come(self)
+        check_rates(self, rates)
+        if rates is not None:
+            self.logger.info(describe_schedule(self, rates))
+        if isinstance(self.model, ShardedModel):
+            self.model.shard(optimizers_of(self.optim_wrapper), averages_of(self.hooks))
 
+    @property
+    def bare_model(self) -> nn.Module:
+        """The segmentor, without the wrappers for several processes and for test-time augmentation."""
+        model = self.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        return model
 
-def _set_resume(cfg: Config, resume: bool | str | os.PathLike[str] | None, work_dir: Path) -> None:
-    if resume == 'auto':
-        resume = has_checkpoint(work_dir)
-    if resume is True:
-        checkpoints_in(work_dir)  # says so when there is none
-        cfg.load_from = None  # the runner looks for the newest that is whole
-    elif resume:
-        cfg.load_from = os.fspath(resume)
-    cfg.resume = bool(resume) or cfg.get('resume', False)
+    def restore_generators(self) -> None:
+        """Put the random generators where they were in the checkpoint that is resumed."""
+        if self._resume:
+            restore_generators(self._resumed_generators)
 
+    @contextlib.contextmanager
+    def generators_kept(self) -> Iterator[None]:
+        """Leave the random generators as they are before the block, and save them so in its checkpoints."""
+        self._kept_generators = generator_states()
+        try:
+            yield
+        finally:
+            set_generator_states(self._kept_generators)
+            self._kept_generators = None
 
-def _set_precision(cfg: Config, amp: bool) -> None:
-    """Choose the optimiser wrapper: mmengine's for mixed precision refuses to run on a CPU."""
-    wrapper = cfg.optim_wrapper
-    on_gpu = torch.cuda.is_available()
-    kind = type_name(wrapper.get('type', 'OptimWrapper'))
-    if amp and kind == 'OptimWrapper':
-        kind = wrapper.type = 'AmpOptimWrapper'
-        if on_gpu:
-            wrapper.loss_scale = 'dynamic'
-    elif amp and kind not in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
-        raise ConfigError(
-            f'--amp works with optim_wrapper.type=OptimWrapper, the config has {kind}; leave --amp out'
-        )
-    if kind == 'AmpOptimWrapper' and not on_gpu:
-        wrapper.type = 'AutocastOptimWrapper'
-        wrapper.pop('loss_scale', None)
-        wrapper.pop('use_fsdp', None)
-        wrapper.dtype = 'bfloat16'
+    def save_now(self) -> None:
+        """Save between two iterations, where and as the config's checkpoint hook does."""
+        by_epoch = isinstance(self.train_loop, ExactEpochTrainLoop)
+        for hook in self.hooks:
+            if isinstance(hook, SafeCheckpointHook) and (by_epoch or not hook.by_epoch):
+                hook.save_now(self)
+                return
+        meta = {'epoch': self.epoch, 'iter': self.iter}
+        self.save_checkpoint(self.work_dir, f'iter_{self.iter}.pth', meta=meta, by_epoch=False)
 
+    def save_checkpoint(
+        self, out_dir: str, filename: str, *args: Any, save_optimizer: bool = True, **kwargs: Any
+    ) -> None:
+        """Write a checkpoint under a temporary name and rename it when it is complete.
 
-def _set_test_time_augmentation(cfg: Config) -> None:
-    if cfg.get('tta_model') is None:
-        raise ConfigError(
-            f"--tta needs tta_model=dict(type='SegTTAModel') in {cfg.filename or 'the config'}"
-        )
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    wrapper = dict(cfg.tta_model)
-    if has_type(cfg.model, 'SwinSegmentor') and has_type(wrapper, 'SegTTAModel'):
-        wrapper['type'] = 'SwinTTAModel'  # mmseg's keeps the scores of all views
-    cfg.model = {**wrapper, 'module': cfg.model}
+        With several processes all of them must call this; the first one writes.
 
+        Raises:
+            OutputError: the file cannot be written; an older file of that name is still there.
+        """
+        if save_optimizer:
+            self.generator_states = all_gather_object(self._kept_generators or generator_states())
+        with self._whole_states(save_optimizer):
+            if is_main_process():
+                write = functools.partial(super().save_checkpoint, save_optimizer=save_optimizer)
+                if (
+                    '://' in out_dir
+                ):  # a storage service, whose uploads appear when they are complete
+                    write(out_dir, filename, *args, **kwargs)
+                else:
+                    with (
+                        saying_how_to_go_on(out_dir),
+                        atomic_path(Path(out_dir) / filename) as temporary,
+                    ):
+                        write(out_dir, temporary.name, *args, **kwargs)
+        if save_optimizer:
+            self.saved_at = (kwargs.get('meta') or {}).get('iter')
 
-def _set_report(cfg: Config, folder: str | os.PathLike[str], worst: int) -> None:
-    """Have the report's measurements taken beside those of the config's metric, by the same rules."""
-    evaluators = (
-        cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    )
-    rules = {
-        name: metric[name]
-        for metric in evaluators
-        for name in ('ignore_index', 'nan_to_num', 'beta')
-        if name in metric
-    }
-    check_shown(worst)
-    if any(metric.get('format_only') for metric in evaluators):
-        raise ConfigError(
-            'a report compares predictions with labels, but test_evaluator has format_only=True in '
-            f'{cfg.filename or "the config"}; take it out, or leave --report out'
-        )
-    cfg.test_evaluator = [*evaluators, dict(type='ReportMetric', folder=str(folder), **rules)]
-    if has_type(cfg.model, 'SwinSegmentor'):
-        cfg.model.keep_confidence = True
-
-
-def _check_classes(found: Sequence[str] | None, expected: Sequence[str], checkpoint: str) -> None:
-    """Compare the class names of a checkpoint with those of the test set; same number is not same meaning."""
-    if found is None or tuple(found) == tuple(expected):
-        return
-    example = next(
-        (
-            f'; class {index} is {ours} in it and {theirs} in the set'
-            for index, (ours, theirs) in enumerate(zip(found, expected, strict=False))
-            if ours != theirs
-        ),
-        '',
-    )
-    raise CheckpointError(
-        f'{checkpoint} was trained on {len(found)} classes that differ from the {len(expected)} of the test set'
-        f'{example}; use the config that it was trained with'
-    )
+    def _whole_states(self, save_optimizer: bool) -> contextlib.AbstractContextManager[None]:
+        if not isinstance(self.model, ShardedModel):
+            return contextlib.nullcontext()
+        return self.model.whole_states(self.optim_wrapper if save_optimizer else None)

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.visualization import LocalVisBackend
 
-from swinseg.engine.errors import ConfigError
+from swinseg.errors import ConfigError
 from swinseg.type_names import has_type, type_name
 
 # What mmengine's backends import when they get their first figure.

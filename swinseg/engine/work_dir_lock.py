@@ -28,9 +28,9 @@ from typing import Any
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 
-from swinseg.engine.signals import STOP_SIGNALS
 from swinseg.errors import Interrupted, UserError
 from swinseg.files import OutputError
+from swinseg.signals import STOP_SIGNALS
 
 LOCK_FILE = 'training.lock'
 RENEWAL_SECONDS = 10.0

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from swinseg import files
-from swinseg.datasets.label_dtype import label_dtype
+from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.evaluation.confusion import EvaluationError, Matrix, confusion_matrix
 from swinseg.evaluation.report import Report, check_metrics, format_table, make_report
 from swinseg.output_record import OutputRecord

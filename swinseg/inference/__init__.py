@@ -1,12 +1,12 @@
 """Inference on images of any size, by callables that know their own windows only."""
 
-from swinseg.inference.errors import SlideError
+from swinseg.errors import SlideError
 from swinseg.inference.memory import MemoryPlan, WindowNeeds, measure_window, plan_memory
-from swinseg.inference.raster import Georeference, RasterError, RasterImage
-from swinseg.inference.raster_readers import open_image
-from swinseg.inference.raster_writers import LabelWriter, source_identity
 from swinseg.inference.sliding_window import ImageSource, MaskedImageSource, slide, slide_blocks
 from swinseg.inference.window_sums import Block
+from swinseg.raster.image import Georeference, RasterError, RasterImage
+from swinseg.raster.readers import open_image
+from swinseg.raster.writers import LabelWriter, source_identity
 
 __all__ = [
     'Block',

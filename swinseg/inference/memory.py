@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from swinseg.inference.errors import SlideError
-from swinseg.inference.resident_memory import resident_peak_bytes
+from swinseg.errors import SlideError
+from swinseg.inference.memory import resident_peak_bytes
 from swinseg.inference.tiling import bands, checked_windows, final_ends, window_starts
 from swinseg.inference.window_batches import default_budget
 

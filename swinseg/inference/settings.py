@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swinseg.errors import quoted
-from swinseg.inference.errors import SlideError
+from swinseg.errors import SlideError, quoted
 from swinseg.inference.tiling import BLENDS, checked_windows
 
 _MODES = ('whole', 'slide')

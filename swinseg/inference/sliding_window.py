@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from swinseg.inference.errors import SlideError
+from swinseg.errors import SlideError
 from swinseg.inference.tiling import (
     BLENDS,
     Band,

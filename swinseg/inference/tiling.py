@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from swinseg.inference.errors import SlideError
+from swinseg.errors import SlideError
 
 BLENDS = ('uniform', 'gaussian', 'hann')
 

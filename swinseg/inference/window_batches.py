@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from swinseg.errors import is_out_of_memory
-from swinseg.inference.errors import SlideError
+from swinseg.errors import SlideError, is_out_of_memory
 
 Predictor = Callable[[Tensor], Tensor]
 

@@ -2,7 +2,7 @@
 
 from swinseg.models.losses import LovaszSoftmaxLoss, SoftDiceLoss, SoftmaxFocalLoss
 from swinseg.models.segmentor import SwinSegmentor
-from swinseg.models.swin import SwinBackbone
+from swinseg.models.swin.backbone import SwinBackbone
 from swinseg.models.test_time_augmentation import SwinTTAModel
 from swinseg.models.upernet import UPerNetHead
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from swinseg.models.errors import ArchitectureError
+from swinseg.errors import ArchitectureError
 from swinseg.models.feature_info import image_channels
-from swinseg.models.window_attention import ShiftedWindowAttention
+from swinseg.models.swin.attention import ShiftedWindowAttention
 
 
 def attention_multiply_adds(height: int, width: int, channels: int, *, window: int | None) -> int:

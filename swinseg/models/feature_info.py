@@ -29,8 +29,7 @@ from mmseg.models.backbones import SwinTransformer
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from swinseg.errors import quoted
-from swinseg.models.errors import ArchitectureError
+from swinseg.errors import ArchitectureError, quoted
 
 # A multiple of every stride in use; the size changes nothing in what the pass costs.
 _SIDE = 256

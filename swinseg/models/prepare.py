@@ -15,8 +15,8 @@ from mmseg.models.backbones import SwinTransformer
 from mmseg.models.decode_heads import LightHamHead
 from torch import Tensor, nn
 
-from swinseg.models.errors import ArchitectureError
-from swinseg.models.packed_layers import (
+from swinseg.errors import ArchitectureError
+from swinseg.models.ops.packed_layers import (
     ActivatedLinear,
     FoldedConv1x1,
     LinearActivation,
@@ -24,8 +24,8 @@ from swinseg.models.packed_layers import (
     PackedPyramidConv,
     has_packed_linear,
 )
-from swinseg.models.swin import SwinBackbone
-from swinseg.models.swin_blocks import MLP, PatchEmbed
+from swinseg.models.swin.backbone import SwinBackbone
+from swinseg.models.swin.blocks import MLP, PatchEmbed
 from swinseg.models.upernet import UPerNetHead, is_plain_conv, is_plain_conv3x3
 
 # They make masks or matrices of their own in float32.

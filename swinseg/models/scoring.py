@@ -13,8 +13,8 @@ import torch
 from mmseg.models import EncoderDecoder
 from torch import Tensor
 
-from swinseg.inference.batching import in_batches
-from swinseg.models.label_decision import ScoreRows, resized_rows, without_padding_and_flip
+from swinseg.inference.window_batches import in_batches
+from swinseg.models.postprocess import ScoreRows, resized_rows, without_padding_and_flip
 from swinseg.models.segmentor import SwinSegmentor
 
 

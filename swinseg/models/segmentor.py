@@ -14,17 +14,20 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
-from swinseg.datasets.label_dtype import label_tensor_dtype
+from swinseg.datasets.labels.dtype import label_tensor_dtype
 from swinseg.inference import slide, slide_blocks
-from swinseg.models.blockwise_loss import losses_of
-from swinseg.models.label_decision import (
+from swinseg.models.checks.segmentor import check_segmentor
+from swinseg.models.ops.blockwise_loss import losses_of
+from swinseg.models.postprocess import (
     ScoreRows,
     decide,
+    decide_blocks,
+    inside_area,
+    rows_between,
     threshold_of,
+    unpadded_area,
     without_padding_and_flip,
 )
-from swinseg.models.segmentor_checks import check_segmentor
-from swinseg.models.streamed_decision import decide_blocks, inside_area, rows_between, unpadded_area
 
 Decision = tuple[Tensor, Tensor | None]
 """(H, W) labels, and their confidence or None."""
@@ -44,7 +47,7 @@ class SwinSegmentor(EncoderDecoder):
         **kwargs: as ``EncoderDecoder`` takes them.
 
     Raises:
-        UserError: two parts do not fit each other; see :func:`~swinseg.models.segmentor_checks.check_segmentor`.
+        UserError: two parts do not fit each other; see :func:`~swinseg.models.checks.segmentor.check_segmentor`.
     """
 
     def __init__(

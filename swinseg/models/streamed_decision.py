@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from swinseg.inference import Block
-from swinseg.models.label_decision import decide, padding_of
+from swinseg.models.postprocess import decide, padding_of
 
 Area = tuple[slice, slice]
 

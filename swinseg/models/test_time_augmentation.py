@@ -9,7 +9,7 @@ from mmseg.models.segmentors import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from swinseg.models.label_decision import decide, threshold_of
+from swinseg.models.postprocess import decide, threshold_of
 from swinseg.models.scoring import mean_probabilities, normalised
 
 

@@ -17,8 +17,8 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from swinseg.models.packed_layers import PackedPyramidConv
-from swinseg.models.upsampled_conv import pyramid_conv3x3
+from swinseg.models.ops.packed_layers import PackedPyramidConv
+from swinseg.models.ops.upsampled_conv import pyramid_conv3x3
 
 
 def resize_to(x: Tensor, like: Tensor, *, align_corners: bool) -> Tensor:

@@ -6,10 +6,10 @@ result.labels                       # (H, W) uint8 class indices
 result.save('masks')                # label PNG, colour PNG, overlay with a legend
 """
 
-from swinseg.predictor.errors import PredictorError
+from swinseg.errors import PredictorError
 from swinseg.predictor.options import PredictOptions
 from swinseg.predictor.pixels import ImageLike
 from swinseg.predictor.predictor import Predictor
-from swinseg.segmentation import Segmentation
+from swinseg.predictor.segmentation import Segmentation
 
 __all__ = ['ImageLike', 'PredictOptions', 'Predictor', 'PredictorError', 'Segmentation']

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
-from swinseg.datasets.errors import DataError
-from swinseg.datasets.value_range import HIGH_BYTE, PER_IMAGE, Setting, ValueRange
+from swinseg.datasets.files.value_range import HIGH_BYTE, PER_IMAGE, Setting, ValueRange
+from swinseg.errors import DataError
 from swinseg.predictor.predictor import Predictor
 
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}

@@ -18,11 +18,11 @@ from mmseg.models.backbones import SwinTransformer
 from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
-from swinseg.engine.config import check_config, load_config
-from swinseg.engine.config_references import fill_in_variables
-from swinseg.engine.untrusted_config import prediction_config, trusted_config
+from swinseg.config.loading import check_config, load_config
+from swinseg.config.references import fill_in_variables
+from swinseg.config.untrusted import prediction_config, trusted_config
+from swinseg.errors import PredictorError, build_errors_in_one_sentence
 from swinseg.models.prepare import computes_bfloat16
-from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
 from swinseg.predictor.size_bound import size_bound
 
 _STOCK_SWIN = ('SwinTransformer', 'mmseg.SwinTransformer', SwinTransformer)

@@ -13,7 +13,7 @@ import torch
 from mmseg.models import EncoderDecoder
 from torch import Tensor
 
-from swinseg.models.label_decision import decide, threshold_of
+from swinseg.models.postprocess import decide, threshold_of
 from swinseg.models.scoring import View, logits_of, mean_probabilities, works_by_windows
 from swinseg.predictor.options import PredictOptions
 from swinseg.predictor.pipeline import Loaded

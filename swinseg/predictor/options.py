@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from swinseg.predictor.errors import PredictorError
+from swinseg.errors import PredictorError
 
 
 @dataclass(frozen=True, kw_only=True)

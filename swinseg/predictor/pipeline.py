@@ -15,11 +15,11 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
 
 from swinseg.config.pipelines import LABEL_LOADERS
-from swinseg.datasets.image_files import local_path
-from swinseg.datasets.several_pictures import several_pictures_of_file
-from swinseg.datasets.transforms import LoadImage
-from swinseg.datasets.value_range import Setting, ValueRange
-from swinseg.predictor.errors import PredictorError, build_errors_in_one_sentence
+from swinseg.datasets.files.images import local_path
+from swinseg.datasets.files.several_pictures import several_pictures_of_file
+from swinseg.datasets.files.value_range import Setting, ValueRange
+from swinseg.datasets.transforms.loading import LoadImage
+from swinseg.errors import PredictorError, build_errors_in_one_sentence
 from swinseg.predictor.pixels import ImageLike, load_as
 from swinseg.type_names import has_type, type_name
 

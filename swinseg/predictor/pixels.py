@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from swinseg.datasets.transforms import LoadImage
-from swinseg.datasets.value_range import ValueRange
-from swinseg.predictor.errors import PredictorError
+from swinseg.datasets.files.value_range import ValueRange
+from swinseg.datasets.transforms.loading import LoadImage
+from swinseg.errors import PredictorError
 
 ImageLike = str | os.PathLike[str] | NDArray[Any] | Image.Image
 """A path, an (H, W, 3) RGB array, or a PIL image."""

@@ -26,17 +26,17 @@ from swinseg.checkpoints.loading import (
     state_dict_of,
 )
 from swinseg.config.pipelines import pipeline_of
-from swinseg.datasets.label_dtype import label_dtype
-from swinseg.datasets.value_range import Setting, ValueRange
+from swinseg.datasets.files.value_range import Setting, ValueRange
+from swinseg.datasets.labels.dtype import label_dtype
+from swinseg.errors import PredictorError
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.models.scoring import normalised
 from swinseg.predictor import building, rejection
-from swinseg.predictor.errors import PredictorError
 from swinseg.predictor.forward import Input, Prediction, forward
 from swinseg.predictor.options import PredictOptions
 from swinseg.predictor.pipeline import Pipeline, Step
 from swinseg.predictor.pixels import ImageLike, to_rgb
-from swinseg.segmentation import Segmentation
+from swinseg.predictor.segmentation import Segmentation
 from swinseg.visualization.palette import Palette, palette_or_default
 
 _CPU_BATCH, _GPU_BATCH = 1, 8

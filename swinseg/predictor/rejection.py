@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from swinseg.datasets.class_colors import distinct_colors
-from swinseg.datasets.label_dtype import label_tensor_dtype
-from swinseg.predictor.errors import PredictorError
+from swinseg.datasets.labels.dtype import label_tensor_dtype
+from swinseg.datasets.labels.palettes import distinct_colors
+from swinseg.errors import PredictorError
 from swinseg.visualization.palette import Palette
 
 REJECTED = 'rejected'

@@ -19,7 +19,7 @@ from torch.nn.modules.module import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from swinseg.predictor.errors import PredictorError
+from swinseg.errors import PredictorError
 
 # The auxiliary head, which files may lack, and index tables.
 _MORE_NUMBERS = 1 << 24

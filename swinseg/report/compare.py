@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from swinseg.evaluation.confusion import Rates, mean_over_classes
+from swinseg.report.html_page import picture
 from swinseg.report.page import SHOWN, report_page, sectioned, tiles
 from swinseg.report.panels import draw_panels, figure, legend
 from swinseg.report.record import EvaluationRecord, ImageRecord
 from swinseg.report.storage import ReportError, load_record
 from swinseg.report.tables import name_cell, number, percent, rate_cell, sortable_table
-from swinseg.visualization.html_page import picture
 
 
 @dataclass(frozen=True)

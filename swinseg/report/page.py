@@ -16,6 +16,7 @@ from swinseg.evaluation.confusion import mean_over_classes
 from swinseg.evaluation.object_size import size_names
 from swinseg.files import require_own, write_text
 from swinseg.report.figures import confusion_figure, object_size_figure, reliability_figure
+from swinseg.report.html_page import HTML_MARK, html_page
 from swinseg.report.panels import example
 from swinseg.report.record import EvaluationRecord, ImageRecord
 from swinseg.report.storage import (
@@ -27,7 +28,6 @@ from swinseg.report.storage import (
     save_record,
 )
 from swinseg.report.tables import class_table, confusion_table, percent, row_shares
-from swinseg.visualization.html_page import HTML_MARK, html_page
 
 PAGE_FILE = 'report.html'
 SHOWN = 8

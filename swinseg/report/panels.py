@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from swinseg.datasets.picture import read_picture
+from swinseg.datasets.files.picture import read_picture
 from swinseg.evaluation.iou_metric import add_sparse
+from swinseg.report.html_page import picture, swatch
 from swinseg.report.record import EvaluationRecord, ImageRecord
 from swinseg.report.storage import read_labels
 from swinseg.visualization.colorize import RGBImage, colorize
-from swinseg.visualization.html_page import picture, swatch
 from swinseg.visualization.resize import fit, resize_labels
 
 ERROR_COLOR = 255, 92, 0

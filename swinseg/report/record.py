@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from swinseg.datasets.label_dtype import label_dtype
+from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.evaluation.bootstrap import Bootstrap
 from swinseg.evaluation.boundary import BoundaryCounts
 from swinseg.evaluation.calibration import Calibration

@@ -8,9 +8,9 @@ from html import escape
 import numpy as np
 
 from swinseg.evaluation.confusion import Matrix, Rates
+from swinseg.report.html_page import swatch
 from swinseg.report.panels import anchor
 from swinseg.report.record import EvaluationRecord, ImageRecord
-from swinseg.visualization.html_page import swatch
 
 _CONFUSIONS = 20
 

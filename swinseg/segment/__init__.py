@@ -2,9 +2,9 @@
 
 from swinseg.segment.batch import Options, results_of, segment_all
 from swinseg.segment.outcome import Done, Outcome, summary, table
-from swinseg.segment.scenes import SceneResult, segment_scene
+from swinseg.segment.scenes.scene import SceneResult, segment_scene
 from swinseg.segment.sources import InputError, Source, find_sources
-from swinseg.segment.video import VideoResult, segment_video
+from swinseg.segment.videos.video import VideoResult, segment_video
 
 __all__ = [
     'Done',

@@ -8,8 +8,8 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from swinseg.files import make_folder, write_text
+from swinseg.predictor.segmentation import Segmentation
 from swinseg.segment.sources import InputError, Source, folded
-from swinseg.segmentation import Segmentation
 from swinseg.visualization import annotation_formats
 from swinseg.visualization.palette import Palette
 

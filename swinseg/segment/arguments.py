@@ -13,7 +13,7 @@ from swinseg.predictor import PredictOptions
 from swinseg.predictor.arguments import memory_size
 from swinseg.segment.annotations import FILES
 from swinseg.segment.batch import Options
-from swinseg.segment.kinds import SCENE_PIXELS
+from swinseg.segment.scenes.kinds import SCENE_PIXELS
 
 PALETTES = ('checkpoint', 'color-blind')
 

@@ -10,21 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from swinseg.datasets.errors import DataError
+from swinseg.errors import DataError
 from swinseg.inference import RasterError, SlideError
 from swinseg.inference.prefetch import WriteBehind
 from swinseg.predictor import PredictOptions, Predictor, PredictorError
 from swinseg.segment.annotations import Annotations, annotation_files
-from swinseg.segment.images import segment_image
-from swinseg.segment.kinds import why_scene
+from swinseg.segment.batch import segment_image
 from swinseg.segment.outcome import Done, Outcome, largest
 from swinseg.segment.progress import Progress
 from swinseg.segment.results import IMAGE_KINDS, Results
-from swinseg.segment.scenes import segment_scene
+from swinseg.segment.scenes.kinds import why_scene
+from swinseg.segment.scenes.scene import segment_scene
+from swinseg.segment.scenes.windows import Size, choose_windows
 from swinseg.segment.sheets import Sheets
 from swinseg.segment.sources import Source
-from swinseg.segment.video import VideoError, is_video, segment_video
-from swinseg.segment.windows import Size, choose_windows
+from swinseg.segment.videos.video import VideoError, is_video, segment_video
 from swinseg.visualization.colorize import check_alpha
 
 # What the rows of a scene, which can be continued, are called in its progress.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-from swinseg.datasets.errors import DataError
-from swinseg.errors import is_out_of_memory
+from swinseg.errors import DataError, is_out_of_memory
 from swinseg.predictor import PredictOptions, Predictor
-from swinseg.segmentation import Segmentation
+from swinseg.predictor.segmentation import Segmentation
 
 
 def segment_image(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from swinseg.engine.hooks import format_duration
-from swinseg.engine.terminal import LiveLine
+from swinseg.engine.hooks.progress import format_duration
+from swinseg.terminal import LiveLine
 
 
 class Progress:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from swinseg.files import OutputError, watching
 from swinseg.output_record import OutputRecord
-from swinseg.segment.kinds import GEOREFERENCED, why_scene
-from swinseg.segment.scenes import scene_endings
+from swinseg.predictor.segmentation import SUFFIXES
+from swinseg.segment.scenes.kinds import GEOREFERENCED, why_scene
+from swinseg.segment.scenes.scene import scene_endings
 from swinseg.segment.sheets import TILES, sheet_name
 from swinseg.segment.sources import Source, folded
-from swinseg.segment.video import VIDEO_ENDINGS, is_video
-from swinseg.segmentation import SUFFIXES
+from swinseg.segment.videos.video import VIDEO_ENDINGS, is_video
 
 Problem = Callable[[], str]
 """Says it in a sentence, for which the whole record may have to be read."""

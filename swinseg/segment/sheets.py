@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from swinseg.files import make_folder
+from swinseg.predictor.segmentation import Segmentation
 from swinseg.segment.outcome import largest
-from swinseg.segment.scenes import SceneResult
-from swinseg.segmentation import Segmentation
+from swinseg.segment.scenes.scene import SceneResult
 from swinseg.visualization.colorize import overlay
 from swinseg.visualization.legend import LegendEntry, percentage
 from swinseg.visualization.palette import Palette

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from swinseg.datasets.image_files import IMAGE_SUFFIXES, local_path
+from swinseg.datasets.files.images import IMAGE_SUFFIXES, local_path
 from swinseg.errors import UserError
 from swinseg.files import NAME_BYTES, fitted_name, is_partial, short_checksum
-from swinseg.inference.raster_formats import VRT_SUFFIX, driver_of
 from swinseg.output_record import RECORD_FILE, OutputRecord, real_path
+from swinseg.raster.formats import VRT_SUFFIX, driver_of
 from swinseg.segment.sidecars import is_sidecar
-from swinseg.segment.video_files import VIDEO_SUFFIXES, is_video
+from swinseg.segment.videos.files import VIDEO_SUFFIXES, is_video
 
 _RASTER_SUFFIXES = ('.img',)
 _ARRAY_SUFFIXES = ('.npy', '.npz')

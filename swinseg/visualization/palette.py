@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from swinseg.datasets.class_colors import distinct_colors
+from swinseg.datasets.labels.palettes import distinct_colors
 from swinseg.errors import UserError
 
 Palette = NDArray[np.uint8]

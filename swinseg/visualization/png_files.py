@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from swinseg.datasets.label_dtype import label_dtype
+from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.files import atomic_path
 from swinseg.visualization.areas import Labels
 from swinseg.visualization.palette import PaletteLike, VisualizationError, check_palette

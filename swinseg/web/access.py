@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from swinseg.web.errors import ServerError
+from swinseg.errors import ServerError
 
 _LOOPBACK = ('localhost', '127.0.0.1', '[::1]')
 _DEFAULT_PORTS = {'http': '80', 'https': '443'}

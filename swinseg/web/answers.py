@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from swinseg.segmentation import Segmentation
+from swinseg.predictor.segmentation import Segmentation
 from swinseg.visualization.areas import class_shares
 from swinseg.visualization.palette import Palette
 from swinseg.visualization.png_files import indexed_image

@@ -23,11 +23,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import swinseg
+from swinseg.errors import RequestError
 from swinseg.predictor import Predictor
 from swinseg.web import metrics
 from swinseg.web.access import Access, AccessGuard
 from swinseg.web.answers import Format, describe_classes
-from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
 from swinseg.web.openapi import MODEL, SEGMENT
 from swinseg.web.service import Service

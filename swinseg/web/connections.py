@@ -21,7 +21,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from swinseg.web.errors import ServerError
+from swinseg.errors import ServerError
 from swinseg.web.limits import Limits
 
 # Files that are no connections: libraries, pipes, what is being accepted.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from swinseg.web.errors import ServerError
+from swinseg.errors import ServerError
 
 _PACKAGES = ('fastapi', 'uvicorn', 'python_multipart', 'prometheus_client')
 

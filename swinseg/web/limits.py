@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from swinseg.web.errors import ServerError
+from swinseg.errors import ServerError
 
 # What decoding needs: an image of 3 bytes a pixel with the decoder's own rows and coefficients, up to 10 bytes in
 # what was measured; the file; and small things.

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import uvicorn
 from fastapi import FastAPI
 
+from swinseg.errors import ServerError
 from swinseg.web.connections import Connections, allow_open_files
-from swinseg.web.errors import ServerError
 from swinseg.web.limits import Limits
 from swinseg.web.logs import bound_logs
 

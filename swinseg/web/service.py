@@ -20,14 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from swinseg.errors import UserError, is_out_of_memory
+from swinseg.errors import RequestError, UserError, is_out_of_memory
 from swinseg.predictor import PredictOptions, Predictor
-from swinseg.segmentation import Segmentation
+from swinseg.predictor.segmentation import Segmentation
 from swinseg.web.answers import Answer, Format, make_answer
 from swinseg.web.batching import BatchWorker
 from swinseg.web.budgets import HeldUpload, PixelBudget, UploadBudget
 from swinseg.web.decoding.pool import DecoderPool
-from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
 from swinseg.web.metrics import Metrics
 from swinseg.web.uploads import Body

@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from swinseg.web.errors import RequestError
+from swinseg.errors import RequestError
 from swinseg.web.limits import Limits
 
 # What stands around the file in a multipart body.

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.options import make_options
 from swinseg.benchmark.suites import SUITES
+from swinseg.errors import BenchmarkError
 
 
 @pytest.mark.parametrize(

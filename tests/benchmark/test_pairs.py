@@ -8,8 +8,8 @@ from mmseg.models import EncoderDecoder
 from mmseg.models.backbones import SwinTransformer
 from mmseg.models.decode_heads import UPerHead
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.pairs import build_pair, config_of, draw_image, names_of, with_stock_types
+from swinseg.errors import BenchmarkError
 from swinseg.models import SwinBackbone, SwinSegmentor, UPerNetHead
 
 

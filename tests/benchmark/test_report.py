@@ -4,8 +4,8 @@ import cv2
 import pytest
 
 from swinseg.benchmark import plot, readme, report
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.results import Result, Row, Table, save
+from swinseg.errors import BenchmarkError
 
 ENVIRONMENT = {
     'date': '2030-01-02',

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.results import Result, Row, Table, load, save, times_as_fast, to_json
+from swinseg.errors import BenchmarkError
 from swinseg.files import OutputError
 
 

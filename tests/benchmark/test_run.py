@@ -7,9 +7,9 @@ import torch
 
 import swinseg
 from swinseg.benchmark import run as runner
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.results import load
 from swinseg.benchmark.suites import SUITES
+from swinseg.errors import BenchmarkError
 from swinseg.files import OutputError
 
 FAST = {'repeats': 1, 'seconds': 0.0, 'image_size': [40, 48]}

@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.exactness import AGREEMENT, LARGEST
 from swinseg.benchmark.options import Options, make_options
 from swinseg.benchmark.pairs import build_pair
 from swinseg.benchmark.results import Table
 from swinseg.benchmark.suites import SUITES, data, head, metric, model, scene, train, video
 from swinseg.datasets import DataError
+from swinseg.errors import BenchmarkError
 from swinseg.predictor import Predictor
 
 STOCK, OURS = 'stock mmseg', 'swinseg'

@@ -12,9 +12,9 @@ from safetensors import safe_open
 from support import scripts
 from swinseg.checkpoints import formats
 from swinseg.checkpoints.convert import convert
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.meta import checkpoint_meta
 from swinseg.checkpoints.reading import read_checkpoint, state_dict_of
+from swinseg.errors import CheckpointError
 from swinseg.files import OutputError
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'convert_checkpoint.py'

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import swinseg  # noqa: F401  (repairs torchvision's import)
 from swinseg.checkpoints import formats
-from swinseg.checkpoints.errors import CheckpointError
+from swinseg.errors import CheckpointError
 
 BACKBONES = ['SwinTransformer', 'SwinBackbone']
 SEGMENTORS = ['mmseg', 'swinseg']

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from swinseg.checkpoints import formats
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.loading import load_backbone_weights, load_weights
+from swinseg.errors import CheckpointError
 
 KINDS = ['mmseg', 'swinseg']
 BACKBONES = {'mmseg': 'SwinTransformer', 'swinseg': 'SwinBackbone'}

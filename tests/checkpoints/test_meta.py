@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.meta import checkpoint_meta, parse_config_text
-from swinseg.errors import shown
+from swinseg.errors import CheckpointError, shown
 
 CLASSES = ('sky', 'road')
 PALETTE = [[1, 2, 3], [4, 5, 6]]

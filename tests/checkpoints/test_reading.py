@@ -14,8 +14,8 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
 import swinseg  # noqa: F401  (allows mmengine's checkpoint classes)
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.reading import cached_path, read_checkpoint, state_dict_of
+from swinseg.errors import CheckpointError
 
 WEIGHTS = {'stem.weight': torch.arange(6.0).view(2, 3), 'stem.bias': torch.ones(2)}
 

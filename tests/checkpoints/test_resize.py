@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from mmseg.models.backbones.swin import WindowMSA
 
 import swinseg  # noqa: F401
-from swinseg.checkpoints.errors import CheckpointError
 from swinseg.checkpoints.resize import (
     relative_position_index,
     resize_bias_table,
     resize_position_embedding,
     window_size_of,
 )
+from swinseg.errors import CheckpointError
 
 
 @given(st.integers(1, 12))

@@ -126,9 +126,9 @@ def test_ade20k__missing_data_says_how_to_get_it(tmp_path):
 
 
 def test_ade20k__missing_mini_set_says_how_to_draw_it(tmp_path):
-    from swinseg.datasets.synthetic import CLASSES
+    from swinseg.datasets.mini.dataset import CLASSES
 
-    with pytest.raises(DataError, match=f'python -m swinseg.datasets.synthetic --out {tmp_path}$'):
+    with pytest.raises(DataError, match=f'python -m swinseg.datasets.mini --out {tmp_path}$'):
         ADE20K(data_root=str(tmp_path), data_prefix=PREFIX, metainfo={'classes': CLASSES})
 
 

@@ -16,8 +16,8 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import ConcatDataset, DataLoader
 
 from swinseg.datasets import sampling
-from swinseg.datasets.errors import DataError
 from swinseg.datasets.sampling import ResumableSampler, SampleKey, SeededDataset
+from swinseg.errors import DataError
 
 # ruff: noqa: NPY002 (transforms draw from numpy's global generator)
 

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from swinseg.engine import evaluate, load_config
-from swinseg.visualization.scalars import read_scalars
+from swinseg.visualization.training.scalars import read_scalars
 
 ALL_HOOKS = """
 custom_hooks = [

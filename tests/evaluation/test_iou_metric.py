@@ -16,7 +16,7 @@ from PIL import Image
 from torch.utils.data import DistributedSampler
 
 from support import processes
-from swinseg.engine.distributed import join
+from swinseg.engine.distributed.launch import join
 from swinseg.evaluation.confusion import EvaluationError
 from swinseg.evaluation.iou_metric import MeanIoUMetric, add_sparse, to_sparse
 from swinseg.files import OutputError

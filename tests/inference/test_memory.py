@@ -8,7 +8,7 @@ import torch
 
 from swinseg.benchmark.peak_memory import LiveBytes
 from swinseg.inference import SlideError, WindowNeeds, measure_window, plan_memory, slide
-from swinseg.inference.resident_memory import resident_peak_bytes
+from swinseg.inference.memory import resident_peak_bytes
 
 CLASSES = 20
 MIB = 2**20

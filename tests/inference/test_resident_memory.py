@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from swinseg.inference.resident_memory import resident_peak_bytes
+from swinseg.inference.memory import resident_peak_bytes
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='only Linux tells')

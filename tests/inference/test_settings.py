@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swinseg.inference.errors import SlideError
+from swinseg.errors import SlideError
 from swinseg.inference.settings import check_inference_settings
 
 SLIDE = dict(mode='slide', crop_size=(96, 96), stride=(64, 64))

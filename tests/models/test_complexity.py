@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from support.mmseg_pairs import VARIANTS, build_segmentor
+from swinseg.errors import ArchitectureError
 from swinseg.models.complexity import (
     attention_costs,
     attention_multiply_adds,
     count_multiply_adds,
     growth_exponent,
 )
-from swinseg.models.errors import ArchitectureError
-from swinseg.models.swin import SwinBackbone
+from swinseg.models.swin.backbone import SwinBackbone
 
 
 def test_attention_multiply_adds__equations_of_the_paper():

@@ -16,8 +16,8 @@ from torch import nn
 
 from support.mmseg_pairs import TINY, build_segmentor, randomise
 from swinseg import prepare_for_inference
-from swinseg.models.errors import ArchitectureError
-from swinseg.models.label_decision import threshold_of
+from swinseg.errors import ArchitectureError
+from swinseg.models.postprocess import threshold_of
 
 CLASSES = 7
 SIZE = (64, 80)

@@ -19,12 +19,11 @@ from torch import nn
 
 from support.mmseg_pairs import TINY
 from swinseg import prepare_for_inference
-from swinseg.engine.sharding import units_of
+from swinseg.engine.distributed.fsdp import units_of
+from swinseg.errors import ArchitectureError
 from swinseg.inference import RasterError
-from swinseg.inference.raster import ArrayImage
 from swinseg.models import SwinBackbone
 from swinseg.models.complexity import count_multiply_adds
-from swinseg.models.errors import ArchitectureError
 from swinseg.models.feature_info import (
     FeatureInfo,
     feature_info,
@@ -32,7 +31,8 @@ from swinseg.models.feature_info import (
     image_channels,
     layer_groups,
 )
-from swinseg.segment.scenes import _checked_bands
+from swinseg.raster.image import ArrayImage
+from swinseg.segment.scenes.scene import _checked_bands
 
 RESNET = dict(
     type='mmseg.ResNetV1c',

@@ -8,9 +8,9 @@ from torch import nn
 
 from support.mmseg_pairs import TINY, VARIANTS, build_pair, build_segmentor, randomise
 from swinseg import prepare_for_inference
+from swinseg.errors import ArchitectureError
 from swinseg.models import prepare
-from swinseg.models.errors import ArchitectureError
-from swinseg.models.packed_layers import (
+from swinseg.models.ops.packed_layers import (
     ActivatedLinear,
     FoldedConv1x1,
     PackedLinear,

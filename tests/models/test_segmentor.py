@@ -10,7 +10,7 @@ from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 
 from support.mmseg_pairs import TINY, build_pair
-from swinseg.models.label_decision import decide, without_padding_and_flip
+from swinseg.models.postprocess import decide, without_padding_and_flip
 
 SLIDE = dict(mode='slide', crop_size=(64, 64), stride=(42, 42))
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from support import tiny_checkpoint
-from swinseg.checkpoints.errors import CheckpointError
-from swinseg.engine.config import ConfigError
+from swinseg.config.loading import ConfigError
+from swinseg.errors import CheckpointError
 from swinseg.predictor import Predictor, PredictorError, building
 
 

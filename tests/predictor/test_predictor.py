@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from support import tiny_checkpoint
-from swinseg.datasets.errors import DataError
 from swinseg.engine import evaluate, load_config
+from swinseg.errors import DataError
 from swinseg.predictor import PredictOptions, Predictor, PredictorError
 
 SLIDE = {'mode': 'slide', 'crop_size': (48, 48), 'stride': (31, 31)}

@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from support import scripts, tiny_checkpoint, untrusted
-from swinseg.engine.errors import ConfigError
-from swinseg.errors import UserError
+from swinseg.errors import ConfigError, UserError
 from swinseg.predictor import Predictor, PredictorError
 
 TESTS = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from mmengine.dataset import DefaultSampler
 
 from support import processes
 from swinseg.engine import evaluate, load_config
-from swinseg.engine.distributed import join
+from swinseg.engine.distributed.launch import join
 from swinseg.errors import UserError
 from swinseg.evaluation import confusion
 from swinseg.evaluation.boundary import boundary_counts

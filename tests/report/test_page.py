@@ -10,7 +10,7 @@ import pytest
 
 from support.browser import launched_browser, violations, watch
 from support.report_folder import make_record
-from swinseg.datasets.errors import DataError
+from swinseg.errors import DataError
 from swinseg.report.page import evaluation_page, worst_and_best, write_report
 from swinseg.report.storage import ReportError, load_record
 from swinseg.report.tables import row_shares, worst_confusions

@@ -10,11 +10,11 @@ import rasterio
 from PIL import Image, ImageOps, features
 
 from support.heif import heic, heic_pixels
-from swinseg.datasets.transforms import LoadImage
-from swinseg.datasets.value_range import ValueRange
+from swinseg.datasets.files.value_range import ValueRange
+from swinseg.datasets.transforms.loading import LoadImage
 from swinseg.inference import open_image
 from swinseg.predictor import Predictor
-from swinseg.segment.images import segment_image
+from swinseg.segment.batch import segment_image
 from swinseg.web.decoding.images import decode
 
 H, W = 30, 44

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from swinseg.engine.terminal import LiveLine
 from swinseg.segment.progress import Progress
+from swinseg.terminal import LiveLine
 
 
 class Terminal(io.StringIO):

@@ -10,12 +10,12 @@ from PIL import Image
 from swinseg.errors import UserError
 from swinseg.files import OutputError, write_text
 from swinseg.output_record import OutputRecord
+from swinseg.predictor.segmentation import SUFFIXES
 from swinseg.segment import find_sources, segment_scene, segment_video
 from swinseg.segment.results import IMAGE_KINDS, Results
-from swinseg.segment.scenes import scene_endings
+from swinseg.segment.scenes.scene import scene_endings
 from swinseg.segment.sheets import sheet_name
-from swinseg.segment.video import VIDEO_ENDINGS
-from swinseg.segmentation import SUFFIXES
+from swinseg.segment.videos.video import VIDEO_ENDINGS
 
 
 @pytest.fixture

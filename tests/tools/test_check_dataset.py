@@ -84,7 +84,7 @@ def test_check__everything_at_once(write_tiny_config, tmp_path, tiny_dataset, ca
 
 
 def test_check__clean_set_gives_no_finding(write_tiny_config, tmp_path, capsys):
-    from swinseg.datasets.synthetic import make_dataset
+    from swinseg.datasets.mini.dataset import make_dataset
 
     root = tmp_path / 'mini'
     make_dataset(root, train=40, val=20, size=64)

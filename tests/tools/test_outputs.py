@@ -10,8 +10,8 @@ from support import scripts
 from support.report_folder import make_record
 from swinseg.benchmark import run as benchmark
 from swinseg.cli import run as run_main
+from swinseg.report.html_page import html_page
 from swinseg.report.page import write_report
-from swinseg.visualization.html_page import html_page
 
 MINE = '<html><title>swinseg, my notes</title>{"key": 1}\n'
 

@@ -12,7 +12,7 @@ import pytest
 
 from support import bad_data
 from support.scripts import TOOLS, assert_one_clear_line, load, run
-from swinseg.datasets.synthetic import CLASSES
+from swinseg.datasets.mini.dataset import CLASSES
 
 
 def test_test__as_a_command(write_tiny_config, tmp_path, tiny_run):

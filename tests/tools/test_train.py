@@ -12,7 +12,7 @@ from support import bad_data
 from support.scripts import TOOLS, assert_one_clear_line, load, run
 from support.tiny_config import CURVES
 from swinseg.checkpoints import checkpoint_meta, read_checkpoint
-from swinseg.datasets.synthetic import CLASSES
+from swinseg.datasets.mini.dataset import CLASSES
 
 
 def test_train__as_a_command(write_tiny_config, tmp_path):

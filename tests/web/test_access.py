@@ -8,8 +8,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from swinseg.errors import ServerError
 from swinseg.web.access import Access, AccessGuard
-from swinseg.web.errors import ServerError
 
 
 def asked(path: str, access: Access | None = None, method: str = 'GET', **headers: str):

@@ -28,10 +28,10 @@ from starlette import testclient
 import swinseg
 from support import costly_images, tiny_checkpoint
 from support.server import served
+from swinseg.errors import ServerError
 from swinseg.predictor import PredictOptions
 from swinseg.web.access import Access
 from swinseg.web.app import create_app
-from swinseg.web.errors import ServerError
 from swinseg.web.limits import Limits
 
 LIMITS = Limits(bytes=1_000_000, pixels=200_000, requests=3)

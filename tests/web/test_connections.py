@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI, Request, Response
 
 from support.server import served
+from swinseg.errors import ServerError
 from swinseg.web.connections import allow_open_files
-from swinseg.web.errors import ServerError
 from swinseg.web.limits import Limits
 
 LIMITS = Limits(

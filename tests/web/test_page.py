@@ -18,7 +18,7 @@ import swinseg
 from support import tiny_checkpoint
 from support.browser import launched_browser, violations, watch
 from support.server import served
-from swinseg.segmentation import Segmentation
+from swinseg.predictor.segmentation import Segmentation
 from swinseg.web.app import create_app
 from swinseg.web.limits import Limits
 

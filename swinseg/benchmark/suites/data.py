@@ -20,13 +20,13 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.exactness import of_tensors
 from swinseg.benchmark.options import Options
 from swinseg.benchmark.pairs import OURS, STOCK, config_of
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Candidate, compare
-from swinseg.datasets.synthetic_scenes import draw_scene
+from swinseg.datasets.mini.scenes import draw_scene
+from swinseg.errors import BenchmarkError
 from swinseg.files import make_folder, write_bytes
 
 RATE = 'images/s'

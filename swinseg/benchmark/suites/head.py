@@ -14,7 +14,7 @@ from swinseg.benchmark.options import Options
 from swinseg.benchmark.pairs import build_pair, draw_image, names_of
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.suites.stock_and_ours import rows_of, table_of
-from swinseg.models.upsampled_conv import pyramid_conv3x3
+from swinseg.models.ops.upsampled_conv import pyramid_conv3x3
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.exactness import LARGEST, of_labels
 from swinseg.benchmark.options import Options
 from swinseg.benchmark.pairs import OURS, STOCK, build_pair, draw_image
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Candidate, compare
 from swinseg.datasets.checked import MAX_CLASSES
+from swinseg.errors import BenchmarkError
 from swinseg.evaluation import MeanIoUMetric
 from swinseg.evaluation.iou_metric import add_sparse
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from swinseg.benchmark import exported
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.exactness import of_logits
 from swinseg.benchmark.limit import best_convolution, best_rate
 from swinseg.benchmark.options import DTYPES, Options
@@ -27,6 +26,7 @@ from swinseg.benchmark.pairs import (
 )
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Call, Candidate, compare, under_autocast
+from swinseg.errors import BenchmarkError
 from swinseg.models.complexity import count_multiply_adds, growth_exponent
 from swinseg.models.prepare import prepare_for_inference
 

@@ -15,19 +15,19 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from numpy.typing import NDArray
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.exactness import of_first_window
 from swinseg.benchmark.options import Options
 from swinseg.benchmark.pairs import config_of, randomise
 from swinseg.benchmark.peak_memory import WHOLE_PEAK_NOTE, whole_peak_bytes
 from swinseg.benchmark.results import Row, Table
 from swinseg.datasets.checked import MAX_CLASSES
-from swinseg.inference.raster_geotiff import import_rasterio
+from swinseg.errors import BenchmarkError
 from swinseg.inference.tiling import window_starts
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.predictor import Predictor
-from swinseg.segment.scenes import segment_scene
-from swinseg.segment.windows import WindowScores
+from swinseg.raster.geotiff import import_rasterio
+from swinseg.segment.scenes.scene import segment_scene
+from swinseg.segment.scenes.windows import WindowScores
 
 SCENE = 'file to file'
 PEAK, GROWTH, RATE = 'peak (MiB)', 'growth of the peak (%)', 'windows/s'

@@ -12,7 +12,6 @@ from mmengine.config import ConfigDict
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.exactness import of_first_window, of_labels
 from swinseg.benchmark.options import Options
 from swinseg.benchmark.pairs import (
@@ -27,6 +26,7 @@ from swinseg.benchmark.pairs import (
 from swinseg.benchmark.peak_memory import WHOLE_PEAK_NOTE, peak_bytes, whole_peak_bytes
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Candidate, compare
+from swinseg.errors import BenchmarkError
 from swinseg.inference import slide
 from swinseg.models.prepare import prepare_for_inference
 

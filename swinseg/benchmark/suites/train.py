@@ -14,14 +14,14 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.exactness import of_tensors
 from swinseg.benchmark.options import DTYPES, Options
 from swinseg.benchmark.pairs import OURS, STOCK, build_pair, config_of, draw_image, names_of
 from swinseg.benchmark.peak_memory import peak_bytes
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Candidate, compare, under_autocast
-from swinseg.inference.resident_memory import resident_peak_bytes
+from swinseg.errors import BenchmarkError
+from swinseg.inference.memory import resident_peak_bytes
 
 PEAK = 'peak (MiB)'
 

@@ -11,18 +11,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from swinseg.benchmark.errors import BenchmarkError
 from swinseg.benchmark.exactness import LARGEST
 from swinseg.benchmark.options import Options
 from swinseg.benchmark.pairs import build_pair, names_of
 from swinseg.benchmark.results import Table
 from swinseg.benchmark.timing import Candidate, compare
-from swinseg.datasets.synthetic_scenes import draw_scene
+from swinseg.datasets.mini.scenes import draw_scene
+from swinseg.errors import BenchmarkError
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.predictor import Predictor
-from swinseg.segment.video import VideoResult, segment_video
-from swinseg.segment.video_files import VideoReader
-from swinseg.segmentation import Segmentation
+from swinseg.predictor.segmentation import Segmentation
+from swinseg.segment.videos.files import VideoReader
+from swinseg.segment.videos.video import VideoResult, segment_video
 
 MODEL, VIDEO = 'model alone', 'video to video'
 RATE = 'frames/s'

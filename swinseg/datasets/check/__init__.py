@@ -2,8 +2,8 @@
 
 from swinseg.datasets.check.findings import Finding
 from swinseg.datasets.check.listing import Split, list_split
-from swinseg.datasets.check.normalization import Normalization
 from swinseg.datasets.check.report import DatasetReport, SplitReport, check_splits
+from swinseg.datasets.check.rules.normalization import Normalization
 from swinseg.datasets.check.text import format_report, summary
 
 __all__ = [

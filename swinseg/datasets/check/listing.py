@@ -8,9 +8,9 @@ from typing import Any
 from swinseg.datasets.check.findings import Finding, pasted, some_files
 from swinseg.datasets.check.pair import Job, Loading
 from swinseg.datasets.checked import CheckedDataset
-from swinseg.datasets.errors import DataError
-from swinseg.datasets.label_map import IGNORE_INDEX, LabelRule
-from swinseg.datasets.loaders import changes_values, image_loader, label_loader
+from swinseg.datasets.labels.map import IGNORE_INDEX, LabelRule
+from swinseg.datasets.transforms.loaders import changes_values, image_loader, label_loader
+from swinseg.errors import DataError
 
 
 @dataclass(frozen=True)

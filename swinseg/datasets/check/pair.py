@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from mmcv.transforms import BaseTransform
 
-from swinseg.datasets import image_files
-from swinseg.datasets.errors import DataError, LabelChannelsError, LabelColorsError
-from swinseg.datasets.label_colors import decode_by_rule, decode_colors
-from swinseg.datasets.label_faults import size_sentence
-from swinseg.datasets.label_map import Color, LabelRule
-from swinseg.datasets.loaders import load_image
-from swinseg.datasets.resize_crop import class_counts
-from swinseg.datasets.several_pictures import several_pictures_of_file
-from swinseg.datasets.transforms import LoadImage, LoadLabel
-from swinseg.datasets.value_range import ValueRange
+from swinseg.datasets.files import images as image_files
+from swinseg.datasets.files.several_pictures import several_pictures_of_file
+from swinseg.datasets.files.value_range import ValueRange
+from swinseg.datasets.labels.colors import decode_by_rule, decode_colors
+from swinseg.datasets.labels.faults import size_sentence
+from swinseg.datasets.labels.map import Color, LabelRule
+from swinseg.datasets.transforms.loaders import load_image
+from swinseg.datasets.transforms.loading import LoadImage, LoadLabel
+from swinseg.datasets.transforms.resize_crop import class_counts
+from swinseg.errors import DataError, LabelChannelsError, LabelColorsError
 
 _DIGEST_BYTES = 16
 # A mask has as many colours as classes; a photograph or a smoothed mask has thousands.

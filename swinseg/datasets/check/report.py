@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from swinseg.datasets.check.duplicates import duplicate_findings
 from swinseg.datasets.check.findings import Finding, by_severity, some
 from swinseg.datasets.check.listing import Split
-from swinseg.datasets.check.normalization import Normalization
 from swinseg.datasets.check.pair import Job, PairFacts
-from swinseg.datasets.check.rules import WHOLE_SET_RULES, is_undecided, split_findings
+from swinseg.datasets.check.rules.duplicates import duplicate_findings
+from swinseg.datasets.check.rules.normalization import Normalization
+from swinseg.datasets.check.rules.of_split import WHOLE_SET_RULES, is_undecided, split_findings
 from swinseg.datasets.check.scan import look_at_pairs
 from swinseg.datasets.check.statistics import (
     ClassStatistics,
@@ -134,7 +134,7 @@ def check_splits(
 ) -> DatasetReport:
     """Look at all pairs of all splits, or at a sample, and report everything that can be known.
 
-    What is found is what :mod:`swinseg.datasets.check.rules` has, and that says what a sample can know. A sample
+    What is found is what :mod:`swinseg.datasets.check.rules.of_split` has, and that says what a sample can know. A sample
     grows by the pairs whose files are not there, and by labels, without their images, where it holds nothing to
     learn from.
 

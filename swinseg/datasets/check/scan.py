@@ -16,7 +16,7 @@ import cv2
 from mmengine.utils import ProgressBar
 
 from swinseg.datasets.check.pair import Job, Loading, PairFacts, look_at_pair
-from swinseg.datasets.errors import DataError
+from swinseg.errors import DataError
 
 # Below this many pairs a worker starting costs more than it saves.
 _PAIRS_PER_WORKER = 16

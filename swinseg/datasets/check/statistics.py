@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swinseg.datasets.check.pair import PairFacts
-from swinseg.datasets.label_map import LabelRule, rule_tables
+from swinseg.datasets.labels.map import LabelRule, rule_tables
 
 Counts = npt.NDArray[np.int64]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinseg.datasets.checked import MAX_CLASSES
-from swinseg.datasets.image_files import decode_values, read_bytes
+from swinseg.datasets.files.images import decode_values, read_bytes
 from swinseg.datasets.prepare.shapes import check_inside
 from swinseg.datasets.prepare.source import Label, PrepareError
 from swinseg.errors import quoted, shown

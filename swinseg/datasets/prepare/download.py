@@ -13,8 +13,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from swinseg.archives import damage_told
 from swinseg.datasets.prepare.source import PrepareError
+from swinseg.files import damage_told
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and all bytes, None where the server does not tell."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mmseg.datasets import CityscapesDataset
 
-from swinseg.datasets.cityscapes import LAST_ID, TRAIN_IDS
 from swinseg.datasets.folder import FolderDataset
+from swinseg.datasets.labels.cityscapes import LAST_ID, TRAIN_IDS
 from swinseg.datasets.prepare.source import Source, loading, samples_of
 
 PathLike = str | os.PathLike[str]
@@ -29,7 +29,7 @@ def from_color_masks(
         images: folder of images, with train, val and test below it or without.
         masks: folder of masks with the images' names, RGB or with a palette.
         classes_file: classes and their colours, see
-            :func:`~swinseg.datasets.classes_file.read_classes_file`.
+            :func:`~swinseg.datasets.labels.classes_file.read_classes_file`.
         ignore_colors: of pixels that do not count.
         val_share: of the images, held out where no folders say the split.
 

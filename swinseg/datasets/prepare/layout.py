@@ -22,7 +22,7 @@ import yaml
 from numpy.typing import NDArray
 
 from swinseg.datasets.folder import FolderDataset
-from swinseg.datasets.label_map import IGNORE_INDEX
+from swinseg.datasets.labels.map import IGNORE_INDEX
 from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.prepare.source import (
     TEST,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from swinseg.datasets.errors import DataError, PrepareError
+from swinseg.errors import DataError, PrepareError
 
 _MOST_LISTED = 100
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinseg.datasets.checked import CheckedDataset
-from swinseg.datasets.errors import PrepareError
+from swinseg.datasets.files.value_range import PER_IMAGE
 from swinseg.datasets.prepare.odd_entries import OddEntries
-from swinseg.datasets.transforms import LoadImage, LoadLabel
-from swinseg.datasets.value_range import PER_IMAGE
+from swinseg.datasets.transforms.loading import LoadImage, LoadLabel
+from swinseg.errors import PrepareError
 
 TRAIN, VAL, TEST = 'train', 'val', 'test'
 _SPLIT_NAMES = {

@@ -1,7 +1,7 @@
 """Losses of the decode heads that mmseg lacks, or computes wrongly where pixels are ignored.
 
 Plain and class-weighted cross entropy are mmseg's ``CrossEntropyLoss``, computed by
-:mod:`swinseg.models.blockwise_loss`. These stand beside it, alone or in a list:
+:mod:`swinseg.models.ops.blockwise_loss`. These stand beside it, alone or in a list:
 
 - :class:`SoftDiceLoss` (mmseg's ``DiceLoss`` counts ignored pixels, and all classes as one)
 - :class:`SoftmaxFocalLoss` (mmseg's ``FocalLoss`` learns from one class only without compiled ops)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from swinseg.models.errors import ArchitectureError
+from swinseg.errors import ArchitectureError
 
 
 class SegmentationLoss(nn.Module, ABC):

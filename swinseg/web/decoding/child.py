@@ -24,10 +24,10 @@ from typing import Any, BinaryIO
 
 import cv2
 
-from swinseg.datasets.heif_files import use_one_thread
-from swinseg.datasets.value_range import ValueRange
+from swinseg.datasets.files.heif import use_one_thread
+from swinseg.datasets.files.value_range import ValueRange
+from swinseg.errors import RequestError
 from swinseg.web.decoding.images import decode
-from swinseg.web.errors import RequestError
 
 START = f"""
 import sys

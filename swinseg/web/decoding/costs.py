@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from swinseg.datasets.image_bytes import START_OF_SCAN, gif_blocks, jpeg_markers, webp_chunks
+from swinseg.datasets.files.headers import START_OF_SCAN, gif_blocks, jpeg_markers, webp_chunks
 
 JPEG_SCANS = 100
 JPEG_SEGMENTS = 10_000

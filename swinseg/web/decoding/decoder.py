@@ -14,9 +14,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swinseg.datasets.value_range import ValueRange
+from swinseg.datasets.files.value_range import ValueRange
+from swinseg.errors import RequestError
 from swinseg.web.decoding.child import START
-from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
 
 # A first start reads the libraries from the disk.

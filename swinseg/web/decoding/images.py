@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from swinseg.datasets import decoding
-from swinseg.datasets.errors import DataError, DecodingError
-from swinseg.datasets.heif_files import AVIF, HEIC, missing_reader, open_heif
-from swinseg.datasets.image_bytes import format_of, is_complete
-from swinseg.datasets.tiff_files import read_header
-from swinseg.datasets.value_range import ValueRange
+from swinseg.datasets.files import decoding
+from swinseg.datasets.files.headers import format_of, is_complete
+from swinseg.datasets.files.heif import AVIF, HEIC, missing_reader, open_heif
+from swinseg.datasets.files.tiff import read_header
+from swinseg.datasets.files.value_range import ValueRange
+from swinseg.errors import DataError, DecodingError, RequestError
 from swinseg.web.decoding.costs import CostError, check_cost
-from swinseg.web.errors import RequestError
 
 # Pillow's names of the formats that are taken. Not JPEG 2000, whose two headers may tell different sizes.
 _FORMATS = {

@@ -11,9 +11,9 @@ from http import HTTPStatus
 import numpy as np
 from numpy.typing import NDArray
 
-from swinseg.datasets.value_range import ValueRange
+from swinseg.datasets.files.value_range import ValueRange
+from swinseg.errors import RequestError
 from swinseg.web.decoding.decoder import Decoder, DecoderError
-from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
 
 _SECONDS_BETWEEN_STARTS = 2.0

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from swinseg.datasets.cityscapes import TRAIN_IDS
+from swinseg.datasets.building import build_dataset
+from swinseg.datasets.check.of_config import check_dataset
+from swinseg.datasets.labels.cityscapes import TRAIN_IDS
 from swinseg.engine import load_config, train
-from swinseg.engine.building import build_dataset
-from swinseg.engine.dataset_check import check_dataset
 
 CONFIG = """
 dataset = dict(

@@ -14,7 +14,7 @@ from PIL import Image
 from swinseg.datasets import FolderDataset
 from swinseg.datasets.check import Normalization, check_splits, format_report, list_split
 from swinseg.datasets.check.statistics import ClassStatistics
-from swinseg.datasets.label_colors import MAX_COLORED_CLASSES
+from swinseg.datasets.labels.colors import MAX_COLORED_CLASSES
 
 RNG = np.random.default_rng(0)
 PHOTOS = RNG.integers(0, 256, (12, 40, 60, 3)).astype(np.uint8)

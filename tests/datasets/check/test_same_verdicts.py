@@ -10,8 +10,8 @@ import pytest
 
 from swinseg.datasets import DataError, FolderDataset, LoadImage
 from swinseg.datasets.check import Normalization, check_splits, list_split
-from swinseg.datasets.check.rules import WHOLE_SET_RULES
-from swinseg.datasets.integrity import check_before_training
+from swinseg.datasets.check.before_training import check_before_training
+from swinseg.datasets.check.rules.of_split import WHOLE_SET_RULES
 
 H, W = 40, 60
 RNG = np.random.default_rng(3)

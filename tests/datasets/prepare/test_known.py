@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from swinseg.datasets import DataError
-from swinseg.datasets.cityscapes import TRAIN_IDS
+from swinseg.datasets.labels.cityscapes import TRAIN_IDS
 from swinseg.datasets.prepare import from_cityscapes, from_color_masks, write_dataset
 
 DATA = os.environ.get('SWINSEG_TEST_DATA')

@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from support.mmseg_pairs import TINY, build_segmentor
-from swinseg.models.errors import ArchitectureError
+from swinseg.errors import ArchitectureError
 from swinseg.models.losses.lovasz import jaccard_steps
 
 OWN = ['SoftDiceLoss', 'SoftmaxFocalLoss', 'LovaszSoftmaxLoss']

@@ -8,7 +8,7 @@ from PIL import Image
 
 from support import costly_images as costly
 from support.encoded_images import encoded, saved
-from swinseg.datasets.image_bytes import format_of
+from swinseg.datasets.files.headers import format_of
 from swinseg.web.decoding import costs
 from swinseg.web.decoding.costs import CostError, check_cost
 

@@ -17,11 +17,11 @@ from PIL import Image
 from support import costly_images as costly
 from support.encoded_images import saved
 from support.heif import heic, heic_pixels
-from swinseg.datasets.image_files import decode_image
-from swinseg.datasets.value_range import ValueRange
+from swinseg.datasets.files.images import decode_image
+from swinseg.datasets.files.value_range import ValueRange
+from swinseg.errors import RequestError
 from swinseg.web.decoding.child import START
 from swinseg.web.decoding.decoder import Decoder, DecoderError
-from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
 
 PHOTO = Image.fromarray(

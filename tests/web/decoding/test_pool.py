@@ -6,9 +6,9 @@ import asyncio
 import sys
 
 from support import costly_images as costly
+from swinseg.errors import RequestError
 from swinseg.web.decoding import pool as pool_module
 from swinseg.web.decoding.pool import DecoderPool
-from swinseg.web.errors import RequestError
 from swinseg.web.limits import Limits
 
 SLOW = costly.jpeg_of_scans(100, side=4000)

@@ -1,0 +1,1 @@
+"""Rules by which a dataset is refused, a module for each subject."""

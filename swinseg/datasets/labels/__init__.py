@@ -1,0 +1,1 @@
+"""Labels: which value or color stands for which class."""

@@ -1,0 +1,1 @@
+"""The embedded mini dataset, drawn by a program."""

@@ -1,0 +1,1 @@
+"""Annotation formats that are converted into folders of images and labels, a module for each."""

@@ -1,0 +1,1 @@
+"""Transforms of a dataset's pipeline, and of a test image's."""

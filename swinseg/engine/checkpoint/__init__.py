@@ -1,0 +1,1 @@
+"""Checkpoints of a run: writing and finding them, and going on from one."""

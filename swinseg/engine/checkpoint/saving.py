@@ -1,0 +1,265 @@
+"""Writing checkpoints so that one is always whole, and finding the newest that is."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+from mmseg.registry import HOOKS
+
+from swinseg.checkpoints import CheckpointError, read_checkpoint
+from swinseg.engine.checks.figures import figures_of_validations, require_figure
+from swinseg.files import OutputError, remove_partial_files
+
+_BEST = re.compile(r'best_.+\.pth')
+_STEP_IN_EPOCH = re.compile(r'[0-9]+_iter_[0-9]+')
+_BY_ITERATION = re.compile(r'iter_([0-9]+)()\.pth')
+_BY_EPOCH = re.compile(r'epoch_([0-9]+)(?:_iter_([0-9]+))?\.pth')
+
+
+@dataclass(frozen=True)
+class Best:
+    """The checkpoint of the best validation so far by one metric.
+
+    Attributes:
+        metric: such as ``'mIoU'``.
+        score: its value.
+        checkpoint: path of the weights.
+    """
+
+    metric: str
+    score: float
+    checkpoint: Path
+
+
+def bests_of(runner: Any) -> tuple[Best, ...]:
+    """Return the best checkpoints of a training, one for each metric that its ``save_best`` names."""
+    hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+    if hook is None or not hook.save_best:
+        return ()
+    names, info = hook.key_indicators, runner.message_hub.runtime_info
+    found = []
+    for name in names:
+        ending = f'_{name}' if len(names) > 1 else ''
+        score, path = info.get(f'best_score{ending}'), info.get(f'best_ckpt{ending}')
+        if score is not None and path is not None:
+            found.append(Best(name, float(score), Path(path)))
+    return tuple(found)
+
+
+class _DeferredRemovals:
+    """A file backend of mmengine whose ``remove`` waits until the new file is there."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._pending: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self._pending.append(path)
+
+    def flush(self, *, keep: Sequence[str | None]) -> None:
+        while self._pending:
+            path = self._pending.pop()
+            if path not in keep and self._backend.isfile(path):
+                self._backend.remove(path)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook`` that removes an old checkpoint only after the new one is on disk.
+
+    mmengine removes first: a kill in between leaves no best checkpoint, or none at all with
+    ``max_keep_ckpts=1``. Takes the arguments of ``CheckpointHook``.
+
+    Raises:
+        ConfigError: ``save_best`` names a figure that validations do not give.
+    """
+
+    def before_train(self, runner: Any) -> None:
+        """Find out what earlier runs have left, and put removals off from here on."""
+        _forget_other_files(runner.message_hub.runtime_info)
+        super().before_train(runner)
+        best: str | None = getattr(self, 'best_ckpt_path', None)
+        if best is not None:
+            self.best_ckpt_path = self._in_this_folder(best)
+        for metric, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[metric] = self._in_this_folder(path)
+        self.file_backend: Any = _DeferredRemovals(self.file_backend)
+        if is_main_process():
+            remove_partial_files(self.out_dir, suffix='.pth')
+        self._warn_of_split_steps(runner)
+        figures = figures_of_validations(runner)
+        for name in self.save_best or ():
+            if figures and name != 'auto':
+                require_figure(name, figures, setting='default_hooks.checkpoint.save_best')
+
+    def _in_this_folder(self, path: str | None) -> str | None:
+        """Return a checkpoint's place in this run's folder; that of the run that was resumed is left alone."""
+        here = Path(self.out_dir) / Path(path or '').name
+        return str(here) if here.is_file() else None
+
+    def save_now(self, runner: Any) -> None:
+        """Save between two iterations, as one more of the checkpoints that are kept.
+
+        In the middle of an epoch it is named ``epoch_<whole epochs>_iter_<iteration>.pth``.
+        """
+        step = runner.iter
+        if self.by_epoch:
+            is_between = runner.train_loop.iterations_of_epoch == 0
+            step = runner.epoch if is_between else f'{runner.epoch}_iter_{runner.iter}'
+        meta = {'epoch': runner.epoch, 'iter': runner.iter}
+        self._save_checkpoint_with_step(runner, step, meta=meta)
+
+    def _warn_of_split_steps(self, runner: Any) -> None:
+        parts = (runner.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+        interval = self.interval * (len(runner.train_dataloader) if self.by_epoch else 1)
+        if interval > 0 and interval % parts:
+            runner.logger.warning(
+                f'checkpoints every {interval} iterations fall between the {parts} batches of a step, whose '
+                f'gradients they do not hold; let default_hooks.checkpoint.interval be a multiple of {parts}'
+            )
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int | str, meta: dict) -> None:
+        try:
+            super()._save_checkpoint_with_step(runner, step, meta=meta)
+        except OSError as error:  # of the file `last_checkpoint`
+            raise OutputError(
+                f'cannot write to {runner.work_dir}: {error.strerror or error}'
+            ) from error
+        self._flush()
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        for name in self.save_best or ():
+            if name != 'auto':
+                require_figure(name, metrics, setting='default_hooks.checkpoint.save_best')
+        super()._save_best_checkpoint(runner, metrics)
+        self._flush()
+
+    def _flush(self) -> None:
+        if is_main_process() and isinstance(self.file_backend, _DeferredRemovals):
+            best = getattr(self, 'best_ckpt_path', None)
+            bests = getattr(self, 'best_ckpt_path_dict', {}).values()
+            self.file_backend.flush(keep=(self.last_ckpt, best, *bests))
+
+
+def _forget_other_files(info: dict[str, Any]) -> None:
+    """Leave out of a run's information what names no checkpoint of mmengine's: what it names is removed in time.
+
+    It comes from the checkpoint that was resumed, which may come from anyone.
+    """
+    for key in [key for key in info if key == 'best_ckpt' or str(key).startswith('best_ckpt_')]:
+        if not isinstance(info[key], str) or not _BEST.fullmatch(Path(info[key]).name):
+            del info[key]
+    steps = info.get('keep_ckpt_ids')
+    if not isinstance(steps, list) or not all(
+        type(step) is int or (isinstance(step, str) and _STEP_IN_EPOCH.fullmatch(step))
+        for step in steps
+    ):
+        info.pop('keep_ckpt_ids', None)
+
+
+@contextlib.contextmanager
+def saying_how_to_go_on(folder: str | Path) -> Iterator[None]:
+    """Add the last whole checkpoint in ``folder`` to what is said when a new one cannot be written.
+
+    Raises:
+        OutputError: in place of the one of the block.
+    """
+    try:
+        yield
+    except OutputError as error:
+        whole = checkpoints_in(folder)[0].name if has_checkpoint(folder) else None
+        advice = (
+            f'the last whole checkpoint is {whole}: make room and go on with --resume'
+            if whole
+            else 'there is no checkpoint yet'
+        )
+        raise OutputError(f'{error}; {advice}') from error
+
+
+def checkpoints_in(work_dir: str | Path) -> list[Path]:
+    """Return the checkpoints that a training in ``work_dir`` could be resumed from, the newest first.
+
+    That is what ``last_checkpoint`` names, then the others by their iteration or epoch. Where there are both, from
+    a training that was changed from one to the other, the kind of the file that was written last comes first.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    folder = Path(work_dir)
+    kinds = [_numbered(folder, pattern) for pattern in (_BY_ITERATION, _BY_EPOCH)]
+    kinds = sorted(filter(None, kinds), key=lambda paths: -max(map(_written_at, paths)))
+    newest_first = [path for paths in kinds for path in paths]
+    named = _named_last(folder)
+    if named is not None:
+        newest_first = [named, *(path for path in newest_first if path != named)]
+    if not newest_first:
+        raise CheckpointError(
+            f'there is no checkpoint to resume from in {folder}; leave --resume out, name a file, or let '
+            '--resume=auto begin anew where there is none'
+        )
+    return newest_first
+
+
+def _numbered(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """Return the files of a folder whose names match, the highest numbers first."""
+    numbers = {
+        path: (int(match[1]), int(match[2] or 0))
+        for path in folder.glob('*.pth')
+        if (match := pattern.fullmatch(path.name))
+    }
+    return sorted(numbers, key=lambda path: numbers[path], reverse=True)
+
+
+def _written_at(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def has_checkpoint(work_dir: str | Path) -> bool:
+    """Whether ``work_dir`` holds anything that a training could be resumed from."""
+    try:
+        return bool(checkpoints_in(work_dir))
+    except CheckpointError:
+        return False
+
+
+def read_newest(work_dir: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Read the newest checkpoint that is whole, and warn of those that are not.
+
+    Returns:
+        Its path, and what it holds.
+
+    Raises:
+        CheckpointError: there is none, or none of them can be read.
+    """
+    broken: list[str] = []
+    for path in checkpoints_in(work_dir):
+        try:
+            content = read_checkpoint(path)
+        except CheckpointError as error:
+            broken.append(str(error))
+            continue
+        for reason in broken:
+            print_log(f'{reason}; going on from {path.name}', logger='current', level=30)
+        return path, content
+    raise CheckpointError(f'none of the checkpoints in {work_dir} is whole: {"; ".join(broken)}')
+
+
+def _named_last(folder: Path) -> Path | None:
+    # The file names an absolute path, which is wrong when the folder was moved, and is empty after a kill
+    # at the wrong moment.
+    try:
+        name = Path((folder / 'last_checkpoint').read_text(encoding='utf-8').strip()).name
+    except (OSError, UnicodeDecodeError):
+        return None
+    return folder / name if name and (folder / name).is_file() else None

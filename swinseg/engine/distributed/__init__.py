@@ -1,0 +1,1 @@
+"""Training by several processes: launching, data parallel and fully sharded (FSDP) models."""

@@ -1,0 +1,1 @@
+"""Optimization: batches, accumulation, precision, parameter groups and learning rates."""

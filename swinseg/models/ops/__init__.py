@@ -1,0 +1,1 @@
+"""Layers and functions that compute the same as the usual ones, with less arithmetic or memory."""

@@ -1,0 +1,1 @@
+"""Raster files of any size: reading by window, writing by rows, georeference."""

@@ -1,0 +1,1 @@
+"""Scenes: images too large to be held, segmented by windows."""

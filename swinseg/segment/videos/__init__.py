@@ -1,0 +1,1 @@
+"""Videos: reading and writing them, and the labels of their frames."""

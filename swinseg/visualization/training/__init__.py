@@ -1,0 +1,1 @@
+"""Pictures of training runs: curves, scalars and the comparison of runs."""
