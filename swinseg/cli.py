@@ -1,4 +1,4 @@
-"""What every script under ``tools/`` shares: exit codes, and one clear line for a user's mistake."""
+"""Frame of every script under ``tools/``: exit codes, and one clear line for a user's mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where mmsegmentation 1.2.2 does not take what a model, a config or a head may give it.
+"""Repairs of mmsegmentation 1.2.2 where it does not take what a model, a config or a head may give it.
 
 The repairs for :mod:`swinseg.compat`, which applies them. Each replaces one function by one that does the same for
 what mmseg knows. mmseg is imported when a repair is applied, for it must be repaired before it can be imported.

@@ -1,4 +1,4 @@
-"""The one base class of errors that a user can mend, and what an error of another package means.
+"""Errors that a user can mend, and how values are shown in their sentences.
 
 A command-line tool prints such an error as a single sentence and exits with 2; every other exception is
 a defect of ours and keeps its traceback.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import reprlib
+from http import HTTPStatus
 
 # The kind and the text of errors of allocators, few of which have a class of their own.
 _OUT_OF_MEMORY = re.compile(
@@ -83,3 +84,88 @@ def quoted(value: object, *, most: int = 80) -> str:
     """Return a value as :func:`shown` does, a text in quotation marks."""
     text = shown(value, most=most)
     return repr(text) if isinstance(value, str) else text
+
+
+class BenchmarkError(UserError):
+    """A benchmark's arguments, or the files that it reads, do not fit."""
+
+
+class CheckpointError(UserError):
+    """A weight file cannot be read, is of no known format, or does not fit the model."""
+
+
+class DataError(UserError):
+    """An image, a label, a folder or a class list is not what training needs; the message says the fix.
+
+    Attributes:
+        setting: arguments of the dataset that mend it, as they stand in the message; empty where there are none.
+    """
+
+    def __init__(self, message: str, *, setting: str = '') -> None:
+        super().__init__(message)
+        self.setting = setting
+
+
+class PrepareError(DataError):
+    """A dataset cannot be converted."""
+
+
+class DecodingError(ValueError):
+    """The bytes of an image are not decoded; the message is a clause about the file: ``holds complex numbers``.
+
+    Attributes:
+        fix: what to do about it.
+    """
+
+    def __init__(self, message: str, *, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
+class LabelChannelsError(DataError):
+    """A label is a picture with several channels where one channel of class indices is expected."""
+
+
+class LabelColorsError(DataError):
+    """A label whose colours say the class has one that is of no class."""
+
+
+class ConfigError(UserError):
+    """A config cannot be read, or says something that nothing understands."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on."""
+
+
+class SlideError(UserError):
+    """Windows, strides, memory or scores do not fit the image or one another."""
+
+
+class ArchitectureError(UserError):
+    """The arguments of a model contradict each other or the input."""
+
+
+class ServerError(UserError):
+    """The server cannot be started."""
+
+
+class RequestError(UserError):
+    """A request is refused.
+
+    Args:
+        status: of the answer.
+        sentence: what is wrong, and what to do.
+        retry_after: whole seconds after which the same request may succeed; None where it will not.
+    """
+
+    def __init__(
+        self, status: HTTPStatus, sentence: str, *, retry_after: int | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class PredictorError(UserError):
+    """A model cannot be set up from a checkpoint and config, or an image cannot be segmented."""

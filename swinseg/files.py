@@ -1,12 +1,15 @@
-"""Writing files so that a kill at any moment leaves either the old file or the new one."""
+"""Files: atomic writes, names that fit, and damaged archives."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import hashlib
+import lzma
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -214,3 +217,32 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to ``path`` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def damage_told(told: Callable[[Exception], UserError]) -> Iterator[None]:
+    """Raise ``told(error)`` in place of an error with which ``zipfile`` answers a damaged archive in the block.
+
+    Errors of the disk, which carry a number, and the user's errors that the block raises itself pass.
+
+    Args:
+        told: makes the sentence of the error.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        # bz2 has no error of its own for a damaged stream.
+        if error.errno is not None:
+            raise
+        raise told(error) from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        RuntimeError,  # an entry that is marked as encrypted, or as of an unknown version or method
+        ValueError,  # a position before the beginning of the file
+    ) as error:
+        raise told(error) from error

@@ -1,4 +1,4 @@
-"""What reaches the terminal beside the progress line; the log file gets everything."""
+"""Terminal output beside the progress line; the log file gets everything."""
 
 from __future__ import annotations
 
@@ -81,3 +81,10 @@ class LiveLine:
         """Empty the live line, so that what comes next starts in an empty one."""
         if self.is_rewritten:
             print(CLEAR_LINE, end='', file=self._out, flush=True)
+
+
+def format_duration(seconds: float) -> str:
+    """Return ``3725.2`` as ``1:02:05``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02d}:{rest:02d}'

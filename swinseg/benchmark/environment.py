@@ -1,4 +1,4 @@
-"""Where a benchmark ran: versions, processor, threads and date."""
+"""Environment of a benchmark: versions, processor, threads and date."""
 
 from __future__ import annotations
 

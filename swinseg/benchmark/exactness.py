@@ -1,4 +1,4 @@
-"""How far two results are apart, as named numbers."""
+"""Differences between two results, as named numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark found: rows of times with their exactness, in tables, with where and how it ran.
+"""Results of a benchmark: rows of times with their exactness, in tables, with where and how it ran.
 
 Everything here is plain data that goes to JSON and back without loss.
 """

@@ -1,4 +1,4 @@
-"""What a state dict says about the network that it belongs to, and which lines of a config describe it."""
+"""Architecture of the network that a state dict belongs to, and the lines of a config that describe it."""
 
 from __future__ import annotations
 

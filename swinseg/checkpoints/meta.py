@@ -1,4 +1,4 @@
-"""What a checkpoint says beside the weights: class names, palette, and the config it was trained with."""
+"""Metadata of a checkpoint: class names, palette, and the config it was trained with."""
 
 from __future__ import annotations
 

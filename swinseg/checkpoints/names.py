@@ -1,4 +1,4 @@
-"""What every library calls the parameters of a Swin Transformer, as tables.
+"""Parameter names of a Swin Transformer in every library, as tables.
 
 A row pairs a key of the library with mmseg's key. Both are templates: ``{leaf}`` stands for ``weight`` or
 ``bias``, ``{i}`` for the stage, ``{j}`` for the block, and ``{2i+1}`` for a number computed from the stage.

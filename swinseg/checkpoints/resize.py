@@ -1,4 +1,4 @@
-"""What depends on the size of a window or of the training image: bias tables, indices, position embeddings.
+"""Resizing of what depends on a window's or the training image's size: bias tables, indices, position embeddings.
 
 Shapes: table (2w-1)^2 x heads for a window of w x w tokens; position embedding 1 x N x C for N tokens.
 """

@@ -1,4 +1,4 @@
-"""What mmengine, mmseg and PyTorch have against a config, as one sentence that names its place.
+"""Errors that mmengine, mmseg and PyTorch raise while a config is built, as one sentence that names its place.
 
 They notice a wrong value when they build what the config describes, and raise from deep inside. The
 frames of the traceback tell whether something was being built, and from which dict of the config.

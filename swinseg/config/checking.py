@@ -1,4 +1,4 @@
-"""What a config may say: every key and every ``type`` compared with the class that will read it.
+"""Checks of a config: every key and every ``type`` compared with the class that will read it.
 
 mmengine passes whatever a config says to constructors, and many of them swallow what they do not know
 (``**kwargs``), so a misspelled key trains quietly with the default.

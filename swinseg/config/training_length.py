@@ -1,4 +1,4 @@
-"""How long a training is, in iterations or in epochs, and schedules that are as long as it."""
+"""Length of a training, in iterations or in epochs, and schedules that are as long as it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the datasets of this package have in common: mmseg's dataset with checked files and a right subset."""
+"""Base of this package's datasets: mmseg's dataset with checked files and a right subset."""
 
 from __future__ import annotations
 

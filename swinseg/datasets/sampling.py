@@ -1,4 +1,4 @@
-"""Which sample is drawn when, and with which random numbers: both are functions of its position in the training.
+"""Samplers whose samples and random numbers are functions of the position in the training.
 
 So a run goes on at any position without loading what came before, whatever the number of data workers.
 """

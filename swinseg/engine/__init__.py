@@ -3,10 +3,11 @@
 from swinseg.config.loading import load_config
 from swinseg.engine.checkpoint.saving import SafeCheckpointHook
 from swinseg.engine.hooks.averaging import SafeEarlyStoppingHook, SafeEMAHook
+from swinseg.engine.hooks.curves import CurvesHook
 from swinseg.engine.hooks.expected_curve import ExpectedCurveHook
 from swinseg.engine.hooks.first_batch import FirstBatchHook
 from swinseg.engine.hooks.nonfinite_loss import NonFiniteGuardHook
-from swinseg.engine.hooks.progress import CurvesHook, ProgressHook
+from swinseg.engine.hooks.progress import ProgressHook
 from swinseg.engine.hooks.sample_predictions import SamplePredictionsHook
 from swinseg.engine.optim.accumulation import AccumulationHook
 from swinseg.engine.optim.autocast import AutocastOptimWrapper

@@ -1,4 +1,4 @@
-"""What training keeps in memory, and what to do when it is too much."""
+"""Memory that training takes, and what to do when it is too much."""
 
 from __future__ import annotations
 

@@ -26,8 +26,9 @@ from swinseg.config.training_length import check_schedulers, counts_epochs, sett
 from swinseg.datasets.building import build_dataset, plain_messages
 from swinseg.datasets.check import DatasetReport, summary
 from swinseg.datasets.check.of_config import check_sample
+from swinseg.engine.checkpoint.finding import checkpoints_in, has_checkpoint
 from swinseg.engine.checkpoint.resumed_settings import check_choice
-from swinseg.engine.checkpoint.saving import Best, bests_of, checkpoints_in, has_checkpoint
+from swinseg.engine.checkpoint.saving import Best, bests_of
 from swinseg.engine.checks.intervals import check_intervals
 from swinseg.engine.distributed.launch import join
 from swinseg.engine.hooks.validation_loss import ValidationLossHook

@@ -22,6 +22,7 @@ from swinseg.checkpoints import load_weights, read_checkpoint
 from swinseg.config.standard_hooks import stock_hooks, tolerant_hook, training_hooks
 from swinseg.config.training_length import counts_epochs, with_end
 from swinseg.datasets.building import check_dataset_settings
+from swinseg.engine.checkpoint.finding import read_newest
 from swinseg.engine.checkpoint.randomness import generator_states, set_generator_states
 from swinseg.engine.checkpoint.resume_state import (
     MissingFilesHook,
@@ -33,15 +34,15 @@ from swinseg.engine.checkpoint.resume_state import (
     with_own_kernels,
 )
 from swinseg.engine.checkpoint.resumed_settings import settings_compared
-from swinseg.engine.checkpoint.saving import SafeCheckpointHook, read_newest, saying_how_to_go_on
+from swinseg.engine.checkpoint.saving import SafeCheckpointHook, saying_how_to_go_on
 from swinseg.engine.checks.batch_norm import check_batches
 from swinseg.engine.checks.before_training import BeforeTrainingHook
+from swinseg.engine.distributed.data_parallel import CommonBuffersHook, wrap
 from swinseg.engine.distributed.fsdp import (
     GatherForValidationHook,
     ShardAfterValidationHook,
     ShardedModel,
 )
-from swinseg.engine.distributed.launch import CommonBuffersHook, wrap
 from swinseg.engine.hooks.runs import is_training_run
 from swinseg.engine.hooks.throughput import StepFiguresHook
 from swinseg.engine.loop.data_workers import (

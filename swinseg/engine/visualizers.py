@@ -1,4 +1,4 @@
-"""Where a run writes its figures and pictures: the ``vis_backends`` of the config's ``visualizer``."""
+"""Backends of a run's figures and pictures: the ``vis_backends`` of the config's ``visualizer``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where windows stand on an image, how much each counts, and which pixels no later window touches.
+"""Geometry of windows on an image: starts, weights, and the pixels that no later window touches.
 
 Windows go row by row, left to right. All functions are pure; positions are in pixels, ends are exclusive.
 """

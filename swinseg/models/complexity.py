@@ -1,4 +1,4 @@
-"""How many multiply-adds attention and whole models take, from formulas and by counting."""
+"""Multiply-adds of attention and of whole models, from formulas and by counting."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from swinseg.datasets.labels.dtype import label_dtype, label_tensor_dtype
 from swinseg.errors import ArchitectureError
+from swinseg.inference import Block
 
 # Elements of a block. On a CPU it stays in the cache of a core; a GPU wants few large kernels.
 _CPU_BLOCK, _GPU_BLOCK = 2**19, 2**24
@@ -150,8 +151,8 @@ def decide(
             are not wanted.
 
     Returns:
-        labels: (H, W) uint8, or int64 where K > 256 (:func:`~swinseg.datasets.labels.dtype.label_tensor_dtype`); of
-            equal scores the first class wins.
+        labels: (H, W) uint8, or int64 where K > 256 (:func:`~swinseg.datasets.labels.dtype.label_tensor_dtype`);
+            of equal scores the first class wins.
         confidence: (H, W) float in [0, 1], or None.
     """
     num_classes = scores.shape[0]
@@ -300,3 +301,67 @@ def _float(scores: Tensor) -> Tensor:
     """Return float32 or float64 with columns next to one another, without a copy where it is so."""
     scores = scores.detach().to(_dtype(scores))
     return scores if scores.stride(-1) == 1 else scores.contiguous()
+
+
+Area = tuple[slice, slice]
+
+
+def unpadded_area(size: Sequence[int], meta: Mapping[str, Any]) -> Area:
+    """Return the rows and columns of a padded image, (height, width) large, that hold the image."""
+    left, right, top, bottom = padding_of(meta)
+    return slice(top, size[0] - bottom), slice(left, size[1] - right)
+
+
+def inside_area(blocks: Iterator[Block], area: Area) -> Iterator[Block]:
+    """Crop blocks to an area, and count rows and columns from its corner."""
+    for rows, columns, scores in blocks:
+        first, last = max(rows.start, area[0].start), min(rows.stop, area[0].stop)
+        left, right = max(columns.start, area[1].start), min(columns.stop, area[1].stop)
+        if first < last and left < right:
+            yield Block(
+                slice(first - area[0].start, last - area[0].start),
+                slice(left - area[1].start, right - area[1].start),
+                scores[
+                    :,
+                    first - rows.start : last - rows.start,
+                    left - columns.start : right - columns.start,
+                ],
+            )
+
+
+def rows_between(bands: Iterator[tuple[int, Tensor]], rows: slice) -> Iterator[Tensor]:
+    """Crop bands, each with its first row, to some rows."""
+    for first, scores in bands:
+        part = scores[:, max(0, rows.start - first) : max(0, rows.stop - first)]
+        if part.shape[1]:
+            yield part
+
+
+def decide_blocks(
+    blocks: Iterator[Block],
+    size: tuple[int, int],
+    *,
+    threshold: float | None,
+    with_confidence: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Choose the class of each pixel, as ``decide`` does, where scores need no resize.
+
+    Args:
+        blocks: of logits; they cover each pixel once.
+        size: H, W.
+        threshold: as in ``decide``.
+        with_confidence: as in ``decide``.
+    """
+    labels: Tensor | None = None
+    confidence: Tensor | None = None
+    for rows, columns, scores in blocks:
+        chosen, sureness = decide(scores, threshold=threshold, with_confidence=with_confidence)
+        if labels is None:
+            labels = chosen.new_empty(size)
+        labels[rows, columns] = chosen
+        if sureness is not None:
+            if confidence is None:
+                confidence = sureness.new_empty(size)
+            confidence[rows, columns] = sureness
+    assert labels is not None
+    return labels, confidence

@@ -1,4 +1,4 @@
-"""What a model makes of packed inputs: class scores.
+"""Class scores of packed inputs.
 
 Shapes: H, W = size of the image; h, w = size of an input; K = classes (1 for a binary head).
 """

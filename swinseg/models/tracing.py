@@ -1,4 +1,4 @@
-"""Whether what runs is recorded rather than computed for its result."""
+"""Questions of whether the running code is recorded rather than computed for its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkpoint and a config say about a model: the pieces that make a predictor."""
+"""Building of a predictor's pieces from a checkpoint and a config."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import copy
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from swinseg.config.loading import check_config, load_config
 from swinseg.config.references import fill_in_variables
 from swinseg.config.untrusted import prediction_config, trusted_config
-from swinseg.errors import PredictorError, build_errors_in_one_sentence
+from swinseg.errors import PredictorError, UserError
 from swinseg.models.prepare import computes_bfloat16
 from swinseg.predictor.size_bound import size_bound
 
@@ -168,3 +168,25 @@ def dataset_meta(
             'give a config whose test_dataloader has a dataset with classes'
         )
     return meta['classes'], meta.get('palette')
+
+
+@contextlib.contextmanager
+def build_errors_in_one_sentence(part: str) -> Iterator[None]:
+    """Say in one sentence what a class has against the arguments that a config gives it in the block.
+
+    Args:
+        part: of the config that is built.
+
+    Raises:
+        PredictorError: it cannot be built.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # Each class has errors of its own for arguments that make no sense.
+        reason = ' '.join(str(error).split())[:300] or type(error).__name__
+        raise PredictorError(
+            f'the {part} of the config cannot be built: {reason}; '
+            'use the one that the weights were trained with'
+        ) from error

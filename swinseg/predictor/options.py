@@ -1,4 +1,4 @@
-"""What is asked of a prediction, whatever is segmented: an image, a stream of images, a scene or a video."""
+"""Options of a prediction, whatever is segmented: an image, a stream of images, a scene or a video."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from swinseg.datasets.files.images import local_path
 from swinseg.datasets.files.several_pictures import several_pictures_of_file
 from swinseg.datasets.files.value_range import Setting, ValueRange
 from swinseg.datasets.transforms.loading import LoadImage
-from swinseg.errors import PredictorError, build_errors_in_one_sentence
+from swinseg.errors import PredictorError
+from swinseg.predictor.building import build_errors_in_one_sentence
 from swinseg.predictor.pixels import ImageLike, load_as
 from swinseg.type_names import has_type, type_name
 

@@ -1,4 +1,4 @@
-"""What a user may give as an image, and its pixels.
+"""Pixels of everything that a user may give as an image.
 
 Shapes: H, W = size of the image. Users give RGB; mmseg's pipelines carry BGR.
 """

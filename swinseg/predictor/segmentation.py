@@ -1,4 +1,4 @@
-"""What the :class:`~swinseg.predictor.Predictor` returns: the labels of one image, and ways to look at them."""
+"""Result of the :class:`~swinseg.predictor.Predictor`: the labels of one image, and ways to look at them."""
 
 from __future__ import annotations
 

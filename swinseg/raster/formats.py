@@ -1,4 +1,4 @@
-"""Which files GDAL reads by windows, each by the driver of its format and by no other.
+"""Formats that GDAL reads by windows, each by its own driver and by no other.
 
 A VRT names other files and addresses, which GDAL opens. So it is taken for one only under its own suffix, and a
 folder that is searched for images gives none (:mod:`swinseg.segment.sources`): who names one means it.

@@ -1,4 +1,4 @@
-"""Where the pixels of a file lie on the earth: by the file itself, or by files beside it."""
+"""Georeference of a file's pixels: from the file itself, or from files beside it."""
 
 from __future__ import annotations
 

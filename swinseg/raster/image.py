@@ -1,4 +1,4 @@
-"""What an image that is read by windows is, and the one that is an array or a memory-mapped ``.npy`` file.
+"""Image that is read by windows, and the one that is an array or a memory-mapped ``.npy`` file.
 
 Shapes: H, W = size of the image; h, w = size of a window; C = bands.
 """

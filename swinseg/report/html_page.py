@@ -1,4 +1,4 @@
-"""What all HTML pages share: the frame of a page that needs no other file, its colors, and pictures in it."""
+"""Frame of all HTML pages: one file that needs no other, its colors, and pictures in it."""
 
 from __future__ import annotations
 

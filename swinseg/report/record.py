@@ -1,4 +1,4 @@
-"""Everything that a report of an evaluation shows, and its folder on disk.
+"""Record of an evaluation: everything that its report shows, and its folder on disk.
 
 The folder holds ``record.json`` (this module's dataclasses), ``images.csv`` (one line per image, for a
 spreadsheet), and the labels of each image as PNG in ``predictions/`` and ``truths/``. A record is small: what

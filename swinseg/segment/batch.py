@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from swinseg.errors import DataError
+from swinseg.errors import DataError, is_out_of_memory
 from swinseg.inference import RasterError, SlideError
 from swinseg.inference.prefetch import WriteBehind
 from swinseg.predictor import PredictOptions, Predictor, PredictorError
+from swinseg.predictor.segmentation import Segmentation
 from swinseg.segment.annotations import Annotations, annotation_files
-from swinseg.segment.batch import segment_image
 from swinseg.segment.outcome import Done, Outcome, largest
 from swinseg.segment.progress import Progress
 from swinseg.segment.results import IMAGE_KINDS, Results
@@ -249,3 +249,29 @@ class _Work:
         if result.remark:
             found += f'; {result.remark}'
         return Done(source.path, 'video', f'{result.frames_read} frames', result.seconds, found)
+
+
+def segment_image(
+    predictor: Predictor,
+    path: str | os.PathLike[str],
+    options: PredictOptions = PredictOptions(),
+) -> Segmentation:
+    """Segment an image file whole.
+
+    Args:
+        predictor: the model.
+        path: the image.
+        options: as ``Predictor.predict`` takes them.
+
+    Raises:
+        DataError: it cannot be read, or does not fit the memory.
+        PredictorError: the options ask for what the model cannot do.
+    """
+    try:
+        return predictor.predict(os.fspath(path), options)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DataError(
+            f'image {os.fspath(path)} does not fit the memory as a whole; segment it by windows, say --window 512'
+        ) from error

@@ -1,4 +1,4 @@
-"""What became of files that were segmented, as a table."""
+"""Outcome of segmented files, as a table."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""How far the work on a list of files is, in one line of the terminal, or a few lines in a pipe."""
+"""Progress through a list of files, in one line of the terminal, or a few lines in a pipe."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from swinseg.engine.hooks.progress import format_duration
-from swinseg.terminal import LiveLine
+from swinseg.terminal import LiveLine, format_duration
 
 
 class Progress:

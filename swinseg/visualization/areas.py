@@ -1,4 +1,4 @@
-"""How much of a label map each class covers.
+"""Areas of the classes in a label map.
 
 Shapes: a label map is (H, W) of any integer dtype; K = number of classes.
 """

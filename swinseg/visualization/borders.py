@@ -1,4 +1,4 @@
-"""Where the classes of a label map meet."""
+"""Borders between the classes of a label map."""
 
 from __future__ import annotations
 

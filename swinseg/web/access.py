@@ -1,4 +1,4 @@
-"""Which names the server answers to, and which pages may ask it.
+"""Access to the server: the names it answers to, and the pages that may ask it.
 
 A server on the loopback address is out of reach for other machines, but not for the pages that a browser on its
 own machine shows. Such a page can send requests to it (their ``Origin`` and ``Sec-Fetch-Site`` tell), and can let

@@ -1,4 +1,4 @@
-"""What a segmented image is answered with, in each format."""
+"""Answers about a segmented image, in each format."""
 
 from __future__ import annotations
 

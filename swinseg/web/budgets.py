@@ -1,4 +1,4 @@
-"""How much of one kind is held at a time: bytes of the files that arrive, and pixels that wait for the model."""
+"""Budgets of what is held at a time: bytes of the files that arrive, and pixels that wait for the model."""
 
 from __future__ import annotations
 

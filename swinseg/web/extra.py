@@ -1,4 +1,4 @@
-"""Whether the packages of the extra ``web`` are there."""
+"""Check that the packages of the extra ``web`` are there."""
 
 from __future__ import annotations
 

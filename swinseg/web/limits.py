@@ -1,4 +1,4 @@
-"""What a server takes on, so that no request and no number of requests can use up the machine."""
+"""Limits of a server, so that no request and no number of requests can use up the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``/openapi.json`` says of the addresses whose bodies FastAPI cannot read off a function."""
+"""Schema in ``/openapi.json`` of the addresses whose bodies FastAPI cannot read off a function."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Plans of memory against what tensors really take, and what one window takes."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -134,3 +135,24 @@ def test_measure_window__assumes_where_the_system_does_not_tell(monkeypatch):
     assert measure_window(predictor, (32, 48), channels=4) == WindowNeeds(
         CLASSES, 32 * 48 * (3000 + CLASSES * 4)
     )
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='only Linux tells')
+def test_resident_peak__sees_memory_that_is_gone_afterwards():
+    def call():
+        torch.ones(64 * 2**18)  # 64 MiB, freed at once
+
+    call()
+    risen = resident_peak_bytes(call)
+    if risen is None:
+        pytest.skip('this kernel does not reset the peak')
+    assert 60 * 2**20 < risen < 80 * 2**20
+    assert resident_peak_bytes(lambda: None) < 10 * 2**20
+
+
+def test_resident_peak__errors_of_the_call_come_through():
+    def call():
+        raise OSError('the disk')
+
+    with pytest.raises(OSError, match='the disk'):
+        resident_peak_bytes(call)

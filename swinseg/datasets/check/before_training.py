@@ -1,4 +1,4 @@
-"""A look at a sample of the datasets before training, so that a bad file stops it now and not in an hour."""
+"""Checks of a dataset before training starts, so that a bad file stops the run now and not in an hour."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def check_before_training(
 ) -> DatasetReport:
     """Look at a sample of each split, evenly spread, and stop at an error.
 
-    The rules are those of :mod:`swinseg.datasets.check.rules.of_split`, without ``WHOLE_SET_RULES``. Every file must be
-    there. Where the sample holds nothing to learn from, labels are read on, in this process, until one shows
-    otherwise or none is left: at most all labels once, which an epoch of training reads as well.
+    The rules are those of :mod:`swinseg.datasets.check.rules.of_split`, without ``WHOLE_SET_RULES``. Every file
+    must be there. Where the sample holds nothing to learn from, labels are read on, in this process, until one
+    shows otherwise or none is left: at most all labels once, which an epoch of training reads as well.
 
     Args:
         splits: what :func:`swinseg.datasets.check.listing.list_split` returns, the training split first.

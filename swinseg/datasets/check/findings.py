@@ -1,4 +1,4 @@
-"""What a check has to say."""
+"""Findings of a dataset check: severity, sentence and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an image and its label hold, found out in one reading of the two files."""
+"""Inspection of an image and its label, in one reading of the two files."""
 
 from __future__ import annotations
 

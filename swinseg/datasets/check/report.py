@@ -134,9 +134,9 @@ def check_splits(
 ) -> DatasetReport:
     """Look at all pairs of all splits, or at a sample, and report everything that can be known.
 
-    What is found is what :mod:`swinseg.datasets.check.rules.of_split` has, and that says what a sample can know. A sample
-    grows by the pairs whose files are not there, and by labels, without their images, where it holds nothing to
-    learn from.
+    What is found is what :mod:`swinseg.datasets.check.rules.of_split` has, and that says what a sample can know. A
+    sample grows by the pairs whose files are not there, and by labels, without their images, where it holds
+    nothing to learn from.
 
     Args:
         splits: what :func:`swinseg.datasets.check.listing.list_split` returns, the training split first.

@@ -1,4 +1,4 @@
-"""Looking at all pairs of a dataset with all cores."""
+"""Inspection of all pairs of a dataset, on all cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is that is no image which can be read, told from its beginning."""
+"""Kinds of files that are no readable image, recognized by their beginning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bytes of an image file tell before they are decoded: its format, and whether it is complete.
+"""Headers of image files: format, and whether the bytes are complete, before anything is decoded.
 
 OpenCV fills the missing part of a truncated JPEG with grey and returns it as if nothing had happened, and
 so do most decoders unless asked. The functions here walk a file's segments, which is a few microseconds

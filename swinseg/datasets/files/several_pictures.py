@@ -1,4 +1,4 @@
-"""How many pictures an image file holds, of which the first is read: animations, pages, and views of a scene."""
+"""Files of several pictures, of which the first is read: animations, pages, and views of a scene."""
 
 from __future__ import annotations
 

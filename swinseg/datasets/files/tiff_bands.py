@@ -1,4 +1,4 @@
-"""Which bands of an open TIFF a model is shown, and how their numbers become pixels.
+"""Bands of an open TIFF that a model is shown, and how their numbers become pixels.
 
 Shapes: h, w = size of a window; C = bands.
 """

@@ -1,4 +1,4 @@
-"""What values of more than 8 bits mean: the range of each band that becomes 0 to 255, in training as in use.
+"""Value range of images of more than 8 bits: what becomes 0 to 255 in each band, in training as in use.
 
 Shapes: H, W = size of an image; C = bands.
 """

@@ -1,4 +1,4 @@
-"""What is wrong with the values or the size of a label, what it probably means, and the setting that mends it.
+"""Faults of a label's values or size, what they probably mean, and the setting that mends them.
 
 Training, its quick check and ``tools/check_dataset.py`` all say it with these functions.
 """

@@ -1,4 +1,4 @@
-"""What the scenes of the embedded mini set are painted on: a picture, its labels, light and textures.
+"""Canvas of the embedded mini set's scenes: a picture, its labels, light and textures.
 
 A scene is painted back to front at twice its size, then halved: the image by averaging, the label by a vote
 of the four samples. Where no class has three of them the pixel is unlabelled.

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -134,32 +131,3 @@ def _write_scene(folder: Path, parameters: Parameters, split: str, index: int) -
     _, png = cv2.imencode('.png', label)
     write_bytes(image_path, jpeg.tobytes())
     write_bytes(label_path, png.tobytes())
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, write the set and say so."""
-    parser = argparse.ArgumentParser(description='Draw the embedded mini set.')
-    parser.add_argument('--out', default='data/mini', help='folder to write (default: %(default)s)')
-    parser.add_argument(
-        '--train', type=int, default=400, help='training scenes (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--val', type=int, default=80, help='validation scenes (default: %(default)s)'
-    )
-    parser.add_argument('--size', type=int, default=192, help='shorter side (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='(default: %(default)s)')
-    options = parser.parse_args(arguments)
-    start = time.perf_counter()
-    drawn = make_dataset(
-        options.out, train=options.train, val=options.val, size=options.size, seed=options.seed
-    )
-    if drawn:
-        seconds = time.perf_counter() - start
-        print(f'drew {options.train} + {options.val} scenes in {options.out} in {seconds:.1f} s')
-    else:
-        print(f'{options.out} is complete already')
-    return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""What a converter hands over: classes, and images with functions that give their labels."""
+"""Source that a converter hands over: classes, and images with functions that give their labels."""
 
 from __future__ import annotations
 

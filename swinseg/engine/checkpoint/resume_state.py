@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside weights and optimiser, so that a run goes on as if it had never stopped."""
+"""State in a checkpoint beside weights and optimizer, so that a run goes on as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ def restore_generators(states: Sequence[Mapping[str, Any]] | None) -> None:
     """Put the random generators of this process where a checkpoint has them, or say that it cannot be.
 
     Args:
-        states: those of each process, from :func:`swinseg.engine.checkpoint.randomness.generator_states`; None when the
-            checkpoint has none.
+        states: those of each process, from :func:`swinseg.engine.checkpoint.randomness.generator_states`; None
+            when the checkpoint has none.
     """
     if states is None:
         print_log(

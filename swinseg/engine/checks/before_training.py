@@ -1,4 +1,4 @@
-"""What is looked at between the building of a training and its first step."""
+"""Checks between the building of a training and its first step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often things are done in a training: what a config counts, checked before anything is built.
+"""Checks of a config's intervals, before anything is built.
 
 mmengine and its hooks divide by these numbers in the middle of a run, or never do what a negative one says.
 """

@@ -1,4 +1,4 @@
-"""What the steps of a dataset's pipeline leave of an image and its label, compared with what comes after them."""
+"""Checks of a pipeline's steps: what they leave of an image and its label, against what comes after them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hook may ask of any runner of mmengine's, ``SwinsegRunner`` or the plain one."""
+"""Questions a hook may ask of any runner of mmengine's, ``SwinsegRunner`` or the plain one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a training is and what memory it takes, for its log, its curves and the progress line."""
+"""Throughput and memory of a training, for its log, its curves and the progress line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What belongs to the weights of a training beside them: optimisers and averages."""
+"""Parts of a training beside its weights: optimizers and averages."""
 
 from __future__ import annotations
 

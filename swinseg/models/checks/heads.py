@@ -1,4 +1,4 @@
-"""What the heads of a segmentor ask of the backbone, compared with what it gives."""
+"""Checks of heads: the maps they ask of the backbone, compared with those it gives."""
 
 from __future__ import annotations
 

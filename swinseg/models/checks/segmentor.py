@@ -1,4 +1,4 @@
-"""Whether the parts of a segmentor fit each other: asked when it is built, not in its first forward pass."""
+"""Check that the parts of a segmentor fit each other, when it is built and not in its first forward pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the losses of this package share: how mmseg's heads call them, and which pixels count.
+"""Base of this package's losses: how mmseg's heads call them, and which pixels count.
 
 Shapes: B images, K classes, H x W pixels.
 """

@@ -117,8 +117,8 @@ class FoldedConv1x1(nn.Module):
 class PackedPyramidConv(nn.Module):
     """The 3x3 convolution of one map, or of several resized to the first, with folded batch norm and ReLU.
 
-    Equals :func:`swinseg.models.ops.upsampled_conv.pyramid_conv3x3`. The kernel's reordered form is kept, and from the
-    first large map on the transformed one, 4 times as many numbers in float32 and 11 times in half precision.
+    Equals :func:`swinseg.models.ops.upsampled_conv.pyramid_conv3x3`. The kernel's reordered form is kept, and from
+    the first large map on the transformed one, 4 times as many numbers in float32 and 11 times in half precision.
 
     Args:
         weight: (D, sum of C_i, 3, 3), as exact as it is known.

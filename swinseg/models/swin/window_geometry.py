@@ -1,4 +1,4 @@
-"""Where the tokens of an attention window come from: pure functions of sizes, no parameters.
+"""Geometry of attention windows: pure functions of sizes, no parameters.
 
 Shapes: B images, H x W tokens, C channels, M the window's side, N = M * M tokens per window, nW windows
 per image in row-major order. Feature maps are (B, H, W, C).

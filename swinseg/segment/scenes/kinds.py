@@ -1,4 +1,4 @@
-"""Which files are scenes: images that are segmented by windows, at their own resolution."""
+"""Choice of the files that are scenes: images that are segmented by windows, at their own resolution."""
 
 from __future__ import annotations
 

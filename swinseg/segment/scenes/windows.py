@@ -1,4 +1,4 @@
-"""How a scene is cut into windows, how many are computed at a time, and how a model scores them.
+"""Windows of a scene: their size, how many are computed at a time, and how a model scores them.
 
 Shapes: H, W = size of the scene; h, w = size of a window; K = classes; B = windows of a batch; C = bands.
 """

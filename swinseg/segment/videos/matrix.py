@@ -1,4 +1,4 @@
-"""Whether an MP4 or QuickTime file asks for mirrored frames, which OpenCV does not read of it (ISO/IEC 14496-12).
+"""Display matrix of an MP4 or QuickTime file (ISO/IEC 14496-12): the mirroring that OpenCV does not read.
 
 Such a file has a matrix for the movie and one for each track. OpenCV turns frames by the angle of their product,
 which is all that it keeps of it.

@@ -28,7 +28,8 @@ def plot_class_iou(
     field is grey. The last figure of a class stands in its row's last field.
 
     Args:
-        ious: class -> {iteration: IoU in percent}, as :func:`swinseg.visualization.training.scalars.class_ious_in` gives.
+        ious: class -> {iteration: IoU in percent}, as :func:`~swinseg.visualization.training.scalars.class_ious_in`
+            gives it.
         path: the PNG; written atomically.
         title: written above.
 

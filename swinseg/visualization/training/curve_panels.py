@@ -1,4 +1,4 @@
-"""What all plots over the iterations of a training share: panels on one axis, lines, legends, the file."""
+"""Panels of plots over the iterations of a training: one axis, lines, legends, the file."""
 
 from __future__ import annotations
 

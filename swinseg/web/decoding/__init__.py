@@ -1,1 +1,1 @@
-"""Looking at uploads and decoding them, in processes that are ended when one costs too much."""
+"""Decoding of uploads, in processes that are ended when one costs too much."""

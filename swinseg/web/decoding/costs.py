@@ -1,4 +1,4 @@
-"""What makes a small image file costly to decode, counted from its bytes before a decoder sees it.
+"""Costs of decoding a small image file, counted from its bytes before a decoder sees it.
 
 The number of pixels bounds what decoding costs only where the file has as many parts as a sane writer makes. A
 progressive JPEG has about ten scans, but may repeat one a thousand times, each as much work as the first; the

@@ -18,12 +18,8 @@ from support.scripts import run
 from swinseg import cli
 from swinseg.checkpoints import CheckpointError, read_checkpoint
 from swinseg.engine import load_config, train
-from swinseg.engine.checkpoint.saving import (
-    SafeCheckpointHook,
-    checkpoints_in,
-    has_checkpoint,
-    read_newest,
-)
+from swinseg.engine.checkpoint.finding import checkpoints_in, has_checkpoint, read_newest
+from swinseg.engine.checkpoint.saving import SafeCheckpointHook
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,9 @@ from support.data_parallel import (
 from support.processes import run, values
 from swinseg.checkpoints import read_checkpoint
 from swinseg.engine import ConfigError, NonFiniteGuardHook, TrainingError, load_config, train
+from swinseg.engine.distributed.data_parallel import wrap
 from swinseg.engine.distributed.fsdp import ShardedModel, local_part
-from swinseg.engine.distributed.launch import join, wrap
+from swinseg.engine.distributed.launch import join
 
 SHARDED = "model_wrapper_cfg = dict(type='MMFullyShardedDataParallel')\n"
 

@@ -30,7 +30,8 @@ from support.processes import run, values
 from support.tiny_config import CURVES
 from swinseg.checkpoints import read_checkpoint
 from swinseg.engine import ConfigError, SwinsegRunner, evaluate, load_config, train
-from swinseg.engine.distributed.launch import join, wrap
+from swinseg.engine.distributed.data_parallel import wrap
+from swinseg.engine.distributed.launch import join
 
 
 def _gradients_of_a_share(cfg: Config) -> dict[str, torch.Tensor]:

@@ -13,8 +13,7 @@ from support.tiny_config import CURVES
 from swinseg.datasets.mini.dataset import CLASSES
 from swinseg.engine import load_config, train
 from swinseg.engine.hooks import progress as hooks
-from swinseg.engine.hooks.progress import format_duration
-from swinseg.terminal import LiveLine
+from swinseg.terminal import LiveLine, format_duration
 from swinseg.visualization.training.scalars import class_ious_in, read_scalars
 
 

@@ -1,4 +1,4 @@
-"""Whether the mean and standard deviation in the config suit the images."""
+"""Check that the mean and standard deviation in the config suit the images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CVAT's XML files (github.com/cvat-ai/cvat) for images and for videos have in common: labels and shapes."""
+"""Labels and shapes of CVAT's XML files (github.com/cvat-ai/cvat), for images and for videos."""
 
 from __future__ import annotations
 
