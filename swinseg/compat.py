@@ -8,7 +8,7 @@ then: where the full mmcv with its compiled ops is installed, ``mmcv.ops`` stays
 
 from __future__ import annotations
 
-import functools
+import ast
 import importlib
 import importlib.metadata
 import importlib.util
@@ -255,18 +255,52 @@ def _import_torchvision_without_ops() -> None:
         torch.library.register_fake = register_fake
 
 
-def _format_configs_once() -> None:
+_CONFIG_WIDTH = 100
+
+
+def _config_text(text: str, **_: Any) -> tuple[str, bool]:
+    """Lay out the text of a config; return the new text, and whether it differs, as yapf's ``FormatCode`` does.
+
+    What fits on a line stands on one; a longer ``dict()``, list, tuple or dictionary has a line for each entry.
+    """
+    statements = [_laid_out(statement, '') for statement in ast.parse(text).body]
+    found = ''.join(f'{statement}\n' for statement in statements)
+    return found, found != text
+
+
+def _laid_out(node: ast.AST, indent: str, used: int = 0) -> str:
+    """Return the text of ``node``, whose first line begins after ``indent`` and ``used`` more characters."""
+    line = ast.unparse(node)
+    if isinstance(node, ast.Assign):
+        beginning = line[: len(line) - len(ast.unparse(node.value))]
+        return beginning + _laid_out(node.value, indent, len(beginning))
+    if isinstance(node, ast.keyword) and node.arg is not None:
+        beginning = f'{node.arg}='
+        return beginning + _laid_out(node.value, indent, used + len(beginning))
+    if len(indent) + used + len(line) < _CONFIG_WIDTH:
+        return line
+    entries: list[str] = []
+    if isinstance(node, ast.Call):
+        opening, closing = f'{ast.unparse(node.func)}(', ')'
+        entries = [_laid_out(entry, f'{indent}    ') for entry in (*node.args, *node.keywords)]
+    elif isinstance(node, ast.List | ast.Tuple):
+        opening, closing = '[]' if isinstance(node, ast.List) else '()'
+        entries = [_laid_out(entry, f'{indent}    ') for entry in node.elts]
+    elif isinstance(node, ast.Dict):
+        opening, closing = '{}'
+        for key, value in zip(node.keys, node.values, strict=True):
+            beginning = '**' if key is None else f'{ast.unparse(key)}: '
+            entries.append(beginning + _laid_out(value, f'{indent}    ', len(beginning)))
+    if not entries:
+        return line
+    return '\n'.join(
+        [opening, *(f'{indent}    {entry},' for entry in entries), f'{indent}{closing}']
+    )
+
+
+def _lay_out_configs() -> None:
     module: Any = importlib.import_module('mmengine.config.config')
-    format_code = module.FormatCode
-
-    @functools.lru_cache(maxsize=16)
-    def formatted(text: str, style: tuple[tuple[str, Any], ...], **options: Any) -> Any:
-        return format_code(text, style_config=dict(style), **options)
-
-    def cached(text: str, style_config: dict[str, Any], **options: Any) -> Any:
-        return formatted(text, tuple(sorted(style_config.items())), **options)
-
-    module.FormatCode = cached
+    module.FormatCode = _config_text
 
 
 def _always() -> bool:
@@ -322,13 +356,13 @@ ADAPTATIONS: tuple[Adaptation, ...] = (
         apply=_allow_checkpoint_classes,
     ),
     Adaptation(
-        name='configs are formatted once',
+        name='configs are laid out without yapf',
         reason=(
-            'a training asks yapf for the text of its config at its start several times and at each checkpoint, '
-            'up to three seconds each time'
+            'a training asks for the text of its config at its start several times and at each checkpoint; '
+            'yapf takes up to three seconds each time'
         ),
         needed=lambda: hasattr(importlib.import_module('mmengine.config.config'), 'FormatCode'),
-        apply=_format_configs_once,
+        apply=_lay_out_configs,
     ),
     Adaptation(
         name='DMHead takes channels-last maps',

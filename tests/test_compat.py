@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmcv.transforms import Resize
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.utils import get_installed_path, is_installed
 
@@ -143,18 +144,40 @@ def test_find_loader__is_restored_where_python_dropped_it(monkeypatch):
     assert importlib.util.find_spec('json') is not None
 
 
-def test_config_text__is_formatted_once_and_as_mmengine_does():
-    import yapf.yapflib.yapf_api
-    from mmengine.config import Config
-    from mmengine.config import config as module
+CONFIGS = [
+    {
+        'model': {
+            'depths': [2, 2, 18, 2],
+            'path': 'folder/' * 20,
+            'scales': (512, 1.0),
+            'neck': None,
+        }
+    },
+    {
+        'rates': (1e-30, -0.5),
+        'one': ('a' * 120,),
+        'empty': [[], (), {}],
+        'words': 'a "b"\n\'c\'\té\\',
+    },
+    {'ious': {3: 'a' * 60, (1, 2): 'b' * 60, 'not a name': {'c': 'd' * 60, 'e-f': [1, 'g' * 90]}}},
+    {
+        'steps': [dict(type='Resize', scale=(512, 128), pipelines=[[dict(type='A' * 50)] * 2] * 2)]
+        * 3
+    },
+]
 
-    cfg = Config({'model': {'depths': [2, 2, 6, 2], 'path': 'folder/' * 20, 'scales': (512, 1.0)}})
-    found = cfg.pretty_text
-    assert cfg.pretty_text is found
-    cached, module.FormatCode = module.FormatCode, yapf.yapflib.yapf_api.FormatCode
-    try:
-        assert cfg.pretty_text == found
-    finally:
-        module.FormatCode = cached
-    cfg.model.depths = [2, 2, 18, 2]
-    assert 'depths=[\n        2,\n        2,\n        18,\n        2,\n    ]' in cfg.pretty_text
+
+@pytest.mark.parametrize('values', CONFIGS, ids=lambda values: next(iter(values)))
+def test_config_text__says_the_same_values(values):
+    text = Config(values).pretty_text
+    found: dict = {}
+    exec(text, found)
+    assert {key: found[key] for key in values} == values
+
+
+def test_config_text__breaks_what_is_long_and_nothing_else():
+    cfg = Config({'depths': [2, 2, 6, 2], 'model': {'name': 'a' * 60, 'other': {'b': 'c' * 60}}})
+    a, c = 'a' * 60, 'c' * 60
+    assert cfg.pretty_text == (
+        f"depths = [2, 2, 6, 2]\nmodel = dict(\n    name='{a}',\n    other=dict(b='{c}'),\n)\n"
+    )
