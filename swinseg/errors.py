@@ -127,7 +127,7 @@ class LabelChannelsError(DataError):
 
 
 class LabelColorsError(DataError):
-    """A label whose colours say the class has one that is of no class."""
+    """A label whose colors say the class has one that is of no class."""
 
 
 class ConfigError(UserError):

@@ -83,7 +83,7 @@ def stop_signals(*, at_once: bool = False) -> Iterator[StopRequest]:
 def quiet_children() -> Iterator[None]:
     """Let the death of a data worker wait until its next batch is fetched.
 
-    PyTorch raises it from a handler of SIGCHLD, in the middle of a step as well, when weights and optimiser are
+    PyTorch raises it from a handler of SIGCHLD, in the middle of a step as well, when weights and optimizer are
     in no state to be saved.
     """
     if not hasattr(signal, 'SIGCHLD') or (

@@ -92,7 +92,7 @@ def test_sigmoid_focal_loss__weights_rows_by_their_class():
     torch.testing.assert_close(loss, plain * torch.tensor([[5.0], [2.0]]))
 
 
-def test_point_sample__pixel_centres_give_the_pixels():
+def test_point_sample__pixel_centers_give_the_pixels():
     features = torch.arange(12.0).view(1, 1, 3, 4)
     y, x = torch.meshgrid((torch.arange(3) + 0.5) / 3, (torch.arange(4) + 0.5) / 4, indexing='ij')
     points = torch.stack([x, y], dim=-1).view(1, 12, 2)

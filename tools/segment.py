@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Segment images, scenes and videos with a checkpoint: labels, colours and an overlay with a legend."""
+"""Segment images, scenes and videos with a checkpoint: labels, colors and an overlay with a legend."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def of_first_window(
         scores: (K, h, w) of the window at the top left.
         labels: (H, W), or at least the h x w at the top left of them.
         shape: H, W.
-        stride: distance of neighbouring windows.
+        stride: distance of neighboring windows.
     """
     rows, columns = (
         slice(final_ends(window_starts(length, size, stride), length)[0])

@@ -98,7 +98,7 @@ def build_pair(
     with DefaultScope.overwrite_default_scope('mmseg'):
         ours = MODELS.build(copy.deepcopy(settings))
         stock = MODELS.build(with_stock_types(settings))
-    randomise(stock)
+    randomize(stock)
     ours.load_state_dict(stock.state_dict(), strict=True)
     return Pair(variant, stock.to(device).eval(), ours.to(device).eval())
 
@@ -112,7 +112,7 @@ def with_stock_types(settings: Any) -> Any:
     return _STOCK_TYPES.get(settings, settings) if isinstance(settings, str) else settings
 
 
-def randomise(model: nn.Module, seed: int = 0) -> None:
+def randomize(model: nn.Module, seed: int = 0) -> None:
     """Draw every parameter and statistic of a segmentor, the same ones for the same seed.
 
     Matrices keep the size of the activations through any depth, so that differences of the results can be

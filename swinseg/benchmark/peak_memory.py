@@ -2,7 +2,7 @@
 
 On a GPU the allocator knows it. On a CPU every operation is watched: each storage that an operation returns
 counts from then until it is freed, forward, backward and recomputation alike. Storages that existed before,
-such as weights, gradients and optimiser state, do not count, nor does what a kernel allocates and frees
+such as weights, gradients and optimizer state, do not count, nor does what a kernel allocates and frees
 within itself, which no tensor ever holds; see ``swinseg.inference.memory`` for that.
 """
 

@@ -79,12 +79,12 @@ class Receipt:
         if self.resized:
             lines.append(f'  resized to this window or image size: {_examples(self.resized)}')
         if self.missing:
-            lines.append(f'  not in the file, left as initialised: {_examples(self.missing)}')
+            lines.append(f'  not in the file, left as initialized: {_examples(self.missing)}')
         if self.unexpected:
             lines.append(f'  in the file, not in the model: {_examples(self.unexpected)}')
         for key, (file, model) in list(self.mismatched.items())[:_SHOWN]:
             lines.append(
-                f'  left as initialised: {key} is {file} in the file, {model} in the model'
+                f'  left as initialized: {key} is {file} in the file, {model} in the model'
             )
         if len(self.mismatched) > _SHOWN:
             lines.append(f'  and {len(self.mismatched) - _SHOWN} more of another shape')
@@ -111,7 +111,7 @@ def load_weights(
         minimum_backbone: share of the backbone's parameters that must be filled, in [0, 1]; 0 also allows
             weights of another architecture, of which what fits is taken.
         strict: whether all other parameters must be filled as well, and all of the file's be used (but for the
-            auxiliary head, which only training uses). Without it a head for other classes stays as initialised.
+            auxiliary head, which only training uses). Without it a head for other classes stays as initialized.
         name: what receipt and errors call a source that was read already; None takes the path.
         logger: where the receipt goes, as in mmengine's ``print_log``; None prints it.
 

@@ -166,8 +166,8 @@ def _existing(path: Path) -> Path:
         raise CheckpointError(f'expected a weight file, {path} is a folder; {hint}')
     if not os.path.isdir(path.parent):
         raise CheckpointError(f'no weight file {path}: there is no folder {path.parent}')
-    neighbours = [file.name for file in path.parent.iterdir() if file.suffix in SUFFIXES]
-    similar = difflib.get_close_matches(path.name, neighbours, n=3, cutoff=0.5)
+    neighbors = [file.name for file in path.parent.iterdir() if file.suffix in SUFFIXES]
+    similar = difflib.get_close_matches(path.name, neighbors, n=3, cutoff=0.5)
     hint = 'did you mean ' + ' or '.join(similar) if similar else 'check the path'
     raise CheckpointError(f'no weight file {path}; {hint}')
 

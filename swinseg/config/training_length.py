@@ -100,7 +100,7 @@ def _number(value: Any) -> int:
 
 
 def schedulers_in(node: Any) -> Iterator[Any]:
-    """Yield the dicts of the schedulers of one optimiser, or of several by their names."""
+    """Yield the dicts of the schedulers of one optimizer, or of several by their names."""
     if isinstance(node, (list, tuple)):
         for each in node:
             yield from schedulers_in(each)

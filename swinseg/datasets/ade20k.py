@@ -14,10 +14,10 @@ from swinseg.datasets.checked import CheckedDataset
 
 @DATASETS.register_module()
 class ADE20K(CheckedDataset):
-    """ADE20K: 150 classes, raw label values 1 to 150, 0 for unlabelled pixels (ignored).
+    """ADE20K: 150 classes, raw label values 1 to 150, 0 for unlabeled pixels (ignored).
 
     The layout under ``data_root`` is that of ADEChallengeData2016.zip: ``images/training/*.jpg``,
-    ``annotations/training/*.png`` and the same with ``validation``. Class names and colours are mmseg's.
+    ``annotations/training/*.png`` and the same with ``validation``. Class names and colors are mmseg's.
     ``metainfo=dict(classes=...)`` selects classes; the pixels of the others are ignored.
 
     Args:

@@ -107,7 +107,7 @@ class CheckedDataset(BaseSegDataset):
 
     @property
     def all_colors(self) -> Sequence[Sequence[int]]:
-        """One RGB colour for each of :attr:`all_classes`."""
+        """One RGB color for each of :attr:`all_classes`."""
         return self.METAINFO.get('palette', ())
 
     def get_label_map(self, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
@@ -152,7 +152,7 @@ class CheckedDataset(BaseSegDataset):
             )
 
     def _update_palette(self) -> list[list[int]]:
-        """Return one colour per class: those given, those of the subset, or generated ones."""
+        """Return one color per class: those given, those of the subset, or generated ones."""
         names = list(self._metainfo['classes'])
         given = self._metainfo.get('palette') or []
         colors_of_all = dict(zip(self.all_classes, self.all_colors, strict=False))
@@ -160,7 +160,7 @@ class CheckedDataset(BaseSegDataset):
         if given and list(map(list, given)) != list(map(list, self.all_colors)):
             if len(given) != len(names):
                 raise DataError(
-                    f'the palette has {len(given)} colours for {len(names)} classes; '
+                    f'the palette has {len(given)} colors for {len(names)} classes; '
                     'give one [red, green, blue] per class, or leave the palette out'
                 )
             return [list(checked_color(color)) for color in given]
@@ -224,7 +224,7 @@ def _checked_backend(backend_args: Mapping[str, Any] | None) -> dict[str, Any] |
 
 
 def checked_color(color: Sequence[int]) -> Color:
-    """Return a colour as three whole numbers from 0 to 255.
+    """Return a color as three whole numbers from 0 to 255.
 
     Raises:
         DataError: it is none.
@@ -232,6 +232,6 @@ def checked_color(color: Sequence[int]) -> Color:
     values = list(color) if isinstance(color, (list, tuple)) else []
     if len(values) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in values):
         raise DataError(
-            f'a colour must be [red, green, blue] with values 0 to 255, not {shown(color)}'
+            f'a color must be [red, green, blue] with values 0 to 255, not {shown(color)}'
         )
     return values[0], values[1], values[2]

@@ -39,9 +39,9 @@ class FolderDataset(CheckedDataset):
         ignore_values: raw values that mean "does not count", such as the void class.
         instance_divisor: raw values from this number on are class * number + number of the object, and the class
             is what counts: 1000 for the instance maps of Cityscapes.
-        color_labels: the colours in the label files, which are then those of ``palette`` (or of ``classes_file``),
+        color_labels: the colors in the label files, which are then those of ``palette`` (or of ``classes_file``),
             say the class: for RGB masks, and for palette files whose indices mean nothing.
-        ignore_colors: with ``color_labels``, colours that mean "does not count"; any other colour that is
+        ignore_colors: with ``color_labels``, colors that mean "does not count"; any other color that is
             not of a class stops with an error.
         ann_file: text file with one name per line, or empty for all images.
         img_suffix: what image names end in, several of these, or ``'auto'`` for every known image format.
@@ -172,7 +172,7 @@ class FolderDataset(CheckedDataset):
         count = len(self._list.names)
         if self._list.palette is not None and len(self._list.palette) != count:
             raise DataError(
-                f'the palette has {len(self._list.palette)} colours for {count} classes; '
+                f'the palette has {len(self._list.palette)} colors for {count} classes; '
                 'give one [red, green, blue] per class, or leave the palette out'
             )
         if self._list.label_map is None and self._list.ignore_values is None:
@@ -195,7 +195,7 @@ class FolderDataset(CheckedDataset):
             )
 
     def _colors_of_labels(self, reduce_zero_label: bool) -> tuple[Color, ...]:
-        """Return the classes' colours, as RGB masks have them, checked to be those of one class each."""
+        """Return the classes' colors, as RGB masks have them, checked to be those of one class each."""
         given = {
             'label_map': self._list.label_map is not None,
             'ignore_values': self._list.ignore_values is not None,
@@ -205,11 +205,11 @@ class FolderDataset(CheckedDataset):
         for name in (name for name, is_given in given.items() if is_given):
             raise DataError(
                 f'color_labels and {name} are both given, but with color_labels the values in the files mean '
-                f'nothing; leave {name} out (ignore_colors says which colours do not count)'
+                f'nothing; leave {name} out (ignore_colors says which colors do not count)'
             )
         if self._list.palette is None:
             raise DataError(
-                'color_labels needs the colour of each class; set palette=[[red, green, blue], ...], or color '
+                'color_labels needs the color of each class; set palette=[[red, green, blue], ...], or color '
                 'in classes_file'
             )
         colors = tuple(checked_color(color) for color in self._list.palette)
@@ -220,7 +220,7 @@ class FolderDataset(CheckedDataset):
         twice = [color for color in colors if (*colors, *self._ignore_colors).count(color) > 1]
         if twice:
             raise DataError(
-                f'the colour {list(twice[0])} stands for two classes or for one and ignore_colors; with '
+                f'the color {list(twice[0])} stands for two classes or for one and ignore_colors; with '
                 'color_labels each needs its own'
             )
         return colors
@@ -241,7 +241,7 @@ class FolderDataset(CheckedDataset):
 
     @property
     def all_colors(self) -> Sequence[Sequence[int]]:
-        """One RGB colour for each of :attr:`all_classes`."""
+        """One RGB color for each of :attr:`all_classes`."""
         return self._list.palette or distinct_colors(len(self._list.names))
 
     def get_label_map(self, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:

@@ -80,7 +80,7 @@ def describe_memory(runner: Any, *, activations: int) -> str:
     """Return one line about the memory of a training, after its first step.
 
     Args:
-        runner: with model and optimiser.
+        runner: with model and optimizer.
         activations: bytes that the forward pass keeps.
     """
     parameters = list(runner.model.parameters())

@@ -136,7 +136,7 @@ def train(
             several, the returned figures are the same in all of them; only the first one writes files.
         check: whether a sample of the training and validation sets is checked first, by the rules of
             ``tools/check_dataset.py``.
-        resume_schedule: whose learning rate, other values of the optimiser and schedule a resumed run takes where
+        resume_schedule: whose learning rate, other values of the optimizer and schedule a resumed run takes where
             they differ: ``'config'`` or ``'checkpoint'``; None takes the config's ``resume_schedule``, or
             ``'config'``.
 
@@ -356,7 +356,7 @@ def _set_resume(cfg: Config, resume: bool | str | os.PathLike[str] | None, work_
 
 
 def _set_precision(cfg: Config, amp: bool) -> None:
-    """Choose the optimiser wrapper: mmengine's for mixed precision refuses to run on a CPU."""
+    """Choose the optimizer wrapper: mmengine's for mixed precision refuses to run on a CPU."""
     wrapper = cfg.optim_wrapper
     on_gpu = torch.cuda.is_available()
     kind = type_name(wrapper.get('type', 'OptimWrapper'))

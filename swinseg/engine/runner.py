@@ -169,7 +169,7 @@ class SwinsegRunner(Runner):
             super()._init_model_weights()
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """Build the optimiser and its wrapper, as mmengine does, with the config's kernels even after a resume."""
+        """Build the optimizer and its wrapper, as mmengine does, with the config's kernels even after a resume."""
         wrapper = super().build_optim_wrapper(optim_wrapper)
         for optimizer in optimizers_of(wrapper):
             optimizer.register_load_state_dict_pre_hook(with_own_kernels)
@@ -224,7 +224,7 @@ class SwinsegRunner(Runner):
         return built
 
     def _build_param_scheduler(self, scheduler: Any, optim_wrapper: Any) -> Any:
-        """Build the schedulers of one optimiser; one without ``end`` ends with the training."""
+        """Build the schedulers of one optimizer; one without ``end`` ends with the training."""
         parts = scheduler if isinstance(scheduler, Sequence) else [scheduler]
         length = {'iterations': self.max_iters, 'epochs': self.max_epochs}
         return super()._build_param_scheduler(
@@ -295,7 +295,7 @@ class SwinsegRunner(Runner):
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Continue from a checkpoint of an earlier run.
 
-        Values of optimisers and schedules that are not those of the config are named, and taken from where
+        Values of optimizers and schedules that are not those of the config are named, and taken from where
         ``resume_schedule`` says.
 
         Raises:

@@ -92,10 +92,10 @@ def bootstrap(
             ]
         )
         # Sums of whole numbers below 2^53: exact in float64, and a product of matrices is fast there.
-        hits, labelled, predicted = (weights.astype(np.float64) @ area for area in areas)
-        drawn_iou[block] = _divide(hits, labelled + predicted - hits)
-        drawn_accuracy[block] = _divide(hits, labelled)
-        drawn_total[block] = _divide(hits.sum(1), labelled.sum(1))
+        hits, labeled, predicted = (weights.astype(np.float64) @ area for area in areas)
+        drawn_iou[block] = _divide(hits, labeled + predicted - hits)
+        drawn_accuracy[block] = _divide(hits, labeled)
+        drawn_total[block] = _divide(hits.sum(1), labeled.sum(1))
     if nan_to_num is not None:
         for figures in (drawn_iou, drawn_accuracy, drawn_total):
             np.nan_to_num(figures, copy=False, nan=nan_to_num)

@@ -25,25 +25,25 @@ class BoundaryCounts:
 
     Attributes:
         hits: pixels in both the band of the label and that of the prediction.
-        labelled: pixels in the band of the label.
+        labeled: pixels in the band of the label.
         predicted: pixels in the band of the prediction.
     """
 
     hits: Matrix
-    labelled: Matrix
+    labeled: Matrix
     predicted: Matrix
 
     def __add__(self, other: BoundaryCounts) -> BoundaryCounts:
         return BoundaryCounts(
             self.hits + other.hits,
-            self.labelled + other.labelled,
+            self.labeled + other.labeled,
             self.predicted + other.predicted,
         )
 
     @property
     def iou(self) -> Rates:
         """(K,) boundary IoU in [0, 1]; nan for a class that occurs in neither."""
-        union = self.labelled + self.predicted - self.hits
+        union = self.labeled + self.predicted - self.hits
         return np.divide(self.hits, union, out=np.full(len(union), np.nan), where=union > 0)
 
 

@@ -237,7 +237,7 @@ def format_table(
 
     Returns:
         Several lines without a trailing newline. Rates are in percent, ``-`` where undefined;
-        "Pixels" is the class's share of the labelled pixels.
+        "Pixels" is the class's share of the labeled pixels.
     """
     names = report.classes if classes is None else tuple(classes)
     share = _pixel_share(report)
@@ -284,12 +284,12 @@ def to_dict(report: Report, *, protocol: Protocol | str | None = None) -> dict[s
 
     Headline figures and class rates are in percent; an undefined one is None. Pixels are counts.
     """
-    labelled, predicted = report.matrix.sum(1), report.matrix.sum(0)
+    labeled, predicted = report.matrix.sum(1), report.matrix.sum(0)
     per_class = [
         {
             'class': name,
             **{column: _json_percent(rates[i]) for column, rates in report.per_class.items()},
-            'labelled_pixels': int(labelled[i]),
+            'labeled_pixels': int(labeled[i]),
             'predicted_pixels': int(predicted[i]),
             'right_pixels': int(report.matrix[i, i]),
         }

@@ -80,7 +80,7 @@ def slide_blocks(
             than 2 h in the last band) of the whole width at a time. Other than float pixels are converted to
             float32.
         window: side of a window, or height and width. Images that are smaller make one smaller window.
-        stride: distance of neighbouring windows, at most the window; or that of rows and of columns.
+        stride: distance of neighboring windows, at most the window; or that of rows and of columns.
         batch_size: number of windows that the predictor gets at once; None for as many as fit the memory budget.
             Either way it is halved, as often as needed, when memory runs out.
         blend: how windows count: ``'uniform'`` all the same; ``'gaussian'`` or ``'hann'`` less towards their
@@ -113,7 +113,7 @@ def slide_blocks(
         lefts,
         weights,
         (weight_sums(tops, weights[0], height), weight_sums(lefts, weights[1], width)),
-        # The rows that neighbouring bands share.
+        # The rows that neighboring bands share.
         max([0, *(band.bottom - band.final for band in rows_of_windows)]),
         score_dtype,
     )

@@ -43,7 +43,7 @@ class Band(NamedTuple):
 def checked_windows(
     window: int | tuple[int, int], stride: int | tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return height and width of the windows, and the distance of neighbouring ones along both axes.
+    """Return height and width of the windows, and the distance of neighboring ones along both axes.
 
     Args:
         window: side of a window, or height and width.
@@ -89,7 +89,7 @@ def final_ends(starts: Sequence[int], length: int) -> list[int]:
 def bands(height: int, window: int, stride: int) -> list[Band]:
     """Return the rows of windows, from top to bottom.
 
-    Neighbouring bands overlap by ``window - stride`` rows. The last window, moved inside the image, may overlap
+    Neighboring bands overlap by ``window - stride`` rows. The last window, moved inside the image, may overlap
     the one above it by more, up to all rows but one. Then those two make one band, so that what is kept from band
     to band has the same height in any image.
     """

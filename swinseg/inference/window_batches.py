@@ -106,7 +106,7 @@ def in_batches(
     key: Callable[[Item], Hashable],
     batch_size: int,
 ) -> Iterator[Result]:
-    """Compute the results of items, neighbours with the same key together.
+    """Compute the results of items, neighbors with the same key together.
 
     When memory runs out, the batch is halved and tried again, and those that follow are as small.
 

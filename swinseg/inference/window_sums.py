@@ -38,7 +38,7 @@ class WindowSums:
         lefts: first columns of the windows.
         weights: of a window's pixels, along its height and its width.
         totals: sums of all windows' weights at the image's rows and at its columns.
-        overlap: rows that neighbouring bands share.
+        overlap: rows that neighboring bands share.
         score_dtype: of what is kept from band to band.
 
     Attributes:

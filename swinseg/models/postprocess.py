@@ -221,7 +221,7 @@ def _rows_from_slices(
     scores: Tensor | ScoreRows, height: int, width: int, align_corners: bool
 ) -> Iterator[tuple[slice, Tensor]]:
     """Blend whole rows of the input: two passes over a block that is in the cache."""
-    low, high, weight = _neighbours(scores.shape[1], height, align_corners, _dtype(scores))
+    low, high, weight = _neighbors(scores.shape[1], height, align_corners, _dtype(scores))
     lows, highs = low.tolist(), high.tolist()
     high_weights, low_weights = weight.tolist(), (1 - weight).tolist()
     buffer = torch.empty(0)
@@ -249,7 +249,7 @@ def _rows_from_gathers(
     scores: Tensor | ScoreRows, height: int, width: int, align_corners: bool
 ) -> Iterator[tuple[slice, Tensor]]:
     """Blend all rows of a block at once: few kernels for a GPU."""
-    low, high, weight = _neighbours(scores.shape[1], height, align_corners, _dtype(scores))
+    low, high, weight = _neighbors(scores.shape[1], height, align_corners, _dtype(scores))
     lows, highs = low.to(scores.device), high.to(scores.device)
     weights = weight.to(scores.device)[:, None]
     for rows in _blocks(scores.shape[0], height, width, device=scores.device):
@@ -267,7 +267,7 @@ def _widened(scores: Tensor, width: int, align_corners: bool) -> Tensor:
     return F.interpolate(scores, size=width, mode='linear', align_corners=align_corners)
 
 
-def _neighbours(
+def _neighbors(
     size: int, target: int, align_corners: bool, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return, for each of the ``target`` positions, the source below, that above, and its weight."""

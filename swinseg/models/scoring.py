@@ -23,7 +23,7 @@ class View:
     """An input of the model.
 
     Attributes:
-        pixels: (3, h, w), normalised, on the model's device.
+        pixels: (3, h, w), normalized, on the model's device.
         meta: mmseg's metainfo.
     """
 
@@ -36,7 +36,7 @@ def works_by_windows(model: EncoderDecoder) -> bool:
     return isinstance(model, SwinSegmentor) and model.test_cfg.get('mode') == 'slide'
 
 
-def normalised(model: EncoderDecoder, packed: Mapping[str, Any]) -> View:
+def normalized(model: EncoderDecoder, packed: Mapping[str, Any]) -> View:
     """Bring a packed input to the model's device, as its data preprocessor does."""
     batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
     data = model.data_preprocessor(batch, False)
@@ -46,7 +46,7 @@ def normalised(model: EncoderDecoder, packed: Mapping[str, Any]) -> View:
 def logits_of(
     model: EncoderDecoder, views: Iterable[View], *, batch_size: int
 ) -> Iterator[Tensor | ScoreRows]:
-    """Compute the logits of inputs, neighbours of one size together.
+    """Compute the logits of inputs, neighbors of one size together.
 
     Args:
         model: ours or stock.

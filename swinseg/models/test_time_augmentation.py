@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from swinseg.models.postprocess import decide, threshold_of
-from swinseg.models.scoring import mean_probabilities, normalised
+from swinseg.models.scoring import mean_probabilities, normalized
 
 
 @MODELS.register_module()
@@ -44,7 +44,7 @@ class SwinTTAModel(SegTTAModel):
         sample = samples[0]
         size = sample.metainfo['ori_shape'][:2]
         views = (
-            normalised(model, dict(inputs=each, data_samples=view))
+            normalized(model, dict(inputs=each, data_samples=view))
             for each, view in zip(pixels, samples, strict=True)
         )
         probabilities = mean_probabilities(model, views, size, batch_size=1)

@@ -1,9 +1,9 @@
-"""Image in, labelled mask out: the face that most users see.
+"""Image in, labeled mask out: the face that most users see.
 
 predictor = swinseg.Predictor.from_checkpoint('work_dirs/upernet_swin_t_mini/best.pth')
 result = predictor('street.jpg')
 result.labels                       # (H, W) uint8 class indices
-result.save('masks')                # label PNG, colour PNG, overlay with a legend
+result.save('masks')                # label PNG, color PNG, overlay with a legend
 """
 
 from swinseg.errors import PredictorError

@@ -122,7 +122,7 @@ def build_model(
     settings = copy.deepcopy(cfg['model'])
     if not settings.get('data_preprocessor'):
         raise PredictorError(
-            "the config's model has no data_preprocessor, so images would not be normalised; "
+            "the config's model has no data_preprocessor, so images would not be normalized; "
             'give a config of mmseg 1.x with model.data_preprocessor'
         )
     for part in (settings, settings.get('backbone', {})):

@@ -17,8 +17,8 @@ class PredictOptions:
         tta: test-time augmentation: average the probabilities over the scales and flips of the config's
             ``tta_pipeline``.
         reject_below: give pixels whose confidence is lower, in [0, 1], the label K, ``'rejected'``, which has a
-            colour and a name as the classes have. The confidence is returned, too.
-        batch_size: how many neighbouring images, or views of one image with ``tta``, the model gets at once if the
+            color and a name as the classes have. The confidence is returned, too.
+        batch_size: how many neighboring images, or views of one image with ``tta``, the model gets at once if the
             pipeline makes them of one size; None for 1 on a CPU and 8 on a GPU. Halved, as often as needed, when
             memory runs out. Windows of slide mode have a batch size of their own in the model's ``test_cfg``.
 

@@ -1,7 +1,7 @@
 """A built model with everything that stands before and after it.
 
 Shapes: H, W = size of the given image; K = number of classes.
-Images and colours are RGB here; inside, mmseg's pipelines carry BGR.
+Images and colors are RGB here; inside, mmseg's pipelines carry BGR.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from swinseg.datasets.files.value_range import Setting, ValueRange
 from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.errors import PredictorError
 from swinseg.models.prepare import prepare_for_inference
-from swinseg.models.scoring import normalised
+from swinseg.models.scoring import normalized
 from swinseg.predictor import building, rejection
 from swinseg.predictor.forward import Input, Prediction, forward
 from swinseg.predictor.options import PredictOptions
@@ -51,7 +51,7 @@ class Predictor:
         model: mmseg ``EncoderDecoder`` (ours or stock) with its weights; put into evaluation mode.
         pipeline: the test pipeline's steps; loading of labels is left out.
         classes: K names.
-        palette: K RGB colours; None makes some.
+        palette: K RGB colors; None makes some.
         tta_pipeline: the steps of test-time augmentation, a loader and ``TestTimeAug``; None
             without.
         value_range: which values of images of more than 8 bits become 0 and 255, in the place of what the
@@ -173,7 +173,7 @@ class Predictor:
             rejection.check_classes(self.classes)
 
     def legend(self, options: PredictOptions) -> tuple[tuple[str, ...], Palette]:
-        """Return the name and the colour, uint8 RGB, of each label that predictions with these options have."""
+        """Return the name and the color, uint8 RGB, of each label that predictions with these options have."""
         if options.reject_below is None:
             return self.classes, self.palette
         return rejection.with_rejected(self.classes, self.palette)
@@ -208,7 +208,7 @@ class Predictor:
     def stream(
         self, images: Iterable[ImageLike], options: PredictOptions = PredictOptions()
     ) -> Iterator[Segmentation]:
-        """Segment images one after the other, neighbours of one size together in the model.
+        """Segment images one after the other, neighbors of one size together in the model.
 
         Images are read when they are needed, and no more of them are held than a batch needs.
 
@@ -243,7 +243,7 @@ class Predictor:
         """Load an image, and have the pipeline make the model's inputs of it when they are asked for."""
         loaded = self._pipeline.load(image)
         views = self._pipeline.pack_views(loaded, tta=options.tta)
-        return Input(loaded, (normalised(self.model, packed) for packed in views))
+        return Input(loaded, (normalized(self.model, packed) for packed in views))
 
     def _preprocess_all(
         self, images: Iterable[ImageLike], options: PredictOptions

@@ -1,6 +1,6 @@
 """A label for pixels whose class is too uncertain.
 
-It is one more label after the K classes, with a name and a colour of its own, so that whatever handles labels
+It is one more label after the K classes, with a name and a color of its own, so that whatever handles labels
 handles it: pictures, legends, areas, files and polygons.
 """
 
@@ -40,7 +40,7 @@ def reject(labels_HW: Tensor, confidence_HW: Tensor, threshold: float, num_class
 
 
 def with_rejected(classes: tuple[str, ...], palette: Palette) -> tuple[tuple[str, ...], Palette]:
-    """Add name and colour of the rejected label, a colour that no class has."""
+    """Add name and color of the rejected label, a color that no class has."""
     taken = palette.tolist()
     candidates = [*_COLORS, *distinct_colors(len(taken) + 1)]
     color = next(color for color in candidates if color not in taken)

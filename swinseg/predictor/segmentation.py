@@ -50,7 +50,7 @@ class Segmentation:
         labels: (H, W) class indices, uint8 up to 256 classes, else uint16.
         classes: a name for each label: those of the model's K classes and, where pixels could be rejected as too
             uncertain, ``'rejected'`` for label K.
-        palette: a colour for each label, uint8 RGB.
+        palette: a color for each label, uint8 RGB.
         image: (H, W, 3) uint8 RGB, the image that was segmented.
         confidence: (H, W) float32 in [0, 1], the probability of the label, or of the class that was
             rejected; None when it was not asked for.
@@ -69,19 +69,19 @@ class Segmentation:
     # A label is a class even where its index is mmseg's ignore index: none is ignored here.
 
     def color(self) -> NDArray[np.uint8]:
-        """Return the labels in the palette's colours, (H, W, 3) uint8 RGB."""
+        """Return the labels in the palette's colors, (H, W, 3) uint8 RGB."""
         return drawing.colorize(self.labels, self.palette, ignore_index=len(self.classes))
 
     def overlay(
         self, alpha: float = 0.5, legend: bool = True, *, borders: bool = True
     ) -> NDArray[np.uint8]:
-        """Return the image with the colours blended in, uint8 RGB.
+        """Return the image with the colors blended in, uint8 RGB.
 
         Args:
-            alpha: weight of the colours in [0, 1].
+            alpha: weight of the colors in [0, 1].
             legend: put the classes present beside or below the image, which makes the picture
                 larger.
-            borders: draw each class's rim in its full colour.
+            borders: draw each class's rim in its full color.
 
         Raises:
             VisualizationError: alpha is outside [0, 1].
@@ -100,7 +100,7 @@ class Segmentation:
         """Return the area of each class present, the largest first.
 
         Args:
-            pixel_area: what a pixel covers, say 0.01 (square metres) for pixels of 10 cm, or 1 to count
+            pixel_area: what a pixel covers, say 0.01 (square meters) for pixels of 10 cm, or 1 to count
                 them; None for shares of the picture, in [0, 1].
         """
         share = class_shares(self.labels, len(self.classes), ignore_index=len(self.classes))
@@ -269,7 +269,7 @@ class Segmentation:
             )
 
     def _save_confidence(self, path: Path, dtype: type[np.unsignedinteger]) -> None:
-        """Write a grey PNG that uses the whole range of ``dtype``."""
+        """Write a gray PNG that uses the whole range of ``dtype``."""
         with files.atomic_path(path) as temporary:
             Image.fromarray(self.confidence_levels(dtype)).save(temporary, format='PNG')
 

@@ -1,6 +1,6 @@
 """TIFF, GeoTIFF and a few other formats of GDAL by windows, through rasterio; and writing GeoTIFF.
 
-Shapes: H, W = size of the image; h, w = size of a window; C = bands; K = colours.
+Shapes: H, W = size of the image; h, w = size of a window; C = bands; K = colors.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class GdalImage:
         path: the file.
         driver: GDAL's name of the format; it is opened as nothing else.
         bands: numbers of the bands to read, from 1, in this order. None takes red, green and blue where the
-            file names them, or its only three; a single band is widened to three, through its colour table
+            file names them, or its only three; a single band is widened to three, through its color table
             where it has one. Alpha counts as validity only, which is said once.
 
     Raises:
@@ -166,7 +166,7 @@ def write_geotiff(
         rows: (h, W) labels, from top to bottom.
         shape: H, W.
         dtype: uint8 or uint16.
-        palette: (K, 3) uint8 RGB that becomes the colour table; None for grey.
+        palette: (K, 3) uint8 RGB that becomes the color table; None for gray.
         georeference: where the labels lie.
         nodata: the value that means none.
     """

@@ -43,7 +43,7 @@ def open_image(
 
     ``.npy`` files are memory-mapped; TIFF, VRT, ERDAS Imagine and georeferenced JPEG 2000 files are read by window
     through rasterio; all other formats are decoded whole. Files without a georeference are turned as their
-    orientation says. Grey is widened to three bands, alpha dropped, and of a file of several pictures the first
+    orientation says. Gray is widened to three bands, alpha dropped, and of a file of several pictures the first
     one read, which a warning says.
 
     Args:

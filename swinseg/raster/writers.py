@@ -4,7 +4,7 @@ The rows collect, one or two bytes a pixel, in a hidden file beside the result, 
 tells the job and how many rows are safe. The result is written from them in one pass at the end. So it does not
 depend on where a job was interrupted, and appears only when it is complete.
 
-Shapes: H, W = size of the labels; R = rows that are written at once; K = colours.
+Shapes: H, W = size of the labels; R = rows that are written at once; K = colors.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LabelWriter:
         path: ends in ``.tif``, ``.tiff``, ``.npy`` or ``.png``.
         shape: H, W.
         dtype: uint8 or uint16.
-        palette: K colours that TIFF and 8-bit PNG files carry; None for grey. Colour tables of 16 bits are
+        palette: K colors that TIFF and 8-bit PNG files carry; None for gray. Color tables of 16 bits are
             read by GDAL and what is built on it, and by few others.
         georeference: where the labels lie; for TIFF files, else left out.
         nodata: the value that means none; for TIFF files, else left out.
@@ -290,7 +290,7 @@ def _write_png(
     dtype: np.dtype[Any],
     palette: NDArray[np.uint8] | None,
 ) -> None:
-    """Write an indexed PNG, or a grey one without a palette or with 16 bits (PNG specification, 11.2)."""
+    """Write an indexed PNG, or a gray one without a palette or with 16 bits (PNG specification, 11.2)."""
     depth = dtype.itemsize * 8
     is_indexed = palette is not None and depth == 8
     height, width = shape

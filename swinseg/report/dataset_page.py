@@ -91,11 +91,11 @@ def _split(report: SplitReport) -> Iterator[str]:
         if images.mean is not None and images.std is not None:
             mean, std = (', '.join(f'{v:.1f}' for v in of) for of in (images.mean, images.std))
             yield f' Channels{channel_order(images.mean)}: mean {mean}; standard deviation {std}.'
-        yield f' {percent(report.classes.ignored_share)} of the labelled pixels are ignored.</p>'
+        yield f' {percent(report.classes.ignored_share)} of the labeled pixels are ignored.</p>'
     pictures = [_picture(job, report) for job in report.samples]
     if pictures:
         yield f'<div class="pictures">{"".join(pictures)}</div>'
-    if report.labelled and report.classes.names:
+    if report.labeled and report.classes.names:
         yield _class_table(report)
 
 

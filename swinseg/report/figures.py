@@ -62,7 +62,7 @@ def confusion_figure(shares: NDArray[np.float64], classes: Sequence[str]) -> str
     axis.set_yticks(range(count), labels=shown, parse_math=False)
     axis.set_xlabel('predicted', color=_SOFT, fontsize=9)
     axis.xaxis.set_label_position('top')
-    axis.set_ylabel('labelled', color=_SOFT, fontsize=9)
+    axis.set_ylabel('labeled', color=_SOFT, fontsize=9)
     axis.spines[:].set_color(_LINE)
     if numbers:
         for row, column in np.argwhere(np.nan_to_num(shares) >= 0.005).tolist():
@@ -119,7 +119,7 @@ def reliability_figure(
 def object_size_figure(
     sizes: Sequence[str], iou: NDArray[np.float64], counts: NDArray[np.int64]
 ) -> str:
-    """Draw IoU against the size of the labelled objects.
+    """Draw IoU against the size of the labeled objects.
 
     Args:
         sizes: S names of ranges of size, from small to large.
@@ -138,13 +138,13 @@ def object_size_figure(
         axis.annotate(f'{text}\n{count:,}', (place, np.nan_to_num(value)), xytext=(0, 3), ha='center',
                       textcoords='offset points', fontsize=8, color=_INK)  # fmt: skip
     axis.set_xticks(places, labels=sizes)
-    axis.set_xlabel('size of the labelled object in pixels')
+    axis.set_xlabel('size of the labeled object in pixels')
     axis.set_ylabel('IoU')
     axis.set_ylim(0, 1.2)
     axis.set_yticks(np.linspace(0, 1, 6))
     axis.yaxis.set_major_formatter(PercentFormatter(1, 0))
     _style(axis)
-    return _svg(figure, 'size', 'IoU against the size of the labelled objects, and their number')
+    return _svg(figure, 'size', 'IoU against the size of the labeled objects, and their number')
 
 
 def _style(axis: Axes) -> None:

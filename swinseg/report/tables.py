@@ -23,8 +23,8 @@ def class_table(record: EvaluationRecord, examples: Mapping[int, ImageRecord]) -
         examples: class -> an image of the page that shows it.
     """
     report = record.report
-    labelled = report.matrix.sum(1)
-    shares = labelled / max(int(labelled.sum()), 1)
+    labeled = report.matrix.sum(1)
+    shares = labeled / max(int(labeled.sum()), 1)
     iou, level = report.per_class['IoU'], f'{100 * record.bootstrap.level:.0f}%'
     header = [
         ('Class', ''), ('IoU', ' aria-sort="descending"'), (f'{level} interval', ''), ('Boundary IoU', ''),
@@ -106,7 +106,7 @@ def _example_cell(name: str, image: ImageRecord | None) -> str:
 def confusion_table(record: EvaluationRecord) -> str:
     """Return the confusions that cost most pixels, the most costly one first; empty where all is right."""
     matrix = record.report.matrix
-    labelled = matrix.sum(1)
+    labeled = matrix.sum(1)
     wrong = int(matrix.sum() - matrix.trace())
     rows = []
     for true, predicted in worst_confusions(matrix, most=_CONFUSIONS):
@@ -115,11 +115,11 @@ def confusion_table(record: EvaluationRecord) -> str:
             name_cell(record, true)
             + f'<td>{swatch(record.palette[predicted])}{escape(record.report.classes[predicted])}</td>'
             + rate_cell(count / wrong)
-            + rate_cell(count / int(labelled[true]))
+            + rate_cell(count / int(labeled[true]))
             + f'<td class="number" data-value="{count}">{count:,}</td>'
         )
     header = [
-        ('Labelled', ''), ('Predicted', ''), ('Share of all errors, %', ' aria-sort="descending"'),
+        ('Labeled', ''), ('Predicted', ''), ('Share of all errors, %', ' aria-sort="descending"'),
         ('Share of the class, %', ''), ('Pixels', ''),
     ]  # fmt: skip
     return sortable_table(header, rows, 'Worst confusions') if rows else ''

@@ -53,7 +53,7 @@ class Annotations:
         out: folder of the results.
         tools: names in :data:`FILES`.
         classes: a name for each label.
-        palette: a colour for each label.
+        palette: a color for each label.
         address: what stands before the name of an image where Label Studio finds it.
     """
 

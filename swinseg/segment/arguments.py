@@ -27,14 +27,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--reject-below', type=float, metavar='P',
         help="label pixels whose probability is lower 'rejected'",
     )  # fmt: skip
-    add('--alpha', type=float, default=0.5, help='weight of the colours in overlays, 0 to 1')
+    add('--alpha', type=float, default=0.5, help='weight of the colors in overlays, 0 to 1')
     add(
         '--borders', action=argparse.BooleanOptionalAction, default=True,
-        help="draw each class's rim in its full colour in overlays (default: yes)",
+        help="draw each class's rim in its full color in overlays (default: yes)",
     )  # fmt: skip
     add(
         '--palette', choices=PALETTES, default=PALETTES[0],
-        help="the checkpoint's colours, or ones that colour-blind eyes tell apart as well",
+        help="the checkpoint's colors, or ones that color-blind eyes tell apart as well",
     )  # fmt: skip
     add(
         '--sheet', action='store_true',

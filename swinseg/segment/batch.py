@@ -38,8 +38,8 @@ class Options:
     Attributes:
         predict: of images, scenes and videos, as ``Predictor.predict`` takes them; ``confidence`` of images and
             scenes only.
-        alpha: weight of the colours in overlays.
-        borders: draw each class's rim in its full colour in overlays.
+        alpha: weight of the colors in overlays.
+        borders: draw each class's rim in its full color in overlays.
         sheet: also put small overlays of images and scenes into one picture, ``sheet.png``.
         annotations: also write files of images for these annotation tools, which
             :data:`swinseg.segment.annotations.FILES` names.

@@ -36,7 +36,7 @@ class Sheets:
     Args:
         out: folder for the sheets.
         classes: a name for each label.
-        palette: a colour for each label.
+        palette: a color for each label.
         alpha, borders: of overlays, as ``Segmentation.overlay`` takes them.
     """
 

@@ -1,4 +1,4 @@
-"""Pictures: palettes, coloured label maps and overlays, training curves."""
+"""Pictures: palettes, colored label maps and overlays, training curves."""
 
 # The function colorize is not repeated here: the name stands for the module.
 from swinseg.visualization.color_blind import color_blind_palette

@@ -25,7 +25,7 @@ from swinseg.visualization.polygons import Labels, Polygon
 
 # As the predictor calls pixels of which it is too uncertain.
 _REJECTED = 'rejected'
-# The names that Label Studio's labelling config and its annotations have in common.
+# The names that Label Studio's labeling config and its annotations have in common.
 _CONTROL, _PICTURE = 'label', 'image'
 
 
@@ -94,7 +94,7 @@ def to_cvat(images: Iterable[Element], *, classes: Sequence[str], palette: Palet
     Args:
         images: from :func:`cvat_image`; they get numbers.
         classes: K names.
-        palette: K colours.
+        palette: K colors.
     """
     colors = check_palette(palette, num_classes=len(classes)).tolist()
     root = Element('annotations')
@@ -128,7 +128,7 @@ def label_studio_task(
         confidence: (H, W) in [0, 1]; its mean becomes the score.
 
     Returns:
-        What ``json.dumps`` takes; a file of Label Studio is a list of these, for a project with the labelling
+        What ``json.dumps`` takes; a file of Label Studio is a list of these, for a project with the labeling
         config of :func:`label_studio_config`.
     """
     height, width = labels.shape
@@ -148,7 +148,7 @@ def label_studio_task(
 
 
 def label_studio_config(*, classes: Sequence[str], palette: PaletteLike) -> str:
-    """Return the labelling config of a Label Studio project that predictions of :func:`label_studio_task` fit."""
+    """Return the labeling config of a Label Studio project that predictions of :func:`label_studio_task` fit."""
     colors = check_palette(palette, num_classes=len(classes)).tolist()
     view = Element('View')
     SubElement(view, 'Image', name=_PICTURE, value=f'${_PICTURE}', zoom='true')

@@ -41,7 +41,7 @@ def count_pixels(labels: Labels, num_classes: int, *, ignore_index: int = 255) -
     extra = [value for value in extra if value != ignore_index]
     if extra:
         raise VisualizationError(
-            f'the palette has {num_classes} colours, but the label {extra[0]} was found; '
+            f'the palette has {num_classes} colors, but the label {extra[0]} was found; '
             'use the palette of the same dataset'
         )
     return counts[:num_classes]

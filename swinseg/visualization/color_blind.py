@@ -1,6 +1,6 @@
-"""Colours that stay apart for eyes with and without a deficiency of colour vision.
+"""Colors that stay apart for eyes with and without a deficiency of color vision.
 
-Shapes: colours are (N, 3) RGB.
+Shapes: colors are (N, 3) RGB.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ DEFICIENCIES = {
 
 # Blue of Okabe and Ito: the first class. The others follow from it.
 _FIRST = (0, 114, 178)
-# Neither nearly black, the colour of ignored pixels, nor nearly white, that of rejected ones.
+# Neither nearly black, the color of ignored pixels, nor nearly white, that of rejected ones.
 _LIGHTNESS = (25, 92)
 _LEVELS = np.linspace(0, 255, 18).round().astype(np.uint8)
 
 
 def color_blind_palette(num_classes: int) -> Palette:
-    """Return ``num_classes`` different colours, each as far as can be from all before it for every kind of eye.
+    """Return ``num_classes`` different colors, each as far as can be from all before it for every kind of eye.
 
     The first ones do not depend on ``num_classes``. Up to about a dozen can be told apart at a glance; no palette
     does so for a hundred, where the borders of an overlay and its legend help.
@@ -49,10 +49,10 @@ def color_blind_palette(num_classes: int) -> Palette:
 
 
 def distances(palette: PaletteLike) -> NDArray[np.float64]:
-    """Return how different two colours look to the eye that tells them apart least.
+    """Return how different two colors look to the eye that tells them apart least.
 
     Args:
-        palette: K colours.
+        palette: K colors.
 
     Returns:
         (K, K) distance in CIELAB (CIE76), the smallest over normal vision and :data:`DEFICIENCIES`.
@@ -79,7 +79,7 @@ def _colors(count: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def _seen(colors: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return (4, N, 3) CIELAB of colours as seen by normal vision and with each deficiency."""
+    """Return (4, N, 3) CIELAB of colors as seen by normal vision and with each deficiency."""
     encoded = colors / 255
     # sRGB, IEC 61966-2-1.
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)

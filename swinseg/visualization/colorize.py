@@ -1,7 +1,7 @@
-"""Label maps as colours: alone, or blended into the photograph.
+"""Label maps as colors: alone, or blended into the photograph.
 
 Shapes: a label map is (H, W) of any integer dtype, an image (H, W, 3) uint8 RGB. Pixels with the
-ignore index are black in colour images and show the photograph in overlays.
+ignore index are black in color images and show the photograph in overlays.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from swinseg.visualization.palette import PaletteLike, VisualizationError, check
 
 
 def colorize(labels: Labels, palette: PaletteLike, *, ignore_index: int = 255) -> RGBImage:
-    """Paint each pixel with the colour of its class.
+    """Paint each pixel with the color of its class.
 
     Args:
         labels: (H, W) class indices or ``ignore_index``.
-        palette: K colours.
+        palette: K colors.
         ignore_index: painted black when it is not a class of the palette.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        VisualizationError: a label has no colour.
+        VisualizationError: a label has no color.
     """
     colors = check_palette(palette)
-    count_pixels(labels, len(colors), ignore_index=ignore_index)  # raises where a colour is missing
+    count_pixels(labels, len(colors), ignore_index=ignore_index)  # raises where a color is missing
     # 256 rows at least: as many as OpenCV's table has, which is 60 times as fast as indexing.
     table = np.zeros((max(len(colors), ignore_index + 1, 256), 3), np.uint8)
     table[: len(colors)] = colors
@@ -51,14 +51,14 @@ def overlay(
     classes: Sequence[str] | None = None,
     ignore_index: int = 255,
 ) -> RGBImage:
-    """Blend the colours of the classes into a photograph.
+    """Blend the colors of the classes into a photograph.
 
     Args:
         image: (H, W, 3) uint8 RGB; not changed.
         labels: (H, W) class indices or ``ignore_index``.
-        palette: K colours.
-        alpha: weight of the colours, 0 (photograph only) to 1 (colours only).
-        borders: draw each class's rim in its full colour; the line grows with the image.
+        palette: K colors.
+        alpha: weight of the colors, 0 (photograph only) to 1 (colors only).
+        borders: draw each class's rim in its full color; the line grows with the image.
         classes: K names; adds a legend of the classes present, outside of the photograph, with the
             share of the pixels that each covers. None adds none.
         ignore_index: its pixels show the photograph.
@@ -68,7 +68,7 @@ def overlay(
         left.
 
     Raises:
-        VisualizationError: sizes differ, alpha is outside [0, 1], a label has no colour, or the
+        VisualizationError: sizes differ, alpha is outside [0, 1], a label has no color, or the
             names do not match the palette.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -84,8 +84,8 @@ def overlay(
     colors = check_palette(palette)
     if classes is not None and len(classes) != len(colors):
         raise VisualizationError(
-            f'a legend needs one name per colour, but there are {len(classes)} names and '
-            f'{len(colors)} colours'
+            f'a legend needs one name per color, but there are {len(classes)} names and '
+            f'{len(colors)} colors'
         )
     painted = colorize(labels, colors, ignore_index=ignore_index)
     blended = cv2.addWeighted(np.ascontiguousarray(image), 1 - alpha, painted, alpha, 0)
@@ -102,7 +102,7 @@ def overlay(
 
 
 def check_alpha(alpha: float) -> None:
-    """Refuse a weight of the colours in an overlay that is none, before work that would end in one.
+    """Refuse a weight of the colors in an overlay that is none, before work that would end in one.
 
     Raises:
         VisualizationError: alpha is outside [0, 1].

@@ -1,4 +1,4 @@
-"""Legends of pictures: which colour is which class, and how much of the picture it covers.
+"""Legends of pictures: which color is which class, and how much of the picture it covers.
 
 Shapes: a label map is (H, W) of any integer dtype, an image (H, W, 3) uint8 RGB.
 """
@@ -26,7 +26,7 @@ _BACKGROUND, _INK, _FADED_INK = (255, 255, 255), (32, 32, 32), (170, 170, 170)
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """One line of a legend: the class's colour, its name, and a figure set at the right."""
+    """One line of a legend: the class's color, its name, and a figure set at the right."""
 
     color: tuple[int, int, int]
     name: str
@@ -127,7 +127,7 @@ def draw_entry(
         corner: (x, y) of the cell's upper left corner.
         cell: (height, width) as :func:`legend_cell` gives them.
         size: of the font and the swatch, in pixels.
-        faded: write in light grey.
+        faded: write in light gray.
     """
     font, margin = legend_font(size), size // 2
     ink = _FADED_INK if faded else _INK

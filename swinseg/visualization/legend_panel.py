@@ -27,12 +27,12 @@ _MEMORY = 0.95
 class LegendPanel:
     """Which class stands in which line, remembered from frame to frame.
 
-    A class gets a line when it is first seen and keeps it; in frames without it the line is grey and has no
+    A class gets a line when it is first seen and keeps it; in frames without it the line is gray and has no
     figure. When all lines are taken, a class gets the line of the one that covered least of the recent frames,
     once it covers twice as much, so that lines change seldom.
 
     Args:
-        palette: K colours.
+        palette: K colors.
         classes: K names.
         frame_size: (height, width) of the frames in pixels.
     """

@@ -1,4 +1,4 @@
-"""Palettes: one RGB colour per class."""
+"""Palettes: one RGB color per class."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class VisualizationError(UserError):
 
 
 def default_palette(num_classes: int) -> Palette:
-    """Return ``num_classes`` different colours, none black, the same ones every time."""
+    """Return ``num_classes`` different colors, none black, the same ones every time."""
     return np.array(distinct_colors(num_classes), np.uint8).reshape(num_classes, 3)
 
 
 def palette_or_default(palette: PaletteLike | None, *, num_classes: int) -> Palette:
-    """Return the colours of classes: those given, or :func:`default_palette` where there are none.
+    """Return the colors of classes: those given, or :func:`default_palette` where there are none.
 
     Raises:
         VisualizationError: as :func:`check_palette`, for given ones.
@@ -41,14 +41,14 @@ def check_palette(palette: PaletteLike, *, num_classes: int | None = None) -> Pa
 
     Args:
         palette: one (red, green, blue) triple in [0, 255] per class.
-        num_classes: the number of colours it must have; None accepts any.
+        num_classes: the number of colors it must have; None accepts any.
 
     Returns:
         A new (K, 3) uint8 array.
 
     Raises:
         VisualizationError: not a list of triples, a value outside [0, 255], or the wrong number of
-            colours.
+            colors.
     """
     try:
         colors = np.asarray(palette)
@@ -62,13 +62,13 @@ def check_palette(palette: PaletteLike, *, num_classes: int | None = None) -> Pa
     outside = np.flatnonzero(((colors < 0) | (colors > 255)).any(axis=1))
     if outside.size:
         raise VisualizationError(
-            f'a palette must hold values from 0 to 255, but the colour of class {outside[0]} is '
+            f'a palette must hold values from 0 to 255, but the color of class {outside[0]} is '
             f'{colors[outside[0]].tolist()}'
         )
     if num_classes is not None and len(colors) != num_classes:
         raise VisualizationError(
-            f'a palette must have one colour per class, but there are {num_classes} classes and '
-            f'{len(colors)} colours'
+            f'a palette must have one color per class, but there are {num_classes} classes and '
+            f'{len(colors)} colors'
         )
     return colors.astype(np.uint8)
 

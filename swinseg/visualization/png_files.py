@@ -32,18 +32,18 @@ def save_plot(path: str | os.PathLike[str], figure: Figure) -> None:
 def save_indexed_png(path: str | os.PathLike[str], labels: Labels, palette: PaletteLike) -> None:
     """Write a label map as a PNG whose values are the class indices.
 
-    Up to 256 classes the file has 8 bits and the palette inside, so that viewers show colours and
+    Up to 256 classes the file has 8 bits and the palette inside, so that viewers show colors and
     readers that keep palette indices (Pillow, mmcv's Pillow backend) get the labels; index values
-    without a colour are black. With more classes it is a 16-bit grey PNG without a palette.
+    without a color are black. With more classes it is a 16-bit gray PNG without a palette.
 
     Args:
         path: the file; written atomically.
-        labels: (H, W), 0 to 255, or to 65535 with more than 256 colours.
-        palette: K colours.
+        labels: (H, W), 0 to 255, or to 65535 with more than 256 colors.
+        palette: K colors.
 
     Raises:
         VisualizationError: a value does not fit.
-        DataError: there are more than 65,536 colours.
+        DataError: there are more than 65,536 colors.
         OutputError: the file cannot be written.
     """
     image = indexed_image(labels, palette)
@@ -72,7 +72,7 @@ def indexed_image(labels: Labels, palette: PaletteLike) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(labels, dtype))
     if dtype != np.uint8:
         return image
-    # All 256 entries: with 16 colours or fewer Pillow would write 4 bits per pixel.
+    # All 256 entries: with 16 colors or fewer Pillow would write 4 bits per pixel.
     full = np.zeros((256, 3), np.uint8)
     full[: len(colors)] = colors
     image.putpalette(full.tobytes())

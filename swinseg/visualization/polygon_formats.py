@@ -29,7 +29,7 @@ def to_geojson(
     Args:
         polygons: of one label map.
         classes: K names.
-        palette: K colours.
+        palette: K colors.
 
     Returns:
         What ``json.dumps`` takes. The properties are ``class`` (name), ``index``, ``color`` (``'#rrggbb'``),

@@ -1,7 +1,7 @@
 """Exact outlines of the regions of a label map.
 
 A region is a connected set of pixels of one label; pixels are connected through their sides. Its outline runs
-along the sides of its pixels, not through their centres: the pixel in row r and column c covers x from c to c + 1
+along the sides of its pixels, not through their centers: the pixel in row r and column c covers x from c to c + 1
 and y from r to r + 1, so the area inside of the outline is the number of pixels.
 
 Where two pixels of a region touch at a corner only, and are connected elsewhere, the outline does not pass between
@@ -66,7 +66,7 @@ def trace_polygons(
         confidence: (H, W), to be averaged over each region.
         min_area: leave out regions with fewer pixels, and fill holes with fewer; then no polygon covers another.
         tolerance: how far in pixels a simplified outline may run from the exact one (Douglas and Peucker 1973).
-            Neighbours keep the line between them in common, save where a region vanishes. 0 keeps outlines
+            Neighbors keep the line between them in common, save where a region vanishes. 0 keeps outlines
             exact.
 
     Returns:
@@ -247,11 +247,11 @@ def _signed_areas(
 
 
 def _simplified(outline: _Outline, tolerance: float) -> Ring:
-    """Simplify a ring between its junctions, so that neighbours get the same line."""
+    """Simplify a ring between its junctions, so that neighbors get the same line."""
     first = np.flatnonzero(outline.is_junction)
     ring = outline.ring
     if not first.size:
-        # The only neighbour has the same ring, from another corner on.
+        # The only neighbor has the same ring, from another corner on.
         first = np.lexsort(ring.T)[:1]
     ends = [*first, first[0] + len(ring)]
     lines = [

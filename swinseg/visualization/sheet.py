@@ -33,7 +33,7 @@ class Tile:
     Attributes:
         picture: (h, w, 3) uint8 RGB, h and w at most :data:`TILE_SIDE`.
         name: for the first line below it.
-        note: for the second line, in grey.
+        note: for the second line, in gray.
     """
 
     picture: NDArray[np.uint8]

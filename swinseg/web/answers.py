@@ -52,7 +52,7 @@ def make_answer(
     Args:
         segmentation: with its confidence.
         kind: ``JSON`` for all that a page needs, ``PNG`` for the labels with their palette, ``OVERLAY`` for the
-            image with colours and a legend, ``GEOJSON`` for polygons in pixel coordinates.
+            image with colors and a legend, ``GEOJSON`` for polygons in pixel coordinates.
         seconds: tells how long the answer has taken so far.
     """
     if kind is Format.PNG:

@@ -10,7 +10,7 @@ from swinseg.benchmark.timing import (
     Candidate,
     Rounds,
     compare,
-    synchronised,
+    synchronized,
     time_in_turn,
     under_autocast,
 )
@@ -137,6 +137,6 @@ def test_under_autocast__casts_in_each_call_only():
     assert not torch.is_autocast_enabled('cpu')
 
 
-def test_synchronised__on_a_cpu_is_the_function_itself():
+def test_synchronized__on_a_cpu_is_the_function_itself():
     call = Machine().work('a', 1.0)
-    assert synchronised(call, 'cpu') is call
+    assert synchronized(call, 'cpu') is call

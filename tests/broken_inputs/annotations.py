@@ -253,7 +253,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'CVAT: a video': (
         _cvat('<annotations><meta><task><labels><label><name>a</name></label></labels></task></meta>'
               '<track id="0"/></annotations>'), r'is about the frames of a video'),
-    'CVAT: masks whose colours are none': (
+    'CVAT: masks whose colors are none': (
         _file('cvat', 'labelmap.txt', 'roof:red::'), r'line 1 of .*labelmap\.txt must be name:red,green,blue'),
     'YOLO: boxes': (_yolo('0 0.5 0.5 0.2 0.2'), r'line 1 of .*a\.txt is a box .*; export the segmentation'),
     'YOLO: pixels instead of parts': (_yolo('0 1 1 4 1 4 3'), r'must have coordinates from 0 to 1'),
@@ -283,7 +283,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'Supervisely: a dict for classes': (
         _supervisely(classes={}), r"must have 'classes', a list, but has classes="),
     'Supervisely: no annotations': (_supervisely(classes=[]), r'there is no annotation'),
-    'masks: a color of no class': (_masks(color=(9, 9, 9)), r'contains the colour \[9, 9, 9\]'),
+    'masks: a color of no class': (_masks(color=(9, 9, 9)), r'contains the color \[9, 9, 9\]'),
     'masks: a share that is none': (_masks('--val-share', 2), r'must be in \[0, 1\), but is 2'),
     'an output folder that is not empty': (_full_output, r'exists and is not empty'),
     'Cityscapes: not there': (lambda place: _prepare(place, 'cityscapes', place.folder / 'no'), r'does not exist'),

@@ -106,7 +106,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'label: RGB colors': (_label(COLORS), r'color_labels=True'),
     'label: a color of no class': (
         _label(COLORS, f'{TWO}, color_labels=True, palette=[[0, 0, 0], [0, 200, 0]]'),
-        r'contains the colour \[200, 0, 0\]',
+        r'contains the color \[200, 0, 0\]',
     ),
     'list: not there': (_settings(f"{TWO}, ann_file='split.txt'"), r'the split file .*split\.txt cannot be read'),
     'list: empty': (_file('split.txt', '\n', f"{TWO}, ann_file='split.txt'"), r'split\.txt names no image'),
@@ -138,7 +138,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'classes: two megabytes': (
         _file('classes.yaml', '#' * 2**21, LISTED),
         r'is longer than 1048576 characters, which no list of classes'),
-    'palette: too short': (_settings(f'{TWO}, palette=[[0, 0, 0]]'), r'1 colours for 2 classes'),
+    'palette: too short': (_settings(f'{TWO}, palette=[[0, 0, 0]]'), r'1 colors for 2 classes'),
     'label_map: a class that is not there': (
         _settings(f'{TWO}, label_map={{0: 0, 1: 7}}'), r'sends the raw value 1 to 7'),
     'label_map: beside reduce_zero_label': (

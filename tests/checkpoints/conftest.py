@@ -20,7 +20,7 @@ SMALL = {
 CHANNELS = [16, 32, 64, 128]
 
 
-def randomise(module: nn.Module, seed: int = 0) -> None:
+def randomize(module: nn.Module, seed: int = 0) -> None:
     """Give every parameter and running statistic a random value, so that any wrong permutation shows."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -38,9 +38,9 @@ def randomise(module: nn.Module, seed: int = 0) -> None:
                 value.copy_(noise / value[0].numel() ** 0.5)
 
 
-@pytest.fixture(name='randomise')
-def randomise_fixture():
-    return randomise
+@pytest.fixture(name='randomize')
+def randomize_fixture():
+    return randomize
 
 
 @pytest.fixture

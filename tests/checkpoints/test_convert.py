@@ -25,9 +25,9 @@ META = {
 
 
 @pytest.fixture
-def trained(build_segmentor, randomise, tmp_path):
+def trained(build_segmentor, randomize, tmp_path):
     model = build_segmentor('mmseg')
-    randomise(model)
+    randomize(model)
     path = tmp_path / 'trained.pth'
     torch.save({'meta': META, 'state_dict': model.state_dict()}, path)
     return path, model.state_dict()

@@ -136,14 +136,14 @@ def image():
 
 
 @pytest.fixture
-def official(small, randomise):
+def official(small, randomize):
     model = OfficialSwin(**small, side=256).eval()
-    randomise(model)
+    randomize(model)
     return model
 
 
 @pytest.fixture
-def upernet(small, randomise):
+def upernet(small, randomize):
     transformers = pytest.importorskip('transformers')
     config = transformers.UperNetConfig(
         backbone_config=transformers.SwinConfig(
@@ -159,11 +159,11 @@ def upernet(small, randomise):
         num_labels=7,
     )
     model = transformers.UperNetForSemanticSegmentation(config).eval()
-    randomise(model)
+    randomize(model)
     return model
 
 
-def hugging_face_swin(small, randomise, **changes):
+def hugging_face_swin(small, randomize, **changes):
     transformers = pytest.importorskip('transformers')
     config = transformers.SwinConfig(
         embed_dim=small['embed_dims'],
@@ -174,7 +174,7 @@ def hugging_face_swin(small, randomise, **changes):
         **changes,
     )
     model = transformers.SwinModel(config).eval()
-    randomise(model)
+    randomize(model)
     return model
 
 
@@ -240,9 +240,9 @@ def test_to_mmseg__official_classifier(kind, official, build_backbone, image):
 
 @torch.no_grad()
 @pytest.mark.parametrize('kind', SEGMENTORS)
-def test_to_mmseg__official_segmentor(kind, official, build_segmentor, randomise, image):
+def test_to_mmseg__official_segmentor(kind, official, build_segmentor, randomize, image):
     stock = build_segmentor('mmseg', use_abs_pos_embed=True, pretrain_img_size=256)
-    randomise(stock, seed=1)
+    randomize(stock, seed=1)
     # Microsoft's segmentation code is mmseg 0.x with their own backbone and mmseg's heads.
     state_dict = {
         f'backbone.{key}': value
@@ -268,7 +268,7 @@ def test_to_mmseg__official_segmentor(kind, official, build_segmentor, randomise
 
 @torch.no_grad()
 @pytest.mark.parametrize('kind', BACKBONES)
-def test_to_mmseg__timm_features(kind, small, build_backbone, randomise, image):
+def test_to_mmseg__timm_features(kind, small, build_backbone, randomize, image):
     pytest.importorskip('timm')
     from timm.models.swin_transformer import SwinTransformer
 
@@ -279,7 +279,7 @@ def test_to_mmseg__timm_features(kind, small, build_backbone, randomise, image):
         num_heads=small['num_heads'],
         window_size=small['window_size'],
     ).eval()
-    randomise(model)
+    randomize(model)
     assert formats.detect(model.state_dict()) == 'timm'
     weights = formats.to_mmseg(model.state_dict())
     backbone = build_backbone(kind)
@@ -297,12 +297,12 @@ def test_to_mmseg__timm_features(kind, small, build_backbone, randomise, image):
 
 @torch.no_grad()
 @pytest.mark.slow
-def test_to_mmseg__timm_swin_tiny_as_feature_extractor(build_backbone, randomise):
+def test_to_mmseg__timm_swin_tiny_as_feature_extractor(build_backbone, randomize):
     timm = pytest.importorskip('timm')
     model = timm.create_model(
         'swin_tiny_patch4_window7_224', pretrained=False, features_only=True, img_size=448
     ).eval()
-    randomise(model)
+    randomize(model)
     assert formats.detect(model.state_dict()) == 'timm'
     swin_tiny = {
         'embed_dims': 96,
@@ -319,7 +319,7 @@ def test_to_mmseg__timm_swin_tiny_as_feature_extractor(build_backbone, randomise
 @torch.no_grad()
 @pytest.mark.parametrize('kind', BACKBONES)
 @pytest.mark.parametrize('size', [(256, 256), (236, 268)])
-def test_to_mmseg__torchvision(kind, size, small, build_backbone, randomise):
+def test_to_mmseg__torchvision(kind, size, small, build_backbone, randomize):
     pytest.importorskip('torchvision')
     from torchvision.models.swin_transformer import SwinTransformer
 
@@ -330,7 +330,7 @@ def test_to_mmseg__torchvision(kind, size, small, build_backbone, randomise):
         num_heads=list(small['num_heads']),
         window_size=[small['window_size']] * 2,
     ).eval()
-    randomise(model)
+    randomize(model)
     assert formats.detect(model.state_dict()) == 'torchvision'
     weights = formats.to_mmseg(model.state_dict())
     backbone = build_backbone(kind)
@@ -346,8 +346,8 @@ def test_to_mmseg__torchvision(kind, size, small, build_backbone, randomise):
 
 @torch.no_grad()
 @pytest.mark.parametrize('kind', BACKBONES)
-def test_to_mmseg__hugging_face_swin_model(kind, small, build_backbone, randomise, image):
-    model = hugging_face_swin(small, randomise, use_absolute_embeddings=True)
+def test_to_mmseg__hugging_face_swin_model(kind, small, build_backbone, randomize, image):
+    model = hugging_face_swin(small, randomize, use_absolute_embeddings=True)
     raw: list[Tensor] = []
     for layer in model.encoder.layers:
         layer.blocks[-1].register_forward_hook(lambda module, args, output: raw.append(output[0]))
@@ -395,10 +395,10 @@ def test_to_mmseg__hugging_face_file_as_saved(upernet, build_segmentor, tmp_path
 
 
 @torch.no_grad()
-def test_from_mmseg__hugging_face_reads_it(upernet, build_segmentor, randomise, tmp_path, image):
+def test_from_mmseg__hugging_face_reads_it(upernet, build_segmentor, randomize, tmp_path, image):
     safetensors = pytest.importorskip('safetensors.torch')
     model = build_segmentor('mmseg')
-    randomise(model, seed=3)
+    randomize(model, seed=3)
     upernet.config.save_pretrained(tmp_path)
     converted = formats.from_mmseg(model.state_dict(), 'huggingface')
     safetensors.save_file(converted, tmp_path / 'model.safetensors', metadata={'format': 'pt'})
@@ -408,10 +408,10 @@ def test_from_mmseg__hugging_face_reads_it(upernet, build_segmentor, randomise, 
 
 
 @pytest.mark.parametrize('library', ['timm', 'torchvision'])
-def test_from_mmseg__classifier_loads_it(library, small, build_backbone, randomise, image):
+def test_from_mmseg__classifier_loads_it(library, small, build_backbone, randomize, image):
     pytest.importorskip(library)
     backbone = build_backbone('SwinTransformer')
-    randomise(backbone, seed=4)
+    randomize(backbone, seed=4)
     converted = formats.from_mmseg(backbone.state_dict(), library)
     depths, heads, window = small['depths'], small['num_heads'], small['window_size']
     model: nn.Module
@@ -436,7 +436,7 @@ def test_from_mmseg__classifier_loads_it(library, small, build_backbone, randomi
         assert_close([final.permute(0, 3, 1, 2)], backbone(image)[3:])
 
 
-def test_from_mmseg__round_trips(official, upernet, small, randomise, build_segmentor):
+def test_from_mmseg__round_trips(official, upernet, small, randomize, build_segmentor):
     """Converting there and back gives every tensor again, bit for bit."""
     classifier = {
         key: value
@@ -458,11 +458,11 @@ def test_from_mmseg__round_trips(official, upernet, small, randomise, build_segm
     }
     assert_same(formats.from_mmseg(formats.to_mmseg(current), 'huggingface-v5'), current)
 
-    swin = hugging_face_swin(small, randomise, use_absolute_embeddings=True).state_dict()
+    swin = hugging_face_swin(small, randomize, use_absolute_embeddings=True).state_dict()
     assert_same(formats.from_mmseg(formats.to_mmseg(swin), 'huggingface-v5'), swin)
 
     model = build_segmentor('mmseg', use_abs_pos_embed=True, pretrain_img_size=256)
-    randomise(model, seed=5)
+    randomize(model, seed=5)
     for target in ('mmseg', 'official', 'huggingface', 'huggingface-v5'):
         converted = formats.from_mmseg(model.state_dict(), target)
         assert formats.detect(converted) == target
@@ -470,13 +470,13 @@ def test_from_mmseg__round_trips(official, upernet, small, randomise, build_segm
 
 
 @pytest.mark.parametrize('library', ['timm', 'torchvision'])
-def test_from_mmseg__round_trips_of_published_classifiers(library, randomise):
+def test_from_mmseg__round_trips_of_published_classifiers(library, randomize):
     module = pytest.importorskip(library)
     if library == 'timm':
         model = module.create_model('swin_tiny_patch4_window7_224', pretrained=False)
     else:
         model = module.models.swin_t(weights=None)
-    randomise(model)
+    randomize(model)
     state_dict = {
         key: value for key, value in model.state_dict().items() if not key.startswith('head.')
     }
@@ -523,9 +523,9 @@ def test_to_mmseg__keeps_unknown_keys_for_the_receipt(official):
     assert 'layers.0.extra.weight' in weights
 
 
-def test_to_mmseg__old_mmseg_position_embedding(build_backbone, randomise):
+def test_to_mmseg__old_mmseg_position_embedding(build_backbone, randomize):
     backbone = build_backbone(use_abs_pos_embed=True, pretrain_img_size=64)
-    randomise(backbone)
+    randomize(backbone)
     state_dict = backbone.state_dict()
     as_map = state_dict['absolute_pos_embed'].transpose(1, 2).reshape(1, 16, 16, 16)
     assert_same(formats.to_mmseg({**state_dict, 'absolute_pos_embed': as_map}), state_dict)

@@ -17,9 +17,9 @@ BACKBONES = {'mmseg': 'SwinTransformer', 'swinseg': 'SwinBackbone'}
 
 
 @pytest.fixture
-def trained(build_segmentor, randomise):
+def trained(build_segmentor, randomize):
     model = build_segmentor('mmseg')
-    randomise(model)
+    randomize(model)
     return model
 
 
@@ -107,9 +107,9 @@ def test_load_backbone_weights__resizes_like_mmseg(trained, build_backbone, tmp_
     assert receipt.backbone_fraction == 1
 
 
-def test_load_backbone_weights__resizes_absolute_positions(build_backbone, randomise):
+def test_load_backbone_weights__resizes_absolute_positions(build_backbone, randomize):
     small = build_backbone('SwinBackbone', use_abs_pos_embed=True, pretrain_img_size=64)
-    randomise(small)
+    randomize(small)
     large = build_backbone('SwinBackbone', use_abs_pos_embed=True, pretrain_img_size=128)
     receipt = load_backbone_weights(large, small.state_dict())
     assert receipt.resized == ('absolute_pos_embed',)
@@ -331,10 +331,10 @@ def build_other():
 @pytest.mark.parametrize('prefix', ['', 'module.'])
 @pytest.mark.parametrize('kind', OTHER_BACKBONES)
 def test_load_weights__another_backbone_has_the_names_of_the_model(
-    kind, prefix, build_other, randomise
+    kind, prefix, build_other, randomize
 ):
     trained, model = build_other(kind), build_other(kind)
-    randomise(trained)
+    randomize(trained)
     weights = {f'{prefix}{key}': value for key, value in trained.state_dict().items()}
     receipt = load_weights(model, {'state_dict': weights}, strict=True)
     assert_equal_states(model, trained)
@@ -342,9 +342,9 @@ def test_load_weights__another_backbone_has_the_names_of_the_model(
     assert 'in the names of the model' in str(receipt)
 
 
-def test_load_weights__another_backbone_alone(build_other, randomise):
+def test_load_weights__another_backbone_alone(build_other, randomize):
     trained, model = build_other('ResNet'), build_other('ResNet')
-    randomise(trained)
+    randomize(trained)
     receipt = load_weights(model, trained.backbone.state_dict())
     assert_equal_states(model.backbone, trained.backbone)
     assert all(key.startswith('decode_head.') for key in receipt.missing)

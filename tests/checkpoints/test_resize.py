@@ -43,7 +43,7 @@ def test_resize_bias_table__follows_the_window():
     torch.testing.assert_close(rows, -rows.flip(0), atol=1e-5, rtol=0)
     torch.testing.assert_close(rows, rows[:, :1].expand(23, 23))
     assert (rows[:, 0].diff() > 0).all()
-    # Cell centres keep their place: the new middle row is the old one, the others scale by 13 / 23.
+    # Cell centers keep their place: the new middle row is the old one, the others scale by 13 / 23.
     expected = torch.arange(-11.0, 12.0) * 13 / 23
     torch.testing.assert_close(rows[3:-3, 0], expected[3:-3], atol=0.1, rtol=0)
 
@@ -62,6 +62,6 @@ def test_resize_position_embedding__keeps_rows_and_columns():
     resized = resize_position_embedding(embedding, 256).view(16, 16, 2)
     torch.testing.assert_close(resized[..., 0], resized[..., 1].T)
     assert (resized[:, 3, 0].diff() > 0).all()
-    # The centre of a token keeps its place: new token t lies at t / 2 - 1 / 4.
+    # The center of a token keeps its place: new token t lies at t / 2 - 1 / 4.
     expected = torch.arange(16.0) / 2 - 0.25
     torch.testing.assert_close(resized[2:-2, 3, 0], expected[2:-2], atol=0.1, rtol=0)

@@ -200,7 +200,7 @@ def test_check_config__accepts_what_mmengine_reads(write_tiny_config, fine):
     load_config(write_tiny_config(extra=fine))
 
 
-def test_check_config__unknown_type_without_neighbour(write_tiny_config):
+def test_check_config__unknown_type_without_neighbor(write_tiny_config):
     with pytest.raises(
         ConfigError, match=r'is not registered; is the module that defines it imported\?'
     ):

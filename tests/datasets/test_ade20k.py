@@ -105,9 +105,9 @@ def test_ade20k__value_beyond_150(make_set, classes):
         ({'classes': []}, 'ADE20K has no class names'),
         (
             {'classes': ['wall'], 'palette': [[1, 2, 3], [4, 5, 6]]},
-            'palette has 2 colours for 1 classes',
+            'palette has 2 colors for 1 classes',
         ),
-        ({'classes': ['wall'], 'palette': [[1, 2, 300]]}, 'a colour must be'),
+        ({'classes': ['wall'], 'palette': [[1, 2, 300]]}, 'a color must be'),
     ],
 )
 def test_ade20k__bad_classes(make_set, metainfo, expected):

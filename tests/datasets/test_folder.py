@@ -73,9 +73,9 @@ def test_folder__real_1_bit_labels(real_data):
     assert all(set(np.unique(item['gt_seg_map'])) == {0, 1} for item in dataset)
 
 
-def test_folder__real_grey_images_and_masks_of_255(real_data):
+def test_folder__real_gray_images_and_masks_of_255(real_data):
     dataset = build(
-        real_data / 'formats' / 'grey_membrane',
+        real_data / 'formats' / 'gray_membrane',
         classes=['membrane', 'cell'],
         label_map={0: 0, 255: 1},
     )
@@ -136,10 +136,10 @@ def test_folder__value_that_neither_list_names(make_set):
         dataset[0]
 
 
-# Classes and colours
+# Classes and colors
 
 
-def test_folder__colours_are_made_up_where_none_are_given(make_set):
+def test_folder__colors_are_made_up_where_none_are_given(make_set):
     root = make_set({'x': LABEL})
     palette = build(root).metainfo['palette']
     assert len({tuple(color) for color in palette}) == 3
@@ -158,7 +158,7 @@ def test_folder__classes_and_palette_of_metainfo_as_in_mmseg(make_set):
 CLASSES_YAML = """
 classes:
   - {name: road, color: [128, 64, 128], values: [1]}
-  - {name: person, colour: '#dc143c', values: [2, 300]}
+  - {name: person, color: '#dc143c', values: [2, 300]}
 ignore_values: [0]
 """
 
@@ -180,7 +180,7 @@ def test_folder__classes_file(make_set, where):
         ({'classes': None}, 'FolderDataset has no class names'),
         ({'classes': 'road'}, "must be a list of names, found 'road'; set classes=\\['road'\\]"),
         ({'classes': [f'{n}' for n in range(256)]}, 'takes at most 255 classes, found 256'),
-        ({'palette': [[1, 2, 3]]}, 'palette has 1 colours for 3 classes'),
+        ({'palette': [[1, 2, 3]]}, 'palette has 1 colors for 3 classes'),
         ({'classes_file': 'a.yaml'}, 'classes_file and classes are both given'),
         ({'label_map': {0: 3}}, 'sends the raw value 0 to 3, expected a class index from 0 to 2'),
         ({'label_map': {-1: 0}}, 'must map raw values .* found -1: 0'),

@@ -52,5 +52,5 @@ def test_other_model__trains_resumes_is_tested_and_segments(
     predictor = Predictor.from_checkpoint(result.last, device='cpu')
     for image in sorted((tiny_dataset / 'images' / 'validation').iterdir()):
         tested = np.array(Image.open(tmp_path / 'labels' / f'{image.stem}.png'))
-        # In the files 0 is unlabelled.
+        # In the files 0 is unlabeled.
         assert np.array_equal(predictor(image).labels, tested - 1)

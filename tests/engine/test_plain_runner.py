@@ -64,7 +64,7 @@ def test_runner__tests_as_mmsegs_script(write_tiny_config, tmp_path, tiny_run):
     assert _evaluated(cfg, checkpoint) == pytest.approx(expected, abs=0.02)
     written = sorted((tmp_path / 'labels').glob('*.png'))
     assert len(written) == 2
-    # Raw values of the set: 0 is unlabelled.
+    # Raw values of the set: 0 is unlabeled.
     assert np.array(Image.open(written[0])).min() >= 1
 
     expected = evaluate(load_config(config), checkpoint, tta=True, work_dir=tmp_path / 'ours')

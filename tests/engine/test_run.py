@@ -50,7 +50,7 @@ def test_train__leaves_checkpoints_logs_curves_and_scalars(tiny_run):
 def test_train__classes_and_palette_are_in_the_checkpoint(tiny_run, which):
     meta = checkpoint_meta(read_checkpoint(next(tiny_run.glob(which))))
     assert meta['classes'] == CLASSES
-    assert [tuple(colour) for colour in meta['palette']] == [tuple(colour) for colour in PALETTE]
+    assert [tuple(color) for color in meta['palette']] == [tuple(color) for color in PALETTE]
     assert meta['config']['model']['type'] == 'SwinSegmentor'
 
 

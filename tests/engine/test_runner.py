@@ -1,4 +1,4 @@
-"""What the runner leaves behind, and the optimiser after a resume."""
+"""What the runner leaves behind, and the optimizer after a resume."""
 
 from __future__ import annotations
 

@@ -47,10 +47,10 @@ def test_boundary_counts__equal_those_of_erosions(seed, height, width, ratio):
     label, prediction = (shapes(rng, (height, width), 4) for _ in range(2))
     label[rng.random(label.shape) < 0.02] = 255
     label[: height // 5, : width // 3] = 255
-    hits, labelled, predicted, union = of_each_class(prediction, label, 4, 255, ratio)
+    hits, labeled, predicted, union = of_each_class(prediction, label, 4, 255, ratio)
     found = boundary_counts(prediction, label, num_classes=4, distance_ratio=ratio)
     np.testing.assert_array_equal(found.hits, hits)
-    np.testing.assert_array_equal(found.labelled, labelled)
+    np.testing.assert_array_equal(found.labeled, labeled)
     np.testing.assert_array_equal(found.predicted, predicted)
     expected = [h / u if u else np.nan for h, u in zip(hits, union, strict=True)]
     np.testing.assert_array_equal(found.iou, expected)
@@ -60,10 +60,10 @@ def test_boundary_counts__large_image():
     rng = np.random.default_rng(5)
     label = shapes(rng, (700, 1100), 6)
     prediction = np.roll(label, 7, 1)
-    hits, labelled, predicted, union = of_each_class(prediction, label, 6, 255, 0.02)
+    hits, labeled, predicted, union = of_each_class(prediction, label, 6, 255, 0.02)
     found = boundary_counts(prediction, label, num_classes=6)
     np.testing.assert_array_equal(
-        [found.hits, found.labelled, found.predicted], [hits, labelled, predicted]
+        [found.hits, found.labeled, found.predicted], [hits, labeled, predicted]
     )
     present = union > 0
     np.testing.assert_array_equal(found.iou[present], hits[present] / union[present])
@@ -87,4 +87,4 @@ def test_boundary_counts__ignored_pixels_count_nowhere(ignored):
     counts = boundary_counts(
         np.zeros((12, 16), np.uint8), label, num_classes=3, ignore_index=ignored
     )
-    assert counts.labelled.sum() == counts.predicted.sum() == counts.hits.sum() == 0
+    assert counts.labeled.sum() == counts.predicted.sum() == counts.hits.sum() == 0

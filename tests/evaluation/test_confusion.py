@@ -188,7 +188,7 @@ def test_confusion_matrix__bad_input_is_one_sentence(prediction, label, message)
     assert '\n' not in str(caught.value)
 
 
-# Class 0: both and right; 1: predicted only; 2: labelled only; 3: both, never together; 4: nowhere.
+# Class 0: both and right; 1: predicted only; 2: labeled only; 3: both, never together; 4: nowhere.
 RULE = np.array(
     [[6, 1, 0, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 2, 0], [2, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
 )

@@ -97,11 +97,11 @@ def test_evaluate__per_class_figures_equal_mmsegs():
 
 
 def test_evaluate__equals_the_ade20k_authors_evaluation():
-    """Their ``intersectionAndUnion.m`` and ``demoEvaluation.m``: labels from 1, 0 is unlabelled."""
+    """Their ``intersectionAndUnion.m`` and ``demoEvaluation.m``: labels from 1, 0 is unlabeled."""
     num_classes = 150
     data = samples(5, num_classes, size=(83, 91))
     intersection, union = np.zeros((2, num_classes), np.float64)
-    correct = labelled = 0
+    correct = labeled = 0
     for sample in data:
         label = sample['gt_sem_seg']['data'].numpy().ravel().astype(np.int64)
         label = np.where(label == 255, 0, label + 1)
@@ -114,12 +114,12 @@ def test_evaluate__equals_the_ade20k_authors_evaluation():
         intersection += both
         union += predicted + true - both
         correct += np.sum((prediction == label) & (label > 0))
-        labelled += np.sum(label > 0)
+        labeled += np.sum(label > 0)
     iou = intersection / (np.finfo(np.float64).eps + union)
 
     found = run(MeanIoUMetric(nan_to_num=0), data, num_classes)
     assert found['mIoU'] == round(100 * iou.mean(), 2)
-    assert found['aAcc'] == round(100 * correct / labelled, 2)
+    assert found['aAcc'] == round(100 * correct / labeled, 2)
     # The class that occurs nowhere counts as 0 there and is left out by mmseg's rule.
     present = union > 0
     assert present.sum() < num_classes

@@ -69,7 +69,7 @@ def test_write_json__can_be_read_back(tmp_path):
     assert content['protocol']['stride'] == [341, 341]
     assert content['per_class'][0] == {
         'class': 'sky', 'IoU': 69.2308, 'Acc': 90.0,
-        'labelled_pixels': 100, 'predicted_pixels': 120, 'right_pixels': 90,
+        'labeled_pixels': 100, 'predicted_pixels': 120, 'right_pixels': 90,
     }  # fmt: skip
     assert content['per_class'][2]['IoU'] is None
     assert content['versions']['swinseg'] == swinseg.__version__

@@ -98,7 +98,7 @@ def test_slide__row_and_column_numbers_show_no_seam(blend):
 
 @pytest.mark.parametrize('blend', ['gaussian', 'hann'])
 def test_slide__blends_remove_the_step_between_windows_that_disagree(blend):
-    # The mean of a window's pixels: neighbouring windows of a ramp disagree by their distance.
+    # The mean of a window's pixels: neighboring windows of a ramp disagree by their distance.
     image = torch.arange(256.0).expand(1, 64, 256)
 
     def mean(pixels):

@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from support.mmseg_pairs import TINY, build_segmentor, randomise
+from support.mmseg_pairs import TINY, build_segmentor, randomize
 from swinseg import prepare_for_inference
 from swinseg.errors import ArchitectureError
 from swinseg.models.postprocess import threshold_of
@@ -95,7 +95,7 @@ def _build(head, *, stock=False, **options):
 
 def _pair(head, **options):
     stock, ours = (_build(head, stock=stock, **options) for stock in (True, False))
-    randomise(stock)
+    randomize(stock)
     ours.load_state_dict(stock.state_dict(), strict=True)
     return stock, ours
 
@@ -187,7 +187,7 @@ WITHOUT_CONV_SEG = {
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize('parts', WITHOUT_CONV_SEG.values(), ids=WITHOUT_CONV_SEG)
 def test_prepare_for_inference__heads_without_conv_seg(parts, dtype):
-    model = randomise(_build(_upernet, **parts)).eval()
+    model = randomize(_build(_upernet, **parts)).eval()
     metas = [sample.metainfo for sample in _samples()]
     prepared = prepare_for_inference(model, dtype)
     with torch.inference_mode():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from support.mmseg_pairs import TINY, VARIANTS, build_pair, build_segmentor, randomise
+from support.mmseg_pairs import TINY, VARIANTS, build_pair, build_segmentor, randomize
 from swinseg import prepare_for_inference
 from swinseg.errors import ArchitectureError
 from swinseg.models import prepare
@@ -109,7 +109,7 @@ def test_prepare_for_inference__convolutions_without_norm_and_group_norm():
             norm_cfg=norm_cfg, align_corners=False,
         )  # fmt: skip
         ours.decode_head = type(head)(**config)
-        randomise(ours).eval()
+        randomize(ours).eval()
         prepared = prepare_for_inference(ours)
         folded = [m for m in prepared.modules() if isinstance(m, PackedPyramidConv | FoldedConv1x1)]
         assert bool(folded) == (norm_cfg is None)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.analysis import get_model_complexity_info
 
-from support.mmseg_pairs import build_segmentor, randomise
+from support.mmseg_pairs import build_segmentor, randomize
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def model():
         pool_scales=(1, 2), norm_cfg=dict(type='BN'), align_corners=False,
     )  # fmt: skip
     parts = dict(backbone=backbone, decode_head=head, auxiliary_head=None)
-    return randomise(build_segmentor(stock=False, **parts)).eval()
+    return randomize(build_segmentor(stock=False, **parts)).eval()
 
 
 def _images(seed, size=(48, 60)):

@@ -11,7 +11,7 @@ from mmseg.models.decode_heads.psp_head import PPM
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from support.mmseg_pairs import TINY, VARIANTS, build_pair, randomise
+from support.mmseg_pairs import TINY, VARIANTS, build_pair, randomize
 from swinseg.models.upernet import PyramidPooling
 
 
@@ -29,7 +29,7 @@ def batch(size=(64, 80), images=2, num_classes=7, seed=0):
 
 def test_pyramid_pooling__equals_mmseg():
     options = dict(conv_cfg=None, norm_cfg=dict(type='BN'), act_cfg=dict(type='ReLU'))
-    stock = randomise(PPM((1, 2, 3, 6), 24, 8, align_corners=False, **options)).eval()
+    stock = randomize(PPM((1, 2, 3, 6), 24, 8, align_corners=False, **options)).eval()
     ours = PyramidPooling((1, 2, 3, 6), 24, 8, align_corners=False, **options).eval()
     ours.load_state_dict(stock.state_dict(), strict=True)
     x = torch.randn(2, 24, 11, 17)

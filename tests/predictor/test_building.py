@@ -66,7 +66,7 @@ def test_from_checkpoint__a_config_for_another_architecture(data, checkpoint):
         Predictor.from_checkpoint(checkpoint, cfg)
 
 
-def test_from_checkpoint__a_config_that_would_not_normalise(data, checkpoint):
+def test_from_checkpoint__a_config_that_would_not_normalize(data, checkpoint):
     cfg = tiny_checkpoint.config(data)
     del cfg.model['data_preprocessor']
     with pytest.raises(PredictorError, match='no data_preprocessor, so images would not be norm'):

@@ -46,7 +46,7 @@ def test_call__a_path_an_array_and_a_pil_image_are_the_same(predictor, images):
         np.testing.assert_array_equal(array, before)
 
 
-def test_call__the_result_has_the_images_size_and_colours(predictor, images):
+def test_call__the_result_has_the_images_size_and_colors(predictor, images):
     result = predictor(images[1])
     assert result.labels.shape == (97, 61)
     assert result.labels.dtype == np.uint8
@@ -72,7 +72,7 @@ def test_call__tiny_and_narrow_images(predictor, size):
     assert predictor(image).labels.shape == size
 
 
-def test_call__honours_exif_orientation(predictor, images, tmp_path):
+def test_call__honors_exif_orientation(predictor, images, tmp_path):
     image = Image.open(images[0])
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
@@ -98,7 +98,7 @@ def test_call__pil_images_of_other_modes(predictor, images, mode):
         (17, 'must be a path, an array or a PIL image, but is a int$'),
         (['a.png'], r'but is a list; give several images to Predictor\.stream$'),
     ],
-    ids=['grey', 'float', 'empty', '16-bit', 'number', 'list'],
+    ids=['gray', 'float', 'empty', '16-bit', 'number', 'list'],
 )  # fmt: skip
 def test_call__images_of_the_wrong_kind(predictor, image, message):
     with pytest.raises(PredictorError, match=message):
@@ -145,18 +145,18 @@ def test_call__tta_that_the_config_does_not_have(data, checkpoint):
 
 
 def test_call__a_model_of_one_channel(data, tmp_path):
-    """Loaders of grey images: a file is loaded as the config says, and so is an array."""
+    """Loaders of gray images: a file is loaded as the config says, and so is an array."""
     cfg = tiny_checkpoint.config(data)
     cfg.model.backbone.in_channels = 1
     cfg.model.data_preprocessor = dict(type='SegDataPreProcessor', mean=[120.0], std=[60.0])
     cfg.test_dataloader.dataset.pipeline[0] = dict(
         type='LoadImageFromFile', color_type='grayscale', to_float32=True
     )
-    predictor = Predictor.from_checkpoint(tiny_checkpoint.save(tmp_path / 'grey.pth', cfg))
-    grey = np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8)
-    Image.fromarray(grey).save(tmp_path / 'grey.png')
-    result = predictor(tmp_path / 'grey.png')
-    np.testing.assert_array_equal(result.image, np.repeat(grey[..., None], 3, axis=2))
+    predictor = Predictor.from_checkpoint(tiny_checkpoint.save(tmp_path / 'gray.pth', cfg))
+    gray = np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8)
+    Image.fromarray(gray).save(tmp_path / 'gray.png')
+    result = predictor(tmp_path / 'gray.png')
+    np.testing.assert_array_equal(result.image, np.repeat(gray[..., None], 3, axis=2))
     np.testing.assert_array_equal(predictor(result.image).labels, result.labels)
 
 

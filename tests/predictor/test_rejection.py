@@ -1,4 +1,4 @@
-"""The rejected label: its number, its colour, and where it is seen."""
+"""The rejected label: its number, its color, and where it is seen."""
 
 import numpy as np
 import pytest

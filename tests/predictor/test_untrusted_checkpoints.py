@@ -148,7 +148,7 @@ def _with_key(content, part, key):
         ('decode_head', 'in_channels', None),
         ('decode_head', 'in_index', [0, 'a']),
         ('decode_head', 'loss_decode', 3),
-        ('data_preprocessor', 'mean', 'grey'),
+        ('data_preprocessor', 'mean', 'gray'),
     ],
 )
 def test_model__that_cannot_be_built_is_one_sentence(part, key, value, save, content):

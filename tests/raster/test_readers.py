@@ -48,10 +48,10 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp('files')
     Image.fromarray(RGB).save(folder / 'rgb.png')
     Image.fromarray(RGB).save(folder / 'rgb.webp', lossless=True)
-    Image.fromarray(RGB[..., 0]).save(folder / 'grey.png')
+    Image.fromarray(RGB[..., 0]).save(folder / 'gray.png')
     np.save(folder / 'rgb.npy', RGB)
     expected = {'rgb.png': RGB, 'rgb.webp': RGB, 'rgb.npy': RGB}
-    expected['grey.png'] = RGB[..., :1].repeat(3, 2)
+    expected['gray.png'] = RGB[..., :1].repeat(3, 2)
     if importlib.util.find_spec('rasterio'):
         tiled = {'tiled': True, 'blockxsize': 16, 'blockysize': 32, 'compress': 'lzw'}
         write_tiff(folder / 'tiled.tif', RGB, photometric='rgb', **tiled)
@@ -84,7 +84,7 @@ def test_read__outside(files, window):
             open_image(path).read(*window)
 
 
-def test_array__grey_is_widened_and_forms_are_checked():
+def test_array__gray_is_widened_and_forms_are_checked():
     np.testing.assert_array_equal(whole(open_image(RGB[..., 0])), RGB[..., :1].repeat(3, 2))
     for bad in (np.zeros(4), np.zeros((0, 4, 3)), np.zeros((4, 4), complex)):
         with pytest.raises(RasterError, match='an image must be'):
@@ -204,9 +204,9 @@ def test_tiff__what_is_no_number_is_no_data(tmp_path, nothing, declared):
     np.testing.assert_array_equal(whole(image), expected)
 
 
-def test_tiff__grey_and_colour_table(tmp_path):
-    write_tiff(tmp_path / 'grey.tif', RGB[..., :1])
-    found = whole(open_image(tmp_path / 'grey.tif'))
+def test_tiff__gray_and_color_table(tmp_path):
+    write_tiff(tmp_path / 'gray.tif', RGB[..., :1])
+    found = whole(open_image(tmp_path / 'gray.tif'))
     np.testing.assert_array_equal(found, RGB[..., :1].repeat(3, 2))
     indexed = Image.fromarray(RGB[..., 0])
     indexed.putpalette(np.arange(768)[::-1].astype(np.uint8).tobytes())

@@ -55,7 +55,7 @@ def test_formats__hold_the_labels(tmp_path, suffix, dtype):
     if suffix == '.npy':
         found = np.load(path)
     elif suffix == '.tif' and dtype == np.uint16:
-        # Pillow reads no colour tables of 16 bits.
+        # Pillow reads no color tables of 16 bits.
         with pytest.importorskip('rasterio').open(path) as file:
             found = file.read(1)
     else:

@@ -69,7 +69,7 @@ def webp_with_prefix():
 
 PHOTO = Image.fromarray(RGB)
 QUANTIZED = PHOTO.quantize(16)
-GREY = RGB[..., :1].repeat(3, 2)
+GRAY = RGB[..., :1].repeat(3, 2)
 TURNED = np.asarray(
     ImageOps.exif_transpose(Image.open(io.BytesIO(saved(PHOTO, 'PNG', exif=quarter_turn()))))
 )
@@ -83,21 +83,21 @@ JPEG = saved(PHOTO, 'JPEG', exif=quarter_turn(), quality=95)
 TO_8_BITS = ValueRange.of(SETTING).to_8_bits
 KINDS = {
     'png': (saved(PHOTO, 'PNG'), RGB),
-    'grey': (saved(Image.fromarray(RGB[..., 0]), 'PNG'), GREY),
+    'gray': (saved(Image.fromarray(RGB[..., 0]), 'PNG'), GRAY),
     'alpha': (saved(Image.fromarray(np.dstack([RGB, RGB[..., 0]])), 'PNG'), RGB),
     'palette': (saved(QUANTIZED, 'PNG'), np.asarray(QUANTIZED.convert('RGB'))),
     'jpeg turned by its EXIF': (JPEG, np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(JPEG))))),
     '12 bits': (deep(TWELVE), TO_8_BITS(TWELVE)),
     '16 bits': (deep(SIXTEEN), TO_8_BITS(SIXTEEN)),
-    'grey of 12 bits': (deep(TWELVE[..., 0]), TO_8_BITS(TWELVE[..., [0, 0, 0]])),
+    'gray of 12 bits': (deep(TWELVE[..., 0]), TO_8_BITS(TWELVE[..., [0, 0, 0]])),
     'TIFF of 12 bits': (tiff(TWELVE, nbits=12, **COLORS), TO_8_BITS(TWELVE)),
     'TIFF of 16 bits': (tiff(SIXTEEN, **COLORS), TO_8_BITS(SIXTEEN)),
     'TIFF of floats': (tiff(FLOAT, **COLORS), TO_8_BITS(FLOAT)),
     'TIFF with NaN': (tiff(HOLED, **COLORS), TO_8_BITS(np.nan_to_num(HOLED, nan=-1))),
     'TIFF with infinity': (tiff(ENDLESS, **COLORS), TO_8_BITS(np.where(np.isinf(ENDLESS), -1, ENDLESS))),
-    'grey TIFF of floats': (tiff(FLOAT[..., :1]), TO_8_BITS(FLOAT[..., [0, 0, 0]])),
+    'gray TIFF of floats': (tiff(FLOAT[..., :1]), TO_8_BITS(FLOAT[..., [0, 0, 0]])),
     'TIFF with a palette': (palette_tiff(), np.asarray(QUANTIZED.convert('RGB'))),
-    'grey TIFF': (tiff(RGB[..., :1]), GREY),
+    'gray TIFF': (tiff(RGB[..., :1]), GRAY),
     'TIFF with alpha': (tiff(np.dstack([RGB, RGB[..., 0]]), alpha='yes', **COLORS), RGB),
     'TIFF turned': (saved(PHOTO, 'TIFF', tiffinfo={274: 6}), TURNED),
     'PNG turned': (saved(PHOTO, 'PNG', exif=quarter_turn()), TURNED),
@@ -131,7 +131,7 @@ def check(told, path, data, expected, most=0):
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_one_array(told, kind, tmp_path):
-    # libjpeg of Pillow and of OpenCV round colours apart.
+    # libjpeg of Pillow and of OpenCV round colors apart.
     check(told, tmp_path / 'image', *KINDS[kind], most=3 if 'jpeg' in kind else 0)
 
 

@@ -66,7 +66,7 @@ def zero_byte_png(root: Path, part: str) -> None:
 
 
 def rgb_label(root: Path, part: str) -> None:
-    """One label is a colour picture."""
+    """One label is a color picture."""
     with Image.open(_label(root, part)) as label:
         size = label.size
     Image.new('RGB', size, (120, 120, 120)).save(_label(root, part))

@@ -33,11 +33,11 @@ def jpegs(photo):
     return {
         'plain': plain,
         'progressive': saved(rgb, 'JPEG', progressive=True),
-        'grey': saved(rgb.convert('L'), 'JPEG'),
+        'gray': saved(rgb.convert('L'), 'JPEG'),
         'restart': encoded('.jpg', photo, cv2.IMWRITE_JPEG_RST_INTERVAL, 1),
         'thumbnail': plain[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + plain[2:],
         'fill bytes': plain[:2] + b'\xff\xff' + plain[2:],
     }
 
 
-JPEG_KINDS = ('plain', 'progressive', 'grey', 'restart', 'thumbnail', 'fill bytes')
+JPEG_KINDS = ('plain', 'progressive', 'gray', 'restart', 'thumbnail', 'fill bytes')

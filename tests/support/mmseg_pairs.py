@@ -23,9 +23,9 @@ VARIANTS = {
 TINY = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7)
 
 
-def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
+def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
     """Draw every parameter and statistic, so that a swapped or forgotten one shows in the output."""
-    pairs.randomise(model, seed)
+    pairs.randomize(model, seed)
     return model
 
 
@@ -84,7 +84,7 @@ def build_pair(backbone: dict, **options) -> tuple[nn.Module, nn.Module]:
     with _without_drawing():
         stock = build_segmentor(stock=True, backbone=backbone, **options)
         ours = build_segmentor(stock=False, backbone=backbone, **options)
-    randomise(stock)
+    randomize(stock)
     ours.load_state_dict(stock.state_dict(), strict=True)
     stock.load_state_dict(ours.state_dict(), strict=True)
     return stock, ours
@@ -94,7 +94,7 @@ def build_backbone_pair(**options) -> tuple[nn.Module, nn.Module]:
     """Return mmseg's and our backbone with the same random weights."""
     from swinseg.models import SwinBackbone
 
-    stock = randomise(SwinTransformer(**options))
+    stock = randomize(SwinTransformer(**options))
     ours = SwinBackbone(**options)
     ours.load_state_dict(stock.state_dict(), strict=True)
     return stock, ours

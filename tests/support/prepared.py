@@ -1,4 +1,4 @@
-"""Small annotated images for the readers of other layouts, and their labels by an independent rasterisation."""
+"""Small annotated images for the readers of other layouts, and their labels by an independent rasterization."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from swinseg.datasets.prepare import Source, write_dataset
 
 HEIGHT, WIDTH = 24, 36
-# Corners that are on no centre of a pixel, so that all rules about borders agree.
+# Corners that are on no center of a pixel, so that all rules about borders agree.
 STAR = [
     (3.2, 2.1),
     (20.7, 5.3),

@@ -1,4 +1,4 @@
-"""A runner that has optimiser, schedules and a place in a training, and nothing else."""
+"""A runner that has optimizer, schedules and a place in a training, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def scheduled_runner(
 
     Args:
         *schedulers: as in a config's ``param_scheduler``.
-        rates: learning rates of the optimiser's groups.
+        rates: learning rates of the optimizer's groups.
         iterations: of a training that counts them.
         epochs: of a training that counts them.
         epoch_length: iterations of an epoch.

@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from PIL import Image
 from torch import nn
 
-from support.mmseg_pairs import TINY, randomise
+from support.mmseg_pairs import TINY, randomize
 
 CLASSES = ('sky', 'tree', 'road', 'car')
 PALETTE = [[70, 130, 180], [0, 120, 0], [120, 120, 120], [200, 0, 0]]
@@ -80,7 +80,7 @@ def config(data_root: Path, *, stock: bool = False, **test_cfg) -> Config:
 def build(cfg: Config) -> nn.Module:
     """Build the config's model with random weights that make several classes win."""
     with DefaultScope.overwrite_default_scope('mmseg'):
-        model = randomise(MODELS.build(cfg.model), seed=1)
+        model = randomize(MODELS.build(cfg.model), seed=1)
     # Zero bias: the scores of all classes have the same size, so no class wins everywhere.
     torch.nn.init.zeros_(model.decode_head.conv_seg.bias)
     return model
@@ -99,7 +99,7 @@ def save(path: Path, cfg: Config, *, with_config: bool = True, with_classes: boo
 
 
 def make_images(root: Path, sizes=((50, 70), (97, 61), (64, 64))) -> list[Path]:
-    """Write images of coloured noise (height, width) and labels of their sizes under ``root``."""
+    """Write images of colored noise (height, width) and labels of their sizes under ``root``."""
     rng = np.random.default_rng(3)
     paths = []
     for folder in ('images', 'labels'):

@@ -45,7 +45,7 @@ def in_iteration(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[
 
 
 def assert_same_state(one: Path, other: Path) -> None:
-    """Compare weights, averaged weights, optimiser, schedule and generators of two checkpoints bit by bit."""
+    """Compare weights, averaged weights, optimizer, schedule and generators of two checkpoints bit by bit."""
     first, second = read_checkpoint(one), read_checkpoint(other)
     for part in (
         'state_dict',

@@ -29,7 +29,7 @@ def _options(root: Path, *more: str) -> tuple[str, ...]:
     return ('--cfg-options', *SMALL, f'data_root={root}', *more)
 
 
-def _make_discs(root: Path, *, greys: bool = False) -> None:
+def _make_discs(root: Path, *, grays: bool = False) -> None:
     """Write photographs of a bright disc on a dark ground, with masks of 0 and 255."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:96, :128]
@@ -43,7 +43,7 @@ def _make_discs(root: Path, *, greys: bool = False) -> None:
             pixels = rng.integers(0, 60, (96, 128, 3)) + 150 * inside[..., None]
             Image.fromarray(pixels.astype(np.uint8)).save(root / 'images' / part / f'{number}.jpg')
             mask = Image.fromarray((255 * inside).astype(np.uint8))
-            if greys:
+            if grays:
                 mask = mask.resize((64, 48), Image.Resampling.BILINEAR).resize((128, 96))
             mask.save(root / 'masks' / part / f'{number}.png')
 
@@ -88,8 +88,8 @@ def test_preset__real_masks_of_single_bits(tmp_path):
     assert found <= {0, 1}
 
 
-def test_preset__greys_in_a_mask_are_an_error(tmp_path, capsys):
-    _make_discs(tmp_path / 'data', greys=True)
+def test_preset__grays_in_a_mask_are_an_error(tmp_path, capsys):
+    _make_discs(tmp_path / 'data', grays=True)
     code = run('train', CONFIG, '--work-dir', tmp_path / 'work', *_options(tmp_path / 'data'))
     assert_one_clear_line(code, capsys, r'masks/train/\d\.png')
 

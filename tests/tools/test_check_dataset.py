@@ -23,7 +23,7 @@ CODES = {
     'text named .jpg': 'unreadable-images',
     'truncated JPEG': 'unreadable-images',
     'zero-byte PNG': 'unreadable-labels',
-    'RGB label': 'colour-masks',
+    'RGB label': 'color-masks',
 }
 
 
@@ -94,7 +94,7 @@ def test_check__clean_set_gives_no_finding(write_tiny_config, tmp_path, capsys):
     assert content['ok']
     assert content['findings'] == []
     train = content['splits']['train']
-    assert train['pairs'] == train['looked_at'] == train['labelled'] == 40
+    assert train['pairs'] == train['looked_at'] == train['labeled'] == 40
     assert [row['name'] for row in train['classes']][:3] == ['wall', 'building', 'sky']
     assert sum(row['share'] for row in train['classes']) == pytest.approx(1)
     assert capsys.readouterr().out.endswith('ready to train: nothing was found\n')

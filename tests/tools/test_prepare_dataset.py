@@ -38,7 +38,7 @@ def test_main__masks(prepare, tmp_path, capsys):
     assert prepare(*arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith('error: label ')
-    assert 'contains the colour [255, 255, 255]' in error
+    assert 'contains the color [255, 255, 255]' in error
     assert error.count('\n') == 1
     assert not (tmp_path / 'out').exists()
 

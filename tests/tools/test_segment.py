@@ -288,7 +288,7 @@ def test_main__a_sheet_of_images_and_scenes(segment, photos, tmp_path, monkeypat
     assert second.size < first.size < sheet.size
 
 
-def test_main__colours_for_every_eye_and_no_borders(segment, photos, tmp_path):
+def test_main__colors_for_every_eye_and_no_borders(segment, photos, tmp_path):
     given = (photos / 'street.png', '--alpha', '0', '--out')
     assert segment(*given, tmp_path / 'plain', '--no-borders') == 0
     assert segment(*given, tmp_path / 'safe', '--palette', 'color-blind') == 0

@@ -1,4 +1,4 @@
-"""Where classes meet, against a loop over pixels and their neighbours."""
+"""Where classes meet, against a loop over pixels and their neighbors."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Colours for every kind of eye, judged by another model of colour vision than the one that chose them."""
+"""Colors for every kind of eye, judged by another model of color vision than the one that chose them."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_distances__against_float64():
 
 
 @pytest.mark.parametrize('count', [0, 1, 2, 19, 256])
-def test_color_blind_palette__colours_differ_and_do_not_depend_on_their_number(count):
+def test_color_blind_palette__colors_differ_and_do_not_depend_on_their_number(count):
     palette = color_blind_palette(count)
     assert palette.shape == (count, 3)
     assert palette.dtype == np.uint8
@@ -75,6 +75,6 @@ def test_color_blind_palette__leaves_black_and_white_to_ignored_and_rejected_pix
     assert 24 < lightness.min() < lightness.max() < 93
 
 
-def test_deficiencies__see_grey_as_grey():
+def test_deficiencies__see_gray_as_gray():
     for matrix in DEFICIENCIES.values():
         np.testing.assert_allclose(np.sum(matrix, axis=1), 1, atol=2e-6)

@@ -1,4 +1,4 @@
-"""Colour images and overlays."""
+"""Color images and overlays."""
 
 import itertools
 
@@ -18,7 +18,7 @@ LABELS = np.array([[0, 1, 1], [2, 255, 0]], np.uint8)
 
 @settings(deadline=None)
 @given(hnp.arrays(np.uint8, (5, 4), elements=st.sampled_from([0, 1, 2, 255])))
-def test_colorize__every_pixel_has_its_classs_colour(labels):
+def test_colorize__every_pixel_has_its_classs_color(labels):
     picture = colorize(labels, PALETTE)
     assert picture.dtype == np.uint8
     colors = [*PALETTE, [0, 0, 0]]
@@ -43,13 +43,13 @@ def test_colorize__label_255_is_a_class_of_a_large_palette():
 @pytest.mark.parametrize(
     ('labels', 'message'),
     [
-        (np.array([[0, 3]]), 'the palette has 3 colours, but the label 3 was found'),
+        (np.array([[0, 3]]), 'the palette has 3 colors, but the label 3 was found'),
         (np.array([[0, -1]]), 'must hold class indices, but -1 was found'),
         (np.array([[0.0, 1.0]]), 'must be .height, width. whole numbers, but is .1, 2. float64'),
         (np.zeros((2, 2, 1), int), 'must be .height, width. whole numbers, but is .2, 2, 1.'),
     ],
 )
-def test_colorize__labels_without_a_colour(labels, message):
+def test_colorize__labels_without_a_color(labels, message):
     with pytest.raises(VisualizationError, match=message):
         colorize(labels, PALETTE)
 
@@ -78,7 +78,7 @@ def test_overlay__at_the_ends_of_alpha(alpha):
         (np.zeros((2, 3), np.uint8), {}, 'an image must be .height, width, 3. uint8 RGB'),
         (np.zeros((2, 3, 3)), {}, 'an image must be .* float64'),
         (np.zeros((2, 3, 3), np.uint8), {'alpha': 1.5}, 'alpha must lie between 0 and 1, but is 1.5'),
-        (np.zeros((2, 3, 3), np.uint8), {'classes': ['a']}, 'there are 1 names and 3 colours'),
+        (np.zeros((2, 3, 3), np.uint8), {'classes': ['a']}, 'there are 1 names and 3 colors'),
     ],
 )  # fmt: skip
 def test_overlay__bad_arguments(image, options, message):
@@ -102,7 +102,7 @@ def test_overlay__of_nothing_has_no_legend():
     assert overlay(np.zeros((5, 5, 3), np.uint8), labels, PALETTE, classes=NAMES).shape == (5, 5, 3)
 
 
-def test_overlay__borders_show_the_colours_at_full_strength():
+def test_overlay__borders_show_the_colors_at_full_strength():
     image = np.full((20, 30, 3), 100, np.uint8)
     labels = np.zeros((20, 30), np.uint8)
     labels[:, 15:] = 1

@@ -30,7 +30,7 @@ SIZES = [(1, 1), (20, 400), (400, 20), (64, 64), (333, 517), (1200, 900)]
 
 @pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('count', [1, 3, 40])
-def test_add_legend__leaves_the_photograph_alone_and_shows_every_colour(size, count):
+def test_add_legend__leaves_the_photograph_alone_and_shows_every_color(size, count):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (*size, 3), np.uint8)
     before = image.copy()

@@ -25,7 +25,7 @@ def share(**of):
 
 
 def lines(picture, places):
-    """Return which class's colour stands in each line, None in an empty one."""
+    """Return which class's color stands in each line, None in an empty one."""
     height = (len(picture) - 12) // places
     found = []
     for place in range(places):
@@ -36,7 +36,7 @@ def lines(picture, places):
     return found
 
 
-def test_draw__a_class_keeps_its_line_and_is_grey_where_it_is_absent():
+def test_draw__a_class_keeps_its_line_and_is_gray_where_it_is_absent():
     legend = panel()
     first = legend.draw(share(c4=0.6, c1=0.4))
     assert first.shape == (*legend.size, 3)
@@ -77,5 +77,5 @@ def test_size__grows_with_the_frame_and_never_beyond_the_classes():
 
 
 def test_names_must_match_the_palette():
-    with pytest.raises(VisualizationError, match='one colour per class'):
+    with pytest.raises(VisualizationError, match='one color per class'):
         LegendPanel(PALETTE, NAMES[:3], (60, 80))

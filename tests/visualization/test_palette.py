@@ -7,7 +7,7 @@ from swinseg.visualization.palette import VisualizationError, check_palette, def
 
 
 @pytest.mark.parametrize('num_classes', [0, 1, 2, 11, 150, 256, 1000])
-def test_default_palette__colours_differ_from_one_another_and_from_black(num_classes):
+def test_default_palette__colors_differ_from_one_another_and_from_black(num_classes):
     palette = default_palette(num_classes)
     assert palette.shape == (num_classes, 3)
     assert palette.dtype == np.uint8
@@ -35,9 +35,9 @@ def test_check_palette__gives_a_new_array(palette):
         ([[1, 2, 3], [1, 2]], 'a palette must be a list of'),
         ([[0.5, 0.2, 0.1]], 'a palette must be a list of'),
         (['red'], 'a palette must be a list of'),
-        ([[0, 0, 0], [0, 256, 0]], r'the colour of class 1 is \[0, 256, 0\]'),
-        ([[0, 0, -1]], r'the colour of class 0 is \[0, 0, -1\]'),
-        ([[0, 0, 1]], 'there are 2 classes and 1 colours'),
+        ([[0, 0, 0], [0, 256, 0]], r'the color of class 1 is \[0, 256, 0\]'),
+        ([[0, 0, -1]], r'the color of class 0 is \[0, 0, -1\]'),
+        ([[0, 0, 1]], 'there are 2 classes and 1 colors'),
     ],
 )
 def test_check_palette__says_what_is_wrong(palette, message):

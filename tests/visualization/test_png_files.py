@@ -20,7 +20,7 @@ def test_save_indexed_png__has_8_bits_and_the_palette_inside(tmp_path, num_class
     labels = np.random.default_rng(0).integers(0, num_classes, (9, 14), dtype=np.uint8)
     path = tmp_path / 'labels.png'
     save_indexed_png(path, labels, palette)
-    assert path.read_bytes()[24:26] == bytes([8, 3])  # bit depth, colour type "palette"
+    assert path.read_bytes()[24:26] == bytes([8, 3])  # bit depth, color type "palette"
     with Image.open(path) as image:
         np.testing.assert_array_equal(np.array(image), labels)
         np.testing.assert_array_equal(np.array(image.convert('RGB')), palette[labels])

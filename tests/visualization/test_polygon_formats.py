@@ -1,4 +1,4 @@
-"""GeoJSON against GDAL's rasterisation, COCO against run lengths counted pixel by pixel."""
+"""GeoJSON against GDAL's rasterization, COCO against run lengths counted pixel by pixel."""
 
 import itertools
 import json
@@ -34,7 +34,7 @@ def decoded(counts, size):
 
 
 def even_odd(ring, size):
-    """Return which pixels' centres a flat list of corners encloses."""
+    """Return which pixels' centers a flat list of corners encloses."""
     x0, y0 = np.array(ring, float).reshape(-1, 2).T
     x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
     y, x = np.indices(size).reshape(2, -1, 1) + 0.5

@@ -1,4 +1,4 @@
-"""Outlines against a point-in-polygon test at every pixel's centre, and against GDAL's."""
+"""Outlines against a point-in-polygon test at every pixel's center, and against GDAL's."""
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ def rings(polygon):
 
 
 def covered(polygon, size):
-    """Return which pixels' centres lie inside of a polygon, by the even-odd rule."""
+    """Return which pixels' centers lie inside of a polygon, by the even-odd rule."""
     y, x = np.indices(size).reshape(2, -1, 1) + 0.5
     crossings = np.zeros(len(y), int)
     for ring in rings(polygon):
@@ -126,7 +126,7 @@ def test_trace_polygons__min_area_leaves_out_and_fills(labels, min_area):
 
 
 @pytest.mark.parametrize('seed', [0, 2, 3, 4])
-def test_trace_polygons__neighbours_keep_their_simplified_border_in_common(seed):
+def test_trace_polygons__neighbors_keep_their_simplified_border_in_common(seed):
     labels = blobs(seed)
     exact, found = trace_polygons(labels), trace_polygons(labels, tolerance=1.5)
     assert len(found) == len(exact), 'the case is one where no region vanishes'
@@ -160,7 +160,7 @@ def test_trace_polygons__simplified_ones_of_any_map_are_polygons(labels, toleran
         assert shoelace(polygon.exterior) > 0
         assert all(shoelace(hole) < 0 for hole in polygon.holes)
         corners = {tuple(corner) for ring in rings(polygon) for corner in ring.tolist()}
-        # A straight part may have a corner where its neighbours meet: on an exact corner of theirs.
+        # A straight part may have a corner where its neighbors meet: on an exact corner of theirs.
         assert corners <= exact
 
 

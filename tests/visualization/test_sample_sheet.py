@@ -64,5 +64,5 @@ def test_draw_samples__says_how_much_is_right_and_what_a_color_is():
 
 
 def test_draw_samples__a_label_without_a_color():
-    with pytest.raises(VisualizationError, match='the palette has 3 colours, but the label 7'):
+    with pytest.raises(VisualizationError, match='the palette has 3 colors, but the label 7'):
         draw_samples([a_sample(prediction=7)], PALETTE, NAMES)

@@ -55,7 +55,7 @@ def read() -> Iterator[Callable[[bytes], NDArray[np.uint16]]]:
 
 
 def encode(pixels: NDArray[np.integer], *, filters: tuple[int, ...]) -> bytes:
-    """Write a grey PNG of 8 or 16 bits whose rows take these filters in turn."""
+    """Write a gray PNG of 8 or 16 bits whose rows take these filters in turn."""
     height, width = pixels.shape
     step = pixels.dtype.itemsize
     rows = pixels.astype(pixels.dtype.newbyteorder('>')).view(np.uint8).reshape(height, -1)
@@ -94,7 +94,7 @@ def test_read_png__filters(read, dtype):
 def test_read_png__indexed(read, bits, width):
     pixels = np.random.default_rng(1).integers(0, 2**bits, (9, width), np.uint8)
     image = Image.fromarray(pixels)
-    # The same colour for all: what counts are the indices.
+    # The same color for all: what counts are the indices.
     image.putpalette([120] * 3 * 2**bits)
     file = io.BytesIO()
     image.save(file, 'PNG', bits=bits)
@@ -103,16 +103,16 @@ def test_read_png__indexed(read, bits, width):
 
 
 def test_read_png__what_is_none(read):
-    grey = encode(np.zeros((40, 30), np.uint8), filters=(0,))
+    gray = encode(np.zeros((40, 30), np.uint8), filters=(0,))
     color = io.BytesIO()
     Image.new('RGB', (4, 4)).save(color, 'PNG')
 
     with pytest.raises(Exception, match='this is no PNG'):
-        read(b'GIF89a' + grey)
+        read(b'GIF89a' + gray)
     with pytest.raises(Exception, match='more than one channel'):
         read(color.getvalue())
     with pytest.raises(Exception, match='unknown filter 7'):
-        read(encode_with_filter_byte(grey, 7))
+        read(encode_with_filter_byte(gray, 7))
 
 
 def encode_with_filter_byte(png: bytes, kind: int) -> bytes:

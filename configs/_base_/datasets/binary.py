@@ -1,5 +1,5 @@
 # One kind of thing against the background: masks whose pixels are 0 for background and 255 (or 1, or a set bit)
-# for the thing. Any other value in a mask, such as the greys of a resized or JPEG-compressed one, is an error.
+# for the thing. Any other value in a mask, such as the grays of a resized or JPEG-compressed one, is an error.
 _base_ = './common.py'
 
 # Of ten crops the first that shows some of the thing is taken, however little it is.

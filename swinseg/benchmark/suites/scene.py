@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from swinseg.benchmark.exactness import of_first_window
 from swinseg.benchmark.options import Options
-from swinseg.benchmark.pairs import config_of, randomise
+from swinseg.benchmark.pairs import config_of, randomize
 from swinseg.benchmark.peak_memory import WHOLE_PEAK_NOTE, whole_peak_bytes
 from swinseg.benchmark.results import Row, Table
 from swinseg.datasets.checked import MAX_CLASSES
@@ -50,7 +50,7 @@ class SceneOptions(Options):
         classes: K, whatever the config says.
         image_size: height and width of the scene in pixels; one of half the height is measured before it.
         window: side of a window in pixels.
-        stride: distance of neighbouring windows in pixels.
+        stride: distance of neighboring windows in pixels.
     """
 
     config: str | None = None
@@ -94,7 +94,7 @@ def run(options: SceneOptions) -> Iterator[Table]:
         tuple(rows),
         notes=(
             WHOLE_PEAK_NOTE,
-            'The labels open in rasterio with the transform, reference system and colours they must have. They '
+            'The labels open in rasterio with the transform, reference system and colors they must have. They '
             'are compared with those of one window alone, where no other reaches.',
         ),
     )
@@ -110,7 +110,7 @@ def _predictor(options: SceneOptions) -> Predictor:
     settings.backbone.init_cfg = None
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = MODELS.build(settings)
-    randomise(model)
+    randomize(model)
     return Predictor(
         prepare_for_inference(model.to(options.device).eval()),
         [dict(type='LoadImage'), dict(type='PackSegInputs')],

@@ -40,7 +40,7 @@ class SlideOptions(Options):
         config: instead of the variants' configs.
         image_size: height and width of the image in pixels.
         window: side of a window in pixels.
-        stride: distance of neighbouring windows in pixels.
+        stride: distance of neighboring windows in pixels.
         alone: whether only swinseg is measured, once, on an image of bytes: for sizes that mmseg cannot.
     """
 
@@ -90,7 +90,7 @@ def _alone(options: SlideOptions, variant: str) -> Table:
     results: list[tuple[float, Tensor, Tensor]] = []
 
     def predict(pixels: Tensor) -> Tensor:
-        # Bytes become about as large as normalised pixels are.
+        # Bytes become about as large as normalized pixels are.
         inputs = pixels.to(options.device) / 64 - 2
         return model.encode_decode(inputs, [dict(img_shape=pixels.shape[2:])] * len(pixels))
 

@@ -113,7 +113,7 @@ def _memory(options: TrainOptions, variant: str) -> Table:
                 reference = first if is_full else _reference(options, variant, side)
             exactness = [of_tensors(reference, first), of_tensors(reference, ours.run())]
             del first
-            # The first step made gradients and optimiser state, which now stay.
+            # The first step made gradients and optimizer state, which now stay.
             peaks = [peak_bytes(step.run, device=options.device) for step in (stock, ours)]
             residents = [_resident(options, step) for step in (stock, ours)]
             for index, name in enumerate((STOCK, OURS)):
@@ -126,7 +126,7 @@ def _memory(options: TrainOptions, variant: str) -> Table:
         _title(options, variant, 'Peak memory of a training step'),
         tuple(rows),
         notes=(
-            'Peak: live bytes of all tensors above weights, gradients and optimiser state, which stay.',
+            'Peak: live bytes of all tensors above weights, gradients and optimizer state, which stay.',
             'Resident: by how much the memory of the process rises, with what kernels allocate for themselves.',
             'Loss and gradients of the first step are compared with those of stock mmseg in float32.',
         ),
@@ -138,7 +138,7 @@ def _resident(options: TrainOptions, step: Step) -> int:
 
 
 class Step:
-    """A model with its optimiser, on one batch.
+    """A model with its optimizer, on one batch.
 
     Args:
         model: a segmentor; its weights change with each step.

@@ -20,7 +20,7 @@ class Split:
     Attributes:
         name: ``'train'`` or ``'val'``.
         classes: K names.
-        palette: K RGB colours.
+        palette: K RGB colors.
         jobs: the pairs, each once however often the dataset repeats it.
         loading: how its pipeline reads them.
         changes_values: whether a step of the pipeline may give the loaded values another meaning.

@@ -23,7 +23,7 @@ from swinseg.datasets.transforms.resize_crop import class_counts
 from swinseg.errors import DataError, LabelChannelsError, LabelColorsError
 
 _DIGEST_BYTES = 16
-# A mask has as many colours as classes; a photograph or a smoothed mask has thousands.
+# A mask has as many colors as classes; a photograph or a smoothed mask has thousands.
 _COLORS_KEPT = 512
 # Of each of many images they go to the parent process.
 _VALUES_KEPT = 1024
@@ -95,7 +95,7 @@ class LabelFacts:
         digest: of the raw values.
         values: (n,) uint16, the raw values that occur, ascending.
         counts: (n,) int64, their pixels.
-        palette: the colour of each value that occurs, where the file has a palette.
+        palette: the color of each value that occurs, where the file has a palette.
     """
 
     digest: bytes
@@ -111,7 +111,7 @@ class ColorFacts:
     Attributes:
         colors: (up to 512, 3) uint8 RGB, the commonest first.
         counts: their pixels.
-        distinct: how many colours there are in all.
+        distinct: how many colors there are in all.
     """
 
     colors: npt.NDArray[np.uint8]
@@ -222,7 +222,7 @@ def _look_at_label(raw: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None)
 
 
 def _look_at_colors(picture: npt.NDArray[np.uint8]) -> ColorFacts:
-    """Count the colours of a picture, (H, W, 3) uint8 BGR."""
+    """Count the colors of a picture, (H, W, 3) uint8 BGR."""
     blue, green, red = (channel.astype(np.uint32) for channel in cv2.split(picture))
     packed, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
     commonest = np.argsort(-counts, kind='stable')[:_COLORS_KEPT]

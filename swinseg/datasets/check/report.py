@@ -38,7 +38,7 @@ class SplitReport:
     Attributes:
         split: what was looked at.
         looked_at: how many of its pairs.
-        labelled: how many of them have a label.
+        labeled: how many of them have a label.
         classes: how often each class occurs.
         images: sizes and channels; None where no image could be read.
         samples: a few pairs without a problem, evenly spread, to be shown.
@@ -46,7 +46,7 @@ class SplitReport:
 
     split: Split
     looked_at: int
-    labelled: int
+    labeled: int
     classes: ClassStatistics
     images: ImageStatistics | None
     samples: tuple[Job, ...]
@@ -66,7 +66,7 @@ class SplitReport:
         return {
             'pairs': len(self.split.jobs),
             'looked_at': self.looked_at,
-            'labelled': self.labelled,
+            'labeled': self.labeled,
             'ignored_pixels': self.classes.ignored,
             'ignored_share': self.classes.ignored_share,
             'pixels_outside_classes': self.classes.outside,
@@ -227,7 +227,7 @@ def _report(split: Split, facts: Sequence[PairFacts]) -> SplitReport:
     return SplitReport(
         split=split,
         looked_at=len(facts),
-        labelled=sum(pair.job.label is not None for pair in facts),
+        labeled=sum(pair.job.label is not None for pair in facts),
         classes=class_statistics(facts, split.classes),
         images=image_statistics(facts),
         samples=tuple(good[index] for index in _spread(len(good), _SAMPLES)) if good else (),

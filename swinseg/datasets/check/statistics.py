@@ -114,7 +114,7 @@ def values_seen(facts: Sequence[PairFacts], rule: LabelRule) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """Sizes and colours of a split's images.
+    """Sizes and colors of a split's images.
 
     Attributes:
         smallest: (width, height) of the image with the fewest pixels.
@@ -158,7 +158,7 @@ def image_statistics(facts: Sequence[PairFacts]) -> ImageStatistics | None:
 
 
 def channel_order(means: Sequence[float]) -> str:
-    """Return a remark on the order of an image's channels, which is that of the file where they are no colours."""
+    """Return a remark on the order of an image's channels, which is that of the file where they are no colors."""
     return ' (RGB, 0 to 255)' if len(means) == 3 else ''
 
 

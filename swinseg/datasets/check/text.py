@@ -20,9 +20,9 @@ def format_report(report: DatasetReport) -> str:
 
 def summary(report: SplitReport) -> str:
     """Return one line on what a split holds, as training logs it."""
-    labelled = sum(job.label is not None for job in report.split.jobs)
+    labeled = sum(job.label is not None for job in report.split.jobs)
     return (
-        f'{report.split.name} set: {len(report.split.jobs)} images, {labelled} with labels; of '
+        f'{report.split.name} set: {len(report.split.jobs)} images, {labeled} with labels; of '
         f'{report.looked_at} looked at, {percent(report.classes.ignored_share)} of the pixels are ignored'
     )
 
@@ -56,7 +56,7 @@ def _finding(number: int, finding: Finding) -> list[str]:
 
 def _figures(report: SplitReport) -> list[str]:
     of = '' if report.looked_at == len(report.split.jobs) else f' of {len(report.split.jobs)}'
-    lines = [f'{report.split.name}: {report.looked_at}{of} images, {report.labelled} with labels']
+    lines = [f'{report.split.name}: {report.looked_at}{of} images, {report.labeled} with labels']
     images = report.images
     if images is not None:
         smallest, median, largest = (
@@ -71,7 +71,7 @@ def _figures(report: SplitReport) -> list[str]:
             )
             lines.append(f'  channels{channel_order(images.mean)}: mean {mean}; std {std}')
     classes = report.classes
-    if not report.labelled or not classes.names:
+    if not report.labeled or not classes.names:
         return lines
     lines.append(
         f'  ignored: {percent(classes.ignored_share)} of the pixels'

@@ -1,6 +1,6 @@
 """Headers of image files: format, and whether the bytes are complete, before anything is decoded.
 
-OpenCV fills the missing part of a truncated JPEG with grey and returns it as if nothing had happened, and
+OpenCV fills the missing part of a truncated JPEG with gray and returns it as if nothing had happened, and
 so do most decoders unless asked. The functions here walk a file's segments, which is a few microseconds
 beside the decoding. The module imports nothing else, so that a process that only decodes stays small.
 """

@@ -43,18 +43,18 @@ LOSSY_FORMATS = ('JPEG', 'HEIC', 'AVIF')
 
 _EXIF_ORIENTATION = 0x0112
 
-_PNG_GREY, _PNG_PALETTE = 0, 3
-_PNG_CHANNELS = {2: '3 channels (RGB)', 4: '2 channels (grey and alpha)', 6: '4 channels (RGBA)'}
+_PNG_GRAY, _PNG_PALETTE = 0, 3
+_PNG_CHANNELS = {2: '3 channels (RGB)', 4: '2 channels (gray and alpha)', 6: '4 channels (RGBA)'}
 _PIL_CHANNELS = {
     'RGB': '3 channels (RGB)',
     'RGBA': '4 channels (RGBA)',
-    'LA': '2 channels (grey and alpha)',
+    'LA': '2 channels (gray and alpha)',
     'CMYK': '4 channels (CMYK)',
 }
 
 
 def png_palette(data: bytes) -> npt.NDArray[np.uint8] | None:
-    """Return the colours of a palette PNG, (up to 256, 3) uint8 RGB, or None where it is no such file."""
+    """Return the colors of a palette PNG, (up to 256, 3) uint8 RGB, or None where it is no such file."""
     if format_of(data) != 'PNG' or data[12:16] != b'IHDR' or data[25] != _PNG_PALETTE:
         return None
     position, size = 8, len(data)
@@ -233,7 +233,7 @@ def decode_label(
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """Decode the bytes of a label file to its raw values.
 
-    A palette file gives the indices, not the colours; a 1-bit file gives 0 and 1. For 8-bit, palette and
+    A palette file gives the indices, not the colors; a 1-bit file gives 0 and 1. For 8-bit, palette and
     1-bit files these are the values that mmseg's ``LoadAnnotations`` sees.
 
     Args:
@@ -256,7 +256,7 @@ def decode_label(
             raise _has_channels(path, _PNG_CHANNELS[color])
         # OpenCV turns transparency into channels and reads animations in its own way.
         plain = not (png_chunks(data)[0] & {b'tRNS', b'acTL'})
-        if color == _PNG_GREY and depth in (8, 16) and plain:
+        if color == _PNG_GRAY and depth in (8, 16) and plain:
             label = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             if label is None or label.ndim != 2:
                 raise _of_file(undecodable(data), 'label', path)

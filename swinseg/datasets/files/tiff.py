@@ -1,7 +1,7 @@
 """Decoding a TIFF: the common kinds by OpenCV, as mmcv does, and what that misreads or refuses by rasterio.
 
-OpenCV multiplies colours by their transparency, takes the first of several bands without roles for all of them,
-and knows neither floats as colours nor compression by ZSTD, LERC, LZMA or WebP. The module imports neither PyTorch
+OpenCV multiplies colors by their transparency, takes the first of several bands without roles for all of them,
+and knows neither floats as colors nor compression by ZSTD, LERC, LZMA or WebP. The module imports neither PyTorch
 nor mmcv, so that a process that only decodes stays small.
 
 Shapes: H, W = size of the image; C = bands.
@@ -34,7 +34,7 @@ _UNASSOCIATED_ALPHA = 2
 # None, CCITT, LZW, JPEG, Deflate and PackBits; the others OpenCV's builds seldom know.
 _COMMON_COMPRESSION = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
 _CACHE_BYTES = 2**25
-# Of red, green and blue in a grey value (ITU-R BT.601), as OpenCV has it.
+# Of red, green and blue in a gray value (ITU-R BT.601), as OpenCV has it.
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -49,7 +49,7 @@ class TiffHeader:
         format: 1 for unsigned numbers, 2 for signed ones, 3 for floats.
         compression: how they are compressed.
         photometric: what the bands mean.
-        has_alpha: whether there is transparency that the colours are not multiplied by.
+        has_alpha: whether there is transparency that the colors are not multiplied by.
         orientation: 1 to 8, as in EXIF.
     """
 
@@ -100,7 +100,7 @@ def decode_tiff(data: bytes, *, color_type: str = 'color') -> NDArray[Any]:
 
     Returns:
         (H, W, 3) BGR for ``'color'`` and (H, W) for ``'grayscale'``, turned as the file says; for ``'unchanged'``
-        (H, W) or (H, W, C) as stored: BGR where the file names colours, else in its own order. They are of the
+        (H, W) or (H, W, C) as stored: BGR where the file names colors, else in its own order. They are of the
         file's type, uint8 for those of less than 8 bits.
 
     Raises:

@@ -22,7 +22,7 @@ class TiffBands:
     Args:
         file: rasterio's dataset.
         chosen: numbers of the bands, from 1, in this order. None takes red, green and blue where the file names
-            them, or its only three; a single band is widened to three, through its colour table where it has one.
+            them, or its only three; a single band is widened to three, through its color table where it has one.
 
     Attributes:
         numbers: of the bands that are read, C of them.

@@ -35,7 +35,7 @@ class ValueRange:
         bands: lowest and highest value of each band, in the order of the file (red, green, blue where there are
             three); one pair stands for all bands. None where ``rule`` says it.
         rule: ``'high_byte'``: unsigned 16-bit values are divided by 256 and rounded down, as OpenCV, mmcv and
-            mmsegmentation do when they load a 16-bit file in colour. ``'per_image'``: the 2nd and 98th percentile
+            mmsegmentation do when they load a 16-bit file in color. ``'per_image'``: the 2nd and 98th percentile
             of each band of each image, which makes images of unknown ranges visible, and loses what is brighter in
             one than in another.
     """

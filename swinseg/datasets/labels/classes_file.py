@@ -14,7 +14,7 @@ from swinseg.errors import DataError, quoted, shown
 
 @dataclass(frozen=True)
 class ClassList:
-    """Class names in the order of their indices, their colours, and the raw values that stand for them."""
+    """Class names in the order of their indices, their colors, and the raw values that stand for them."""
 
     names: tuple[str, ...]
     palette: list[list[int]] | None = None
@@ -59,14 +59,14 @@ def read_classes_file(path: str | os.PathLike[str]) -> ClassList:
                 f'{at} must be a name or have one, found {shown(entry)}; '
                 'quote names that YAML takes for something else, such as yes or 12'
             )
-        _reject_unknown(entry, ('name', 'color', 'colour', 'values', 'value'), at)
+        _reject_unknown(entry, ('name', 'color', 'color', 'values', 'value'), at)
         if entry['name'] in names:
             raise DataError(
                 f'the classes file {where} has the class {shown(entry["name"])} twice; rename one, or give one '
                 'class the values of both'
             )
         names.append(entry['name'])
-        color = entry.get('color', entry.get('colour'))
+        color = entry.get('color', entry.get('color'))
         if color is not None:
             colors[entry['name']] = _parse_color(color, at)
         raw = entry.get('values', entry.get('value'))

@@ -23,7 +23,7 @@ def values_of(dtype: np.dtype[Any] | type[np.unsignedinteger]) -> int:
 
 
 MAX_LABEL_VALUES = values_of(LABEL_DTYPES[-1])
-"""How many values labels may have; PNG and the colour tables of TIFF end here, too."""
+"""How many values labels may have; PNG and the color tables of TIFF end here, too."""
 
 
 def label_dtype(num_classes: int, *, reserved: int = 0) -> np.dtype[Any]:

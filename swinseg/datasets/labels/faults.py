@@ -21,7 +21,7 @@ _INSTANCES = 1000
 
 @dataclass(frozen=True)
 class Option:
-    """One reading of the values, such as 'if 0 means unlabelled', and the dataset's argument for it."""
+    """One reading of the values, such as 'if 0 means unlabeled', and the dataset's argument for it."""
 
     reading: str
     setting: str
@@ -59,7 +59,7 @@ def advise(seen: Sequence[int], rule: LabelRule, *, of_all: bool = False) -> Adv
         )
     if first is not None and rule.reduce_zero_label:
         return Advice(
-            words=f'if {first} is a class add it to the class list, else make it 0, unlabelled, in the label'
+            words=f'if {first} is a class add it to the class list, else make it 0, unlabeled, in the label'
         )
     if first is not None and rule.label_map is not None:
         return Advice(
@@ -84,12 +84,10 @@ def _advise_on_values(
     seen: Sequence[int], wrong: Sequence[int], ignore_index: int, classes: int
 ) -> Advice:
     ignored = Option(
-        f'if {_listed(wrong)[1:-1]} means unlabelled', f'ignore_values={_listed(wrong)}'
+        f'if {_listed(wrong)[1:-1]} means unlabeled', f'ignore_values={_listed(wrong)}'
     )
     if list(wrong) == [classes]:
-        from_one = Option(
-            'if 0 means unlabelled and classes count from 1', 'reduce_zero_label=True'
-        )
+        from_one = Option('if 0 means unlabeled and classes count from 1', 'reduce_zero_label=True')
         return Advice((from_one, ignored))
     if classes == len(TRAIN_IDS) and wrong[-1] <= LAST_ID:
         return Advice((Option('for the label ids of Cityscapes', f'label_map={TRAIN_IDS}'),))
@@ -99,7 +97,7 @@ def _advise_on_values(
             return Advice((Option('if these are all classes in order', f'label_map={in_order}'),))
     return Advice(
         words='give the dataset a label_map={raw value: class index}, '
-        f'or ignore_values={_listed(wrong)} if {"it means" if len(wrong) == 1 else "they mean"} unlabelled'
+        f'or ignore_values={_listed(wrong)} if {"it means" if len(wrong) == 1 else "they mean"} unlabeled'
     )
 
 

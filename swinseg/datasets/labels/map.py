@@ -119,7 +119,7 @@ class LabelRule:
         label_map: (raw value, class index) pairs, or None.
         unlisted: what becomes of values that the map does not name.
         colors: of the classes, where those of the files and not the values say the class; None for values.
-        ignore_colors: colours of pixels that do not count.
+        ignore_colors: colors of pixels that do not count.
         instance_divisor: raw values from it on are class * divisor + number of the object; None where none are.
     """
 

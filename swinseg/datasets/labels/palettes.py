@@ -1,16 +1,16 @@
-"""Colours for classes that come without a palette."""
+"""Colors for classes that come without a palette."""
 
 from __future__ import annotations
 
 import colorsys
 
 _GOLDEN_RATIO = 0.618033988749895
-# Neighbouring classes differ in lightness as well as in hue, so that they stay apart for colour-blind eyes.
+# Neighboring classes differ in lightness as well as in hue, so that they stay apart for color-blind eyes.
 _SATURATION_AND_VALUE = ((0.80, 0.95), (0.65, 0.60), (0.40, 0.95))
 
 
 def distinct_colors(count: int) -> list[list[int]]:
-    """Return ``count`` different RGB colours, none of them black; the first ones do not depend on ``count``.
+    """Return ``count`` different RGB colors, none of them black; the first ones do not depend on ``count``.
 
     Hues step by the golden ratio, which spreads any number of them evenly over the circle.
 

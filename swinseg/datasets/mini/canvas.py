@@ -1,9 +1,9 @@
 """Canvas of the embedded mini set's scenes: a picture, its labels, light and textures.
 
 A scene is painted back to front at twice its size, then halved: the image by averaging, the label by a vote
-of the four samples. Where no class has three of them the pixel is unlabelled.
+of the four samples. Where no class has three of them the pixel is unlabeled.
 
-Lengths are in samples (half pixels) and colours are RGB from 0 to 1 until the scene is finished.
+Lengths are in samples (half pixels) and colors are RGB from 0 to 1 until the scene is finished.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RAW_VALUES = {
 }
 """ADE20K's raw label values of the classes that are drawn, in ascending order."""
 
-UNLABELLED = 0
+UNLABELED = 0
 
 Array = npt.NDArray[np.float32]
 Color = tuple[float, float, float]
@@ -78,14 +78,14 @@ class Canvas:
         return bool(self.rng.random() < probability)
 
     def pick(self, colors: Sequence[Color], spread: float = 0.06) -> Color:
-        """Return one of the colours, a little different each time."""
+        """Return one of the colors, a little different each time."""
         base = colors[int(self.rng.integers(len(colors)))]
         shift = self.rng.normal(0, spread, 3) * 0.6 + self.rng.normal(0, spread)
         red, green, blue = (float(v) for v in np.clip(np.array(base) + shift, 0.03, 0.97))
         return red, green, blue
 
     def cloth(self) -> Color:
-        """Return the colour of a garment."""
+        """Return the color of a garment."""
         return colorsys.hsv_to_rgb(
             self.uniform(0, 1), self.uniform(0.1, 0.9), self.uniform(0.15, 0.9)
         )
@@ -109,7 +109,7 @@ class Canvas:
             mask: (h, w), inside the canvas.
             left: column of its first column.
             top: row of its first row.
-            color: one colour, or (h, w, 3).
+            color: one color, or (h, w, 3).
             class_name: what it is; None is something that belongs to no class.
             texture: the noise on it.
             amount: how strong that noise is.
@@ -125,7 +125,7 @@ class Canvas:
             tone = tone - fall * np.linspace(-1, 1, rows, dtype=np.float32)[:, None]
         pixels = np.asarray(color, np.float32) * tone[..., None]
         np.copyto(self.image[window], pixels, where=mask[..., None])
-        self.label[window][mask] = UNLABELLED if class_name is None else RAW_VALUES[class_name]
+        self.label[window][mask] = UNLABELED if class_name is None else RAW_VALUES[class_name]
 
     def polygon(
         self,
@@ -220,7 +220,7 @@ class Canvas:
         samples = np.sort(samples, axis=0)
         # Of four sorted values, the two in the middle are equal to the first or to the last in a vote of three.
         has_vote = (samples[0] == samples[2]) | (samples[1] == samples[3])
-        label = np.where(has_vote, samples[1], UNLABELLED).astype(np.uint8)
+        label = np.where(has_vote, samples[1], UNLABELED).astype(np.uint8)
 
         exposure = self.uniform(0.82, 1.15)
         tint = rng.normal(1, 0.04, 3).astype(np.float32)

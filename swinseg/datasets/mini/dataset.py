@@ -1,4 +1,4 @@
-"""The embedded mini set: drawn scenes in ADE20K's folder layout, with its raw label values and colours.
+"""The embedded mini set: drawn scenes in ADE20K's folder layout, with its raw label values and colors.
 
 ``python -m swinseg.datasets.mini --out data/mini`` writes it. The same arguments give the same files.
 """
@@ -25,7 +25,7 @@ CLASSES: tuple[str, ...] = tuple(RAW_VALUES)
 PALETTE: list[list[int]] = [
     list(ADE20KDataset.METAINFO['palette'][value - 1]) for value in RAW_VALUES.values()
 ]
-"""ADE20K's RGB colour of each class."""
+"""ADE20K's RGB color of each class."""
 
 _MANIFEST = 'mini_set.json'
 # Raise it whenever the drawing changes, so that a folder drawn by an older version is drawn anew.
@@ -56,7 +56,7 @@ def make_dataset(
     """Write the mini set, unless ``root`` has it already, complete and with the same parameters.
 
     The layout is ``images/{training,validation}/*.jpg`` and ``annotations/{training,validation}/*.png``; label
-    value 0 is unlabelled. Files are written one by one, each complete or not there, and a manifest last.
+    value 0 is unlabeled. Files are written one by one, each complete or not there, and a manifest last.
 
     Args:
         root: folder; created where it does not exist.

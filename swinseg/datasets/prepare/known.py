@@ -1,4 +1,4 @@
-"""Layouts whose labels are pictures: colour masks and Cityscapes."""
+"""Layouts whose labels are pictures: color masks and Cityscapes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def from_color_masks(
     ignore_colors: Sequence[Sequence[int]] = (),
     val_share: float = 0.1,
 ) -> Source:
-    """Read masks whose colours say the class.
+    """Read masks whose colors say the class.
 
     Args:
         images: folder of images, with train, val and test below it or without.
         masks: folder of masks with the images' names, RGB or with a palette.
-        classes_file: classes and their colours, see
+        classes_file: classes and their colors, see
             :func:`~swinseg.datasets.labels.classes_file.read_classes_file`.
         ignore_colors: of pixels that do not count.
         val_share: of the images, held out where no folders say the split.
 
     Raises:
-        DataError: files, classes or colours are not as they should be; colours when the label is made.
+        DataError: files, classes or colors are not as they should be; colors when the label is made.
     """
     dataset = FolderDataset(
         data_prefix=dict(img_path=os.fspath(images), seg_map_path=os.fspath(masks)),

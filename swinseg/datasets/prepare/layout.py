@@ -2,7 +2,7 @@
 
 ::
 
-    classes.yaml                   names and colours, in the order of the indices
+    classes.yaml                   names and colors, in the order of the indices
     images/<split>/<name>.jpg      as they were
     labels/<split>/<name>.png      8-bit class indices, 255 where a pixel does not count
 """

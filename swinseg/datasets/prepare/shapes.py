@@ -1,4 +1,4 @@
-"""From shapes to pixels: a pixel belongs to a shape when its centre does.
+"""From shapes to pixels: a pixel belongs to a shape when its center does.
 
 Coordinates are (x, y) in pixels, and the upper left corner of the image is (0, 0), as in COCO and Labelme.
 """
@@ -50,7 +50,7 @@ def polygon_mask(polygon: NDArray[np.float64], size: tuple[int, int]) -> NDArray
         edge = np.repeat(edges, counts)
         rows = np.arange(len(edge)) + np.repeat(first[edges] - (np.cumsum(counts) - counts), counts)
         x = x0[edge] + (rows + 0.5 - y0[edge]) * (x1 - x0)[edge] / (y1 - y0)[edge]
-        # The first pixel in the row whose centre is on the right of the edge, or on it.
+        # The first pixel in the row whose center is on the right of the edge, or on it.
         columns = np.clip(np.ceil(x - 0.5), 0, width).astype(np.intp)
         np.bitwise_xor.at(crossed, (rows, columns), 1)
     return np.bitwise_xor.accumulate(crossed, axis=1)[:, :width].view(bool)
@@ -69,7 +69,7 @@ def ellipse_mask(
         center: (x, y).
         radii: along x and y, before it is turned.
         size: (height, width) of the image.
-        degrees: by which it is turned about its centre, clockwise as one sees it.
+        degrees: by which it is turned about its center, clockwise as one sees it.
     """
     rows, columns = np.ogrid[: size[0], : size[1]]
     x, y = columns + 0.5 - center[0], rows + 0.5 - center[1]
@@ -81,7 +81,7 @@ def ellipse_mask(
 def turned_box(
     left: float, top: float, right: float, bottom: float, *, degrees: float = 0.0
 ) -> NDArray[np.float64]:
-    """Return the (4, 2) corners of a box that is turned about its centre, clockwise as one sees it."""
+    """Return the (4, 2) corners of a box that is turned about its center, clockwise as one sees it."""
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float64)
     center = np.array([(left + right) / 2, (top + bottom) / 2])
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))

@@ -55,7 +55,7 @@ class Source:
 
     Attributes:
         classes: names in the order of their indices.
-        palette: one RGB colour for each.
+        palette: one RGB color for each.
         samples: of all splits.
         odd: what of the annotations cannot be used, those among them that are found when a label is made; None for
             layouts of which nothing can be left out.

@@ -51,7 +51,7 @@ def label_loader(dataset: Any) -> LoadLabel:
 def changes_values(dataset: Any) -> bool:
     """Return whether a step behind the loader may give the values of images another meaning than they had.
 
-    That is one of mmcv's or mmseg's that normalises, or any of another package.
+    That is one of mmcv's or mmseg's that normalizes, or any of another package.
     """
     return any(
         type(step).__name__ in _NORMALIZING
@@ -98,7 +98,7 @@ def load_image(loader: BaseTransform, info: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _check_decoder(loader: LoadImageFromFile, path: str) -> None:
-    """Refuse a decoder that is not installed, and a file that is cut short, whose rest decoders fill with grey."""
+    """Refuse a decoder that is not installed, and a file that is cut short, whose rest decoders fill with gray."""
     backend = loader.imdecode_backend or mmcv.image.io.imread_backend
     module, package = _PACKAGES.get(backend, ('mmcv', ''))
     if getattr(mmcv.image.io, module, True) is None:

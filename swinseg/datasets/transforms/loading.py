@@ -29,7 +29,7 @@ from swinseg.errors import DataError, quoted
 class LoadImage(BaseTransform):
     """Load ``results['img_path']``, of 8 bits pixel for pixel as mmcv's ``LoadImageFromFile`` with OpenCV.
 
-    Adds ``img`` ((H, W, 3) uint8 BGR for ``'color'``; grey files are widened), ``img_shape`` and
+    Adds ``img`` ((H, W, 3) uint8 BGR for ``'color'``; gray files are widened), ``img_shape`` and
     ``ori_shape`` ((H, W)).
 
     Args:
@@ -149,7 +149,7 @@ class LoadLabel(BaseTransform):
     applies ``results['label_map']``, in mmseg's order.
 
     The datasets of this package also give ``num_classes``, ``ignore_index`` and ``unlisted_labels`` (see
-    :func:`swinseg.datasets.labels.map.label_table`), and ``label_colors`` where colours say the class. With
+    :func:`swinseg.datasets.labels.map.label_table`), and ``label_colors`` where colors say the class. With
     ``num_classes`` each value is checked. Stock mmseg datasets do not give it, so their labels are only
     checked to fit 8 bits.
 

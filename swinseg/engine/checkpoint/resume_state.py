@@ -88,10 +88,10 @@ def resumable(checkpoint: Mapping[str, Any], filename: str) -> dict[str, Any]:
 def with_own_kernels(
     optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Leave the choice of kernels to the optimiser that a state is loaded into.
+    """Leave the choice of kernels to the optimizer that a state is loaded into.
 
     A state dict says ``fused`` and ``foreach`` too, and PyTorch would take both over. But a loss scaler has asked
-    the optimiser when it was built whether its step divides by the scale itself, which only the fused one does.
+    the optimizer when it was built whether its step divides by the scale itself, which only the fused one does.
     """
     pairs = zip(state['param_groups'], optimizer.param_groups, strict=False)
     groups = [

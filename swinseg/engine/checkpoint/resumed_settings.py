@@ -1,4 +1,4 @@
-"""Optimiser and schedule of a run that is resumed: where the checkpoint and the config say different things.
+"""Optimizer and schedule of a run that is resumed: where the checkpoint and the config say different things.
 
 A checkpoint holds learning rate, weight decay, betas and the lengths of schedules, and PyTorch and mmengine take
 all of them over, whatever the config says. Here each one that differs is named, and ``resume_schedule`` says whose
@@ -9,7 +9,7 @@ is taken:
 ``'checkpoint'``
     the checkpoint's.
 
-Moments of the optimiser are the checkpoint's in any case.
+Moments of the optimizer are the checkpoint's in any case.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ def check_choice(cfg: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def settings_compared(runner: Any, checkpoint: Mapping[str, Any], *, name: str) -> Iterator[None]:
-    """Let the block take optimisers and schedules over from a checkpoint; then do what ``resume_schedule`` says.
+    """Let the block take optimizers and schedules over from a checkpoint; then do what ``resume_schedule`` says.
 
     Args:
-        runner: with the optimisers and schedulers of its config.
+        runner: with the optimizers and schedulers of its config.
         checkpoint: what the block loads.
         name: of it.
 
     Raises:
-        CheckpointError: it is of another optimiser, or its schedules cannot be gone on with.
+        CheckpointError: it is of another optimizer, or its schedules cannot be gone on with.
         ConfigError: ``resume_schedule`` is something else, or the config's schedule cannot be computed.
     """
     choice = check_choice(runner.cfg)
@@ -81,10 +81,10 @@ def settings_compared(runner: Any, checkpoint: Mapping[str, Any], *, name: str) 
 
 
 class _Settings:
-    """The values of a config's optimisers and schedulers, before a checkpoint's take their places.
+    """The values of a config's optimizers and schedulers, before a checkpoint's take their places.
 
     Args:
-        wrapper: mmengine's around one optimiser, or those of several.
+        wrapper: mmengine's around one optimizer, or those of several.
         schedulers: that belong to it.
     """
 
@@ -100,7 +100,7 @@ class _Settings:
             name: of the checkpoint.
 
         Raises:
-            CheckpointError: it is of another optimiser, of other groups of parameters, or its schedules are wanted
+            CheckpointError: it is of another optimizer, of other groups of parameters, or its schedules are wanted
                 and are of another kind than the config's.
         """
         states, schedules = checkpoint['optimizer'], checkpoint.get('param_schedulers') or ()
@@ -121,7 +121,7 @@ class _Settings:
         return found
 
     def put_back(self, iterations: int, epochs: int, epoch_length: int) -> None:
-        """Give optimisers and schedulers the values that they would have after so many iterations.
+        """Give optimizers and schedulers the values that they would have after so many iterations.
 
         Args:
             iterations: of the training so far.
@@ -136,7 +136,7 @@ class _Settings:
 
 
 class _Part:
-    """One optimiser with its schedulers."""
+    """One optimizer with its schedulers."""
 
     def __init__(self, wrapper: Any, schedulers: Sequence[Scheduler]) -> None:
         self._wrapper = wrapper
@@ -222,7 +222,7 @@ def _plain(group: Mapping[str, Any]) -> dict[str, Any]:
 def _check_kind(
     own: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]], name: str
 ) -> None:
-    """Compare the names of the values: those of another optimiser are others."""
+    """Compare the names of the values: those of another optimizer are others."""
 
     def names(group: Mapping[str, Any]) -> set[str]:
         return {key for key in group if not key.startswith(('initial_', 'max_', 'min_'))}

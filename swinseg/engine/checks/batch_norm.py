@@ -45,7 +45,7 @@ def check_batches(loader: Any, model: nn.Module) -> None:
         model: that is trained.
 
     Raises:
-        ConfigError: there is no batch, or one has a single image and the model normalises the mean of an image
+        ConfigError: there is no batch, or one has a single image and the model normalizes the mean of an image
             over the batch.
     """
     if len(loader) == 0 and not _is_endless(loader.sampler):
@@ -55,7 +55,7 @@ def check_batches(loader: Any, model: nn.Module) -> None:
             'train_dataloader.drop_last=False'
         )
     smallest = _smallest_batch(loader)
-    layer = _normalised_mean(model) if smallest == 1 else None
+    layer = _normalized_mean(model) if smallest == 1 else None
     if layer is None:
         return
     if loader.batch_size == 1:
@@ -85,8 +85,8 @@ def _is_endless(sampler: Any) -> bool:
     )
 
 
-def _normalised_mean(model: nn.Module) -> str | None:
-    """Return the name of a layer that pools an image to one value and normalises it in this process."""
+def _normalized_mean(model: nn.Module) -> str | None:
+    """Return the name of a layer that pools an image to one value and normalizes it in this process."""
     for name, module in model.named_modules():
         if not isinstance(module, nn.Sequential):
             continue

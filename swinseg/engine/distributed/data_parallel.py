@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from swinseg.engine.distributed.fsdp import ShardedModel, mean_over_processes
 from swinseg.errors import ConfigError
-from swinseg.models.ops.sync_batch_norm import synchronise
+from swinseg.models.ops.sync_batch_norm import synchronize
 from swinseg.type_names import type_name
 
 DATA_PARALLEL, SHARDED = 'MMDistributedDataParallel', 'MMFullyShardedDataParallel'
@@ -55,7 +55,7 @@ class _DataParallel(MMDistributedDataParallel):
 def wrap(model: nn.Module, cfg: Any) -> nn.Module:
     """Wrap a model for training by several processes.
 
-    Batch normalisation takes the statistics of all processes, unless the config says ``sync_bn=None``.
+    Batch normalization takes the statistics of all processes, unless the config says ``sync_bn=None``.
 
     Args:
         model: on the device that it trains on; it becomes part of the result.
@@ -80,7 +80,7 @@ def wrap(model: nn.Module, cfg: Any) -> nn.Module:
         _check_sharded(options, cfg.get('optim_wrapper') or {})
     device = next(model.parameters()).device
     if cfg.get('sync_bn', 'torch') is not None:
-        model = synchronise(model, device)
+        model = synchronize(model, device)
     if kind == SHARDED:
         return ShardedModel(model)
     options.setdefault('broadcast_buffers', False)

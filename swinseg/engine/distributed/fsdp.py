@@ -1,4 +1,4 @@
-"""A network in shares: each process keeps a part of every weight, gradient and moment of the optimiser.
+"""A network in shares: each process keeps a part of every weight, gradient and moment of the optimizer.
 
 This is stage 3 of ZeRO (Rajbhandari et al. 2020, section 5) by PyTorch's ``fully_shard``: the weights of a block
 are gathered just before it is computed, and let go of after; gradients are averaged and divided in one go.
@@ -172,7 +172,7 @@ def _shard(module: nn.Module, mesh: DeviceMesh) -> dict[Tensor, nn.Parameter]:
 
 
 def _hand_over(optimizer: torch.optim.Optimizer, shares: Mapping[Tensor, nn.Parameter]) -> None:
-    """Let an optimiser go on with the shares of its parameters and of its moments."""
+    """Let an optimizer go on with the shares of its parameters and of its moments."""
     for group in optimizer.param_groups:
         group['params'] = [shares[parameter] for parameter in group['params']]
     for parameter in list(optimizer.state):

@@ -41,7 +41,7 @@ class NonFiniteGuardHook(Hook):
         self._statistics_before: list[Tensor] = []
 
     def before_train(self, runner: Any) -> None:
-        """Put the check between the loss and the optimiser."""
+        """Put the check between the loss and the optimizer."""
         self._statistics = [
             buffer
             for module in runner.model.modules()
@@ -83,7 +83,7 @@ class NonFiniteGuardHook(Hook):
             )
 
     def _pass_over(self, runner: Any, loss: float) -> None:
-        self._stop_if_spoilt(runner)
+        self._stop_if_spoiled(runner)
         for buffer, before in zip(self._statistics, self._statistics_before, strict=True):
             buffer.copy_(before)
         _skip_step(runner.optim_wrapper)
@@ -110,15 +110,15 @@ class NonFiniteGuardHook(Hook):
         runner.message_hub.update_info('passed_over', count)
         runner.logger.warning(f'{what} {images}; the batch was left out, {count} so far')
 
-    def _stop_if_spoilt(self, runner: Any) -> None:
+    def _stop_if_spoiled(self, runner: Any) -> None:
         """Stop when it is the weights that are not finite: every later batch would be passed over."""
-        spoilt = (
+        spoiled = (
             name
             for name, weight in runner.model.named_parameters()
             if not torch.isfinite(local_part(weight)).all()
         )
         # A process may hold a share of the weights only.
-        name = next((each for each in all_gather_object(next(spoilt, None)) if each), None)
+        name = next((each for each in all_gather_object(next(spoiled, None)) if each), None)
         if name is not None:
             raise TrainingError(
                 f'the weights {name} are no longer finite at iteration {runner.iter + 1}: an earlier step '

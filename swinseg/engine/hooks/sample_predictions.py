@@ -101,7 +101,7 @@ def _ignore_index(runner: Any) -> int:
 
 
 def _rgb(inputs: Tensor) -> NDArray[np.uint8]:
-    """Return the (h, w, 3) RGB picture of a (C, h, w) image as loaded: BGR, or grey in one channel."""
+    """Return the (h, w, 3) RGB picture of a (C, h, w) image as loaded: BGR, or gray in one channel."""
     image = inputs.cpu().numpy().clip(0, 255).astype(np.uint8)
     bgr = image.repeat(3, axis=0) if len(image) == 1 else image[:3]
     return np.ascontiguousarray(bgr[::-1].transpose(1, 2, 0))

@@ -105,7 +105,7 @@ class _InterruptibleLoop:
     def _is_between_parts_of_a_step(self) -> bool:
         """Whether gradients wait for those of further batches; a checkpoint does not hold them."""
         wrapper = self.runner.optim_wrapper
-        parts = getattr(wrapper, '_accumulative_counts', 1)  # several optimisers have none
+        parts = getattr(wrapper, '_accumulative_counts', 1)  # several optimizers have none
         return parts > 1 and wrapper._inner_count % parts != 0
 
     def _signal_of_any_process(self) -> int:

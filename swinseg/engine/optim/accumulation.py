@@ -18,7 +18,7 @@ class AccumulationHook(Hook):
     """Compute each training step in parts: forward and backward passes over some of its images at a time.
 
     mmengine's ``accumulative_counts`` counts each forward pass as an iteration, so that schedule, validations
-    and checkpoints come too early by its factor. Here an iteration stays a step of the optimiser: the loader
+    and checkpoints come too early by its factor. Here an iteration stays a step of the optimizer: the loader
     gives the whole batch, and the gradient is that of the mean loss over its parts. What differs from a run that
     computes the batch at once: batch norm sees the images of a part, and dropout and stochastic depth draw other
     numbers.

@@ -6,7 +6,7 @@ what happens where processes x ``train_dataloader.batch_size`` is another number
 ``'as_is'``
     the run is told about it, no more; the default.
 ``'accumulation'``
-    each step of the optimiser sees the recipe's batch, ``train_dataloader.batch_size`` images at a time. The
+    each step of the optimizer sees the recipe's batch, ``train_dataloader.batch_size`` images at a time. The
     loader gives the whole batch, so iterations, schedule, validations and checkpoints, the order of the images
     and their augmentation are the recipe's.
 ``'learning_rate'``
@@ -36,7 +36,7 @@ _SCHEDULER_COUNTS = (
 
 @dataclass(frozen=True)
 class EffectiveBatch:
-    """How many images one step of the optimiser sees.
+    """How many images one step of the optimizer sees.
 
     Attributes:
         processes: number of processes.
@@ -45,7 +45,7 @@ class EffectiveBatch:
         recipe: the batch that the learning rate of the config belongs to, None where it does not say.
         is_rate_scaled: whether the learning rate is scaled to this batch.
         planned: iterations in the config, None where it counts epochs.
-        steps: steps of the optimiser that there are instead.
+        steps: steps of the optimizer that there are instead.
     """
 
     processes: int

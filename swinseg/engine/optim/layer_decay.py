@@ -57,7 +57,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Return the optimiser wrapper for ``model``."""
+        """Return the optimizer wrapper for ``model``."""
         wrapper = super().__call__(model)
         bare = getattr(model, 'module', model)
         backbone = getattr(bare, 'backbone', None)

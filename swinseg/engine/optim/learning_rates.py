@@ -41,17 +41,17 @@ class _NoStep:
 
 
 class Shadow:
-    """What a scheduler sees of an optimiser: groups of numbers, and no weights.
+    """What a scheduler sees of an optimizer: groups of numbers, and no weights.
 
     Args:
-        groups: of an optimiser; they are copied.
+        groups: of an optimizer; they are copied.
     """
 
     def __init__(self, groups: Sequence[Mapping[str, Any]]) -> None:
         self.param_groups = [
             {key: value for key, value in group.items() if key != 'params'} for group in groups
         ]
-        # Schedulers look whether the steps of their optimiser are counted, and warn.
+        # Schedulers look whether the steps of their optimizer are counted, and warn.
         self.step = _NoStep()
         self._global_step = 0
 
@@ -59,7 +59,7 @@ class Shadow:
         """Return a copy of a scheduler that moves these groups.
 
         Args:
-            scheduler: of an optimiser.
+            scheduler: of an optimizer.
             members: which of its groups they are.
         """
         twin = copy.copy(scheduler)
@@ -69,7 +69,7 @@ class Shadow:
 
 
 def pairs_of(wrapper: Any, schedulers: Any) -> list[tuple[Any, list[Scheduler]]]:
-    """Return each optimiser's wrapper with its schedulers."""
+    """Return each optimizer's wrapper with its schedulers."""
     if isinstance(wrapper, OptimWrapperDict):
         return [(each, list((schedulers or {}).get(name, ()))) for name, each in wrapper.items()]
     return [(wrapper, list(schedulers or ()))]
@@ -96,10 +96,10 @@ def move(schedulers: Sequence[Scheduler], *, by_epoch: bool) -> None:
 
 
 def rates_to_come(runner: Any) -> Rates | None:
-    """Return the learning rates from the runner's iteration on, the highest of all groups and optimisers.
+    """Return the learning rates from the runner's iteration on, the highest of all groups and optimizers.
 
     Args:
-        runner: with its training loop, optimisers and schedulers; they are not changed.
+        runner: with its training loop, optimizers and schedulers; they are not changed.
 
     Returns:
         None when no iteration is left.

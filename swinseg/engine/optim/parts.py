@@ -17,7 +17,7 @@ _DECAYS = ('norm_decay_mult', 'bias_decay_mult', 'dwconv_decay_mult', 'flat_deca
 
 
 def optimizers_of(wrapper: OptimWrapper | OptimWrapperDict) -> list[torch.optim.Optimizer]:
-    """Return the optimisers of a training: one, or those that a config names for parts of the network."""
+    """Return the optimizers of a training: one, or those that a config names for parts of the network."""
     wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     return [each.optimizer for each in wrappers]
 

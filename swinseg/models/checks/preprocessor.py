@@ -15,14 +15,14 @@ from swinseg.models.swin.arguments import is_number, is_whole
 
 
 def check_preprocessor(preprocessor: nn.Module, channels: int | None) -> None:
-    """Check normalisation and padding, and from now on the channels of each image that comes in.
+    """Check normalization and padding, and from now on the channels of each image that comes in.
 
     Args:
         preprocessor: of a model; one of another class than mmseg's is not looked at.
         channels: of the images that the backbone takes; None where that is not known.
 
     Raises:
-        ArchitectureError: a setting is none that an image can be normalised or padded by.
+        ArchitectureError: a setting is none that an image can be normalized or padded by.
     """
     if not isinstance(preprocessor, SegDataPreProcessor):
         return

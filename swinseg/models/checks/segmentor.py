@@ -11,7 +11,7 @@ from swinseg.models.feature_info import feature_info, image_channels
 
 
 def check_segmentor(model: EncoderDecoder) -> None:
-    """Compare heads, backbone, normalisation and inference settings.
+    """Compare heads, backbone, normalization and inference settings.
 
     Args:
         model: ours, or mmseg's; it is left as it is, save that its preprocessor looks at the channels of images

@@ -1,4 +1,4 @@
-"""Batch normalisation over the images of all processes, also where PyTorch's own does not run.
+"""Batch normalization over the images of all processes, also where PyTorch's own does not run.
 
 ``torch.nn.SyncBatchNorm`` refuses tensors on a CPU. With 2 images per process the statistics of each process
 alone are noise, so training without GPUs needs it as much.
@@ -16,27 +16,27 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
-    """Give every batch normalisation of ``model`` the statistics of all processes.
+def synchronize(model: nn.Module, device: torch.device) -> nn.Module:
+    """Give every batch normalization of ``model`` the statistics of all processes.
 
     Args:
         model: the layers are replaced in it; parameters, buffers and their names stay.
         device: where the model trains: on a CUDA device PyTorch's layer is taken, else this module's.
 
     Returns:
-        The model; another object only when it is itself a batch normalisation.
+        The model; another object only when it is itself a batch normalization.
     """
     if device.type == 'cuda':
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for name, child in model.named_children():
-        setattr(model, name, synchronise(child, device))
+        setattr(model, name, synchronize(child, device))
     if isinstance(model, _BatchNorm) and model.affine and model.track_running_stats:
         return SyncBatchNorm.like(model)
     return model
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation (Ioffe and Szegedy 2015, algorithm 1) with the batches of all processes as one.
+    """Batch normalization (Ioffe and Szegedy 2015, algorithm 1) with the batches of all processes as one.
 
     Every process must call it equally often, with any N. In evaluation, and for one process, it is
     ``torch.nn.BatchNorm2d``.
@@ -54,10 +54,10 @@ class SyncBatchNorm(_BatchNorm):
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
-            raise ValueError(f'batch normalisation takes (N, C, ...), not {tuple(input.shape)}')
+            raise ValueError(f'batch normalization takes (N, C, ...), not {tuple(input.shape)}')
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (N, C, ...) floats; the statistics are in float32 at least."""
+        """Normalize (N, C, ...) floats; the statistics are in float32 at least."""
         if not self.training or get_world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)

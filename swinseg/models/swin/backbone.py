@@ -220,7 +220,7 @@ class SwinBackbone(BaseModule):
         """Compute the feature maps.
 
         Args:
-            image: (B, in_channels, height, width), any size, normalised as in pretraining.
+            image: (B, in_channels, height, width), any size, normalized as in pretraining.
 
         Returns:
             One (B, C * 2**i, H_i, W_i) for each stage i of ``out_indices``, H_0 = ceil(height / 4) and each

@@ -55,7 +55,7 @@ class PatchEmbed(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Halve the resolution: 2 x 2 neighbouring tokens become one (section 3.1).
+    """Halve the resolution: 2 x 2 neighboring tokens become one (section 3.1).
 
     The 4C channels are ordered as ``nn.Unfold`` orders them (channel, then row, then column), which is
     mmseg's layout; the official code concatenates four blocks of C instead, and

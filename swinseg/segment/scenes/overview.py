@@ -34,7 +34,7 @@ class Naming:
 
     Attributes:
         names: of the classes, and of the rejected label where there is one.
-        palette: their colours.
+        palette: their colors.
         dtype: of the labels; its largest value means that there is no data.
     """
 
@@ -70,15 +70,15 @@ def write_pictures(
     alpha: float,
     borders: bool,
 ) -> Areas:
-    """Write the colour picture and the overlay with a legend.
+    """Write the color picture and the overlay with a legend.
 
     Args:
         paths: of ``'color'`` and ``'overlay'``.
         image: the scene.
         rows: (R, W) labels from the top.
         naming: of the labels.
-        alpha: weight of the colours in the overlay, where pixels without data show the scene.
-        borders: draw each class's rim in its full colour.
+        alpha: weight of the colors in the overlay, where pixels without data show the scene.
+        borders: draw each class's rim in its full color.
 
     Raises:
         OutputError: a file cannot be written.

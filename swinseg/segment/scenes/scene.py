@@ -100,13 +100,13 @@ def segment_scene(
             a good number. ``confidence`` is written as a file, ``probabilities`` are not.
         stem: beginning of their names; None takes the file's name without suffix.
         window: side, or height and width; None takes that of the model's slide mode, or 512.
-        stride: distance of neighbouring windows; None takes that of the model, or three quarters of the window.
+        stride: distance of neighboring windows; None takes that of the model, or three quarters of the window.
         blend: how windows are put together, as ``swinseg.inference.slide`` takes it; None takes that of the model,
             or ``'gaussian'``.
         max_memory: bytes that may be used beside the loaded model; None for no limit.
         bands: numbers of a TIFF's bands that the model is shown, from 1; None takes red, green and blue.
-        alpha: weight of the colours in the overlay.
-        borders: draw each class's rim in its full colour there.
+        alpha: weight of the colors in the overlay.
+        borders: draw each class's rim in its full color there.
         model_identity: what tells the model from others, say ``source_identity`` of its checkpoint. With it, work
             of an earlier call with the same arguments is continued; None always begins anew.
         progress: called when rows are finished.

@@ -34,7 +34,7 @@ class Windows:
 
     Attributes:
         size: h, w in pixels.
-        stride: distance of neighbouring windows in pixels, down and to the right.
+        stride: distance of neighboring windows in pixels, down and to the right.
         blend: as ``swinseg.inference.slide`` takes it.
     """
 
@@ -55,7 +55,7 @@ def choose_windows(
     Args:
         model: whose ``test_cfg`` says how windows lie where its mode is ``'slide'``.
         window: side, or height and width, in pixels; None takes that of the model, or 512.
-        stride: distance of neighbouring windows; None takes that of the model where the window is its own, too,
+        stride: distance of neighboring windows; None takes that of the model where the window is its own, too,
             or else three quarters of the window.
         blend: None takes that of the model, or ``'gaussian'``.
 
@@ -139,7 +139,7 @@ class WindowScores:
     """A model as ``slide`` calls it.
 
     Args:
-        model: mmseg's ``EncoderDecoder`` in evaluation mode, whose preprocessor normalises the pixels.
+        model: mmseg's ``EncoderDecoder`` in evaluation mode, whose preprocessor normalizes the pixels.
     """
 
     def __init__(self, model: EncoderDecoder) -> None:
@@ -153,7 +153,7 @@ class WindowScores:
         return logits[..., top : top + pixels.shape[2], left : left + pixels.shape[3]]
 
     def _preprocess(self, pixels: Tensor) -> tuple[Tensor, Mapping[str, Any]]:
-        """Return normalised, padded windows on the model's device, and the metainfo of the first."""
+        """Return normalized, padded windows on the model's device, and the metainfo of the first."""
         # mmseg's preprocessor expects what its loader gives, BGR.
         inputs = pixels.flip(1) if pixels.shape[1] == 3 else pixels
         shape = tuple(pixels.shape[2:])

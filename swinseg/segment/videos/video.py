@@ -117,8 +117,8 @@ def segment_video(
         stride: segment one frame, leave out ``stride - 1``, and so on.
         hold: show the frames left out as well, with the labels of the last segmented one. False leaves them out
             of the written video, whose frame rate falls by the stride.
-        alpha: weight of the colours in the overlay.
-        borders: draw each class's rim in its full colour.
+        alpha: weight of the colors in the overlay.
+        borders: draw each class's rim in its full color.
         legend: put the classes beside the frames, which makes the video wider.
         labels: also write ``<stem>_labels/<frame number>.png``, with the palette inside.
         progress: called after each frame.

@@ -25,10 +25,10 @@ def plot_class_iou(
     """Draw one row per class and one column per validation into a PNG, the class that is best at the end on top.
 
     A table stays legible with 150 classes, of which lines would cover each other. Where a class was absent its
-    field is grey. The last figure of a class stands in its row's last field.
+    field is gray. The last figure of a class stands in its row's last field.
 
     Args:
-        ious: class -> {iteration: IoU in percent}, as :func:`~swinseg.visualization.training.scalars.class_ious_in`
+        ious: class -> {iteration: IoU in percent}, as :func:`~.scalars.class_ious_in`
             gives it.
         path: the PNG; written atomically.
         title: written above.

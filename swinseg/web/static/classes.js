@@ -1,4 +1,4 @@
-// The table of the classes in an image: their colours and areas, and a box that shows or hides each.
+// The table of the classes in an image: their colors and areas, and a box that shows or hides each.
 
 import { percent } from './text.js';
 

@@ -1,13 +1,13 @@
 // Reads the numbers of a PNG with one channel: class indices, or confidences.
-// A canvas would give colours instead: two classes may share one, and 16 bits would become 8.
+// A canvas would give colors instead: two classes may share one, and 16 bits would become 8.
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
-const GREY = 0;
+const GRAY = 0;
 const INDEXED = 3;
 
 /**
  * Return {width, height, values}: values row by row, Uint16Array of files with 16 bits, else Uint8Array.
- * Takes the bytes of a grey or indexed PNG of 1, 2, 4, 8 or 16 bits that is not interlaced; throws an Error for
+ * Takes the bytes of a gray or indexed PNG of 1, 2, 4, 8 or 16 bits that is not interlaced; throws an Error for
  * any other. Filters are those of the PNG specification (W3C, third edition, section 9).
  */
 export async function readPng(bytes) {
@@ -33,7 +33,7 @@ function readChunks(bytes) {
       header = { width: view.getUint32(content), height: view.getUint32(content + 4), depth: bytes[content + 8] };
       const color = bytes[content + 9];
       const interlaced = bytes[content + 12] !== 0;
-      if ((color !== GREY && color !== INDEXED) || interlaced) {
+      if ((color !== GRAY && color !== INDEXED) || interlaced) {
         throw new Error('the PNG has more than one channel or is interlaced');
       }
     }

@@ -28,7 +28,7 @@ def pixels(report):
 def test_check__figures(make_set):
     root = make_set({'x': HALVES, 'y': np.zeros((2, 4), np.uint8)})
     report = check(build(root, classes=['ground', 'thing', 'unseen']))
-    assert (len(report.split.jobs), report.labelled, report.looked_at) == (2, 2, 2)
+    assert (len(report.split.jobs), report.labeled, report.looked_at) == (2, 2, 2)
     assert pixels(report) == {'ground': 13, 'thing': 2, 'unseen': 0}
     assert report.classes.ignored == 1
     assert report.classes.absent == ('unseen',)
@@ -72,7 +72,7 @@ def test_check__stock_dataset_gets_the_range_check(make_set):
 def test_check__images_without_labels(make_set):
     root = make_set({'x': None})
     report = check(build(root, data_prefix={'img_path': 'images'}))
-    assert (report.looked_at, report.labelled) == (1, 0)
+    assert (report.looked_at, report.labeled) == (1, 0)
 
 
 def test_check__every_file_must_be_there(make_set):

@@ -1,4 +1,4 @@
-"""What a check says of made-up sets: labels, colours, duplicates, odd images, figures."""
+"""What a check says of made-up sets: labels, colors, duplicates, odd images, figures."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ def test_check__values_that_are_right(tmp_path, values, options):
     assert report.splits['train'].classes.pixels.sum() > 0
 
 
-def test_check__colour_masks_with_the_table_to_paste(tmp_path):
+def test_check__color_masks_with_the_table_to_paste(tmp_path):
     palette = [[0, 0, 0], [128, 64, 128], [255, 0, 1]]
     mask = Image.fromarray(np.array(palette, np.uint8)[RNG.integers(0, 3, (40, 60))])
     root = write_set(tmp_path / 'set', [mask, mask])
     finding = only(check(root))
-    assert (finding.code, finding.severity, len(finding.files)) == ('colour-masks', 'error', 2)
-    assert 'in 3 colours' in finding.sentence
+    assert (finding.code, finding.severity, len(finding.files)) == ('color-masks', 'error', 2)
+    assert 'in 3 colors' in finding.sentence
     (paste,) = finding.paste
     assert paste == (
         f"color_labels=True, classes=['class_0', 'class_1', 'class_2'], palette={palette}"
@@ -109,7 +109,7 @@ def test_check__colour_masks_with_the_table_to_paste(tmp_path):
     assert known.paste == ('color_labels=True',)
     two = {'color_labels': True, 'palette': palette[:2]}
     unknown = only(check(root, **two))
-    assert (unknown.code, unknown.paste) == ('label-colours', ('ignore_colors=[[255, 0, 1]]',))
+    assert (unknown.code, unknown.paste) == ('label-colors', ('ignore_colors=[[255, 0, 1]]',))
     assert check(root, **two, ignore_colors=palette[2:]).findings == ()
 
 
@@ -124,7 +124,7 @@ def test_check__as_many_colors_as_the_setting_takes(tmp_path, count):
         assert check(root, **eval(f'dict({finding.paste[0]})')).findings == ()
 
 
-def test_check__smoothed_colour_masks_have_no_table(tmp_path):
+def test_check__smoothed_color_masks_have_no_table(tmp_path):
     mask = Image.fromarray(RNG.integers(0, 256, (40, 60, 3)).astype(np.uint8))
     finding = only(check(write_set(tmp_path / 'set', [mask])))
     assert finding.paste == ()
@@ -140,7 +140,7 @@ def test_check__palettes_that_number_classes_differently(tmp_path):
     root = write_set(tmp_path / 'set', labels)
     finding = only(check(root))
     assert (finding.code, finding.severity) == ('palettes-differ', 'warning')
-    assert 'label value 0 has the colour [9, 9, 9]' in finding.sentence
+    assert 'label value 0 has the color [9, 9, 9]' in finding.sentence
     fixed = check(root, color_labels=True, palette=[[9, 9, 9], [200, 0, 0]])
     assert fixed.findings == ()
 

@@ -67,7 +67,7 @@ CASES = {
     'mask of 255 alone': (_labels(_values(255)), 'all-ignored'),
     'all ignored': (_labels(_values(255), _values(255), **THREE), 'all-ignored'),
     'all mapped away': (_labels(_values(0, 1), label_map={77: 0, 78: 1}), 'all-ignored'),
-    'first class taken as unlabelled': (
+    'first class taken as unlabeled': (
         _labels(_values(0, 1, 2), reduce_zero_label=True, **THREE), 'zero-is-a-class'),
     'classes from 1': (_labels(_values(1, 2), _values(1)), 'label-values'),
     'value out of range': (_labels(_values(0, 1), _values(0, 9)), 'label-values'),
@@ -78,12 +78,12 @@ CASES = {
     'label of another size': (
         _labels(_values(0, 1), _values(0, 1)[: H // 2]), 'size-mismatch'),
     'label turned': (_labels(_values(0, 1), _values(0, 1).T), 'size-mismatch'),
-    'colors': (_labels(COLORS, COLORS), 'colour-masks'),
+    'colors': (_labels(COLORS, COLORS), 'color-masks'),
     'colors of the palette': (
-        _labels(COLORS, palette=[[0, 0, 0], [200, 0, 0]]), 'colour-masks'),
-    'colors in one of several': (_labels(_values(0, 1), COLORS), 'colour-masks'),
+        _labels(COLORS, palette=[[0, 0, 0], [200, 0, 0]]), 'color-masks'),
+    'colors in one of several': (_labels(_values(0, 1), COLORS), 'color-masks'),
     'color of no class': (
-        _labels(COLORS, color_labels=True, palette=[[0, 0, 0], [0, 9, 0]]), 'label-colours'),
+        _labels(COLORS, color_labels=True, palette=[[0, 0, 0], [0, 9, 0]]), 'label-colors'),
     'label missing': (
         _broken(lambda root: (root / 'labels' / '1.png').unlink()), 'pairing'),
     'image is a dead link': (
@@ -150,7 +150,7 @@ def test_verdicts__of_a_sample(case, tmp_path):
         assert code in (
             'label-values',
             'size-mismatch',
-            'colour-masks',
+            'color-masks',
             'unreadable-images',
             'unreadable-labels',
         )

@@ -73,7 +73,7 @@ def test_all_readers__agree(tmp_path, make, by_other):
 
 
 @needs_avif
-def test_avif__alpha_and_grey():
+def test_avif__alpha_and_gray():
     data = avif(Image.fromarray(np.dstack([RGB, RGB[..., 0]])))
     with_alpha = decode(data, color_type='unchanged')
     assert with_alpha.shape == (H, W, 4)

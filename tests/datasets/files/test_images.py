@@ -130,8 +130,8 @@ def palette_image(label=LABEL, **options):
     return saved(image, 'PNG', **options)
 
 
-def grey_png(depth, rows):
-    """A greyscale PNG of 1, 2, 4, 8 or 16 bits, from rows of packed bytes."""
+def gray_png(depth, rows):
+    """A grayscale PNG of 1, 2, 4, 8 or 16 bits, from rows of packed bytes."""
 
     def chunk(name, body):
         return (
@@ -162,7 +162,7 @@ def grey_png(depth, rows):
         'tif',
         'palette',
         'palette with transparency',
-        'grey with transparency',
+        'gray with transparency',
     ],
 )
 def test_decode_label__8_bit_kinds(data):
@@ -181,7 +181,7 @@ def test_decode_label__small_palette_is_stored_in_fewer_bits():
 
 
 def test_decode_label__one_bit_is_zero_and_one():
-    data = grey_png(1, [b'\xa5', b'\x0f'])
+    data = gray_png(1, [b'\xa5', b'\x0f'])
     assert decode_label(data, 'mask.png').tolist() == [[1, 0, 1, 0, 0, 1, 0, 1], [0] * 4 + [1] * 4]
 
 
@@ -217,7 +217,7 @@ def test_decode_label__no_class_values(array, expected):
     [
         ('RGB', '3 channels (RGB)'),
         ('RGBA', '4 channels (RGBA)'),
-        ('LA', '2 channels (grey and alpha)'),
+        ('LA', '2 channels (gray and alpha)'),
     ],
 )
 @pytest.mark.parametrize('kind', ['PNG', 'TIFF'])
@@ -232,10 +232,10 @@ def test_decode_label__several_channels(mode, channels, kind):
 
 def test_decode_label__jpeg_is_refused(photo):
     with pytest.raises(DataError, match=r'label a\.jpg is a JPEG, whose compression changes'):
-        decode_label(jpegs(photo)['grey'], 'a.jpg')
+        decode_label(jpegs(photo)['gray'], 'a.jpg')
 
 
-@pytest.mark.parametrize('kind', ['palette', 'grey'])
+@pytest.mark.parametrize('kind', ['palette', 'gray'])
 def test_decode_label__damaged(kind):
     noise = np.random.default_rng(0).integers(0, 256, (40, 40)).astype(np.uint8)
     data = bytearray(palette_image(noise) if kind == 'palette' else encoded('.png', noise))

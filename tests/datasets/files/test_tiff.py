@@ -55,7 +55,7 @@ KINDS = {
     'three bands without roles': (tiff(RGB, photometric='minisblack'), RGB),
     'colors and two more bands': (tiff(FIVE, **COLORS), RGB),
     'transparency': (tiff(with_alpha(RGB, 128), alpha='yes', **COLORS), RGB),
-    'grey and transparency': (tiff(with_alpha(RGB[..., :1], 9), alpha='yes'), RGB[..., [0, 0, 0]]),
+    'gray and transparency': (tiff(with_alpha(RGB[..., :1], 9), alpha='yes'), RGB[..., [0, 0, 0]]),
     'white is zero': (tiff(RGB[..., :1], photometric='miniswhite'), 255 - RGB[..., [0, 0, 0]]),
     '4 bits': (tiff(RGB[..., :1] >> 4, nbits=4), (RGB >> 4)[..., [0, 0, 0]] * 17),
     '1 bit': (tiff(RGB[..., :1] >> 7, nbits=1), (RGB >> 7)[..., [0, 0, 0]] * 255),
@@ -79,11 +79,11 @@ def test_color__is_one_array_in_training_in_a_scene_and_in_the_server(kind, tmp_
     np.testing.assert_array_equal(scene, expected)
     sent = decode(data, pixels=H * W, value_range=PER_IMAGE)
     np.testing.assert_array_equal(sent, expected)
-    grey = decode_image(data, path, color_type='grayscale', value_range=PER_IMAGE)
+    gray = decode_image(data, path, color_type='grayscale', value_range=PER_IMAGE)
     if decode_values(data, path).dtype == np.uint8:
-        expected_grey = cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY)
-        assert np.abs(grey.astype(int) - expected_grey).max() <= 1
-    assert grey.shape == (H, W)
+        expected_gray = cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY)
+        assert np.abs(gray.astype(int) - expected_gray).max() <= 1
+    assert gray.shape == (H, W)
 
 
 @pytest.mark.parametrize(

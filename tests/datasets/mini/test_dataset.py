@@ -49,7 +49,7 @@ def test_draw_scene__size_and_values(height, width):
     assert set(np.unique(label)) <= {0, *RAW_VALUES.values()}
 
 
-def test_draw_scene__every_class_often_and_little_unlabelled(scenes):
+def test_draw_scene__every_class_often_and_little_unlabeled(scenes):
     labels = np.stack([label for _, label in scenes])
     assert (labels == 0).mean() < 0.06
     for value in RAW_VALUES.values():
@@ -66,7 +66,7 @@ def test_draw_scene__never_two_alike(scenes):
 
 
 def test_draw_scene__label_follows_the_picture(scenes):
-    # The mean colour of a class in one scene is farther from that of other classes than noise would be: a
+    # The mean color of a class in one scene is farther from that of other classes than noise would be: a
     # label that was shifted or mirrored would mix them.
     for image, label in scenes:
         mirrored = label[:, ::-1]

@@ -304,7 +304,7 @@ def _read_classes(content: Any, folder: Path) -> None:
 
 
 def _give_as_config(content: Any, folder: Path) -> None:
-    """Give names and colours as a config does."""
+    """Give names and colors as a config does."""
     classes = content.get('classes') if isinstance(content, dict) else content
     names = (
         [entry.get('name') if isinstance(entry, dict) else entry for entry in classes or ()]
@@ -359,7 +359,7 @@ def _try(convert, content, folder) -> bool:
 @pytest.mark.parametrize('reader', READERS)
 def test_reader__converts_or_refuses_whatever_stands_in_a_file(folder, reader):
     whole, convert = READERS[reader]
-    if reader != 'classes file':  # its example has values, which masks of colours must not have
+    if reader != 'classes file':  # its example has values, which masks of colors must not have
         assert _try(convert, whole, folder)
     generator = random.Random(0)
     trials = FEWER_TRIALS if reader in WITH_FEWER_TRIALS else TRIALS

@@ -1,4 +1,4 @@
-"""Colour masks and Cityscapes to plain index labels."""
+"""Color masks and Cityscapes to plain index labels."""
 
 import os
 from pathlib import Path
@@ -68,12 +68,12 @@ def test_masks__index_labels_in_the_folders_splits(masks):
     )
 
 
-def test_masks__a_colour_of_no_class_stops_unless_it_is_ignored(masks):
+def test_masks__a_color_of_no_class_stops_unless_it_is_ignored(masks):
     root, labels = masks
     mask = COLORS[labels['val/c']]
     mask[0, :5] = (224, 224, 192)
     save(root / 'masks' / 'val' / 'c.png', mask)
-    with pytest.raises(DataError, match=r'c\.png contains the colour \[224, 224, 192\]'):
+    with pytest.raises(DataError, match=r'c\.png contains the color \[224, 224, 192\]'):
         convert_masks(root, root / 'out')
     assert sorted(path.name for path in root.iterdir()) == ['classes.yaml', 'images', 'masks']
     written = convert_masks(root, root / 'out', ignore_colors=[[224, 224, 192]])

@@ -1,4 +1,4 @@
-"""Polygons and ellipses by the centres of the pixels, and run lengths there and back."""
+"""Polygons and ellipses by the centers of the pixels, and run lengths there and back."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def centers(size=SIZE):
 
 
 def on_an_edge(corners, size=SIZE):
-    """Return which centres lie on an edge to rounding: those may be in or out."""
+    """Return which centers lie on an edge to rounding: those may be in or out."""
     found = np.zeros(size, bool)
     for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         along, across = end - start, centers(size) - start
@@ -46,7 +46,7 @@ def test_polygon_mask__a_rectangle_covers_its_pixels():
     np.testing.assert_array_equal(mask, expected)
 
 
-def test_polygon_mask__neighbours_share_no_pixel_and_leave_none():
+def test_polygon_mask__neighbors_share_no_pixel_and_leave_none():
     cut = [(5.5, -1), (7.2, 4.5), (3.1, 8.5), (9, 20.0)]
     left = polygon_mask(np.array([(-9, -1), *cut, (-9, 20)]), SIZE)
     right = polygon_mask(np.array([(99, -1), *cut, (99, 20)]), SIZE)

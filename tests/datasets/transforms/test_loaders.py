@@ -119,7 +119,7 @@ def test_load_image__too_little_memory_is_said_as_by_the_loader_of_swinseg(error
         load_image(LoadNothing(error), {'img_path': 'a.tif'})
 
 
-def test_load_image__mmcv_fills_what_is_cut_off_with_grey(tmp_path, photo):
+def test_load_image__mmcv_fills_what_is_cut_off_with_gray(tmp_path, photo):
     path = tmp_path / 'a.jpg'
     data = jpegs(photo)['plain']
     path.write_bytes(data)

@@ -21,7 +21,7 @@ REAL_IMAGES = [
     'camvid/images/val',
     'formats/palette_voc',
     'formats/bit_masks_chase',
-    'formats/grey_membrane/images',
+    'formats/gray_membrane/images',
     'formats/mpo_drone',
     'cityscapes',
 ]
@@ -30,7 +30,7 @@ REAL_LABELS = [
     ('camvid/annotations/val', False),
     ('formats/palette_voc', False),
     ('formats/bit_masks_chase', False),
-    ('formats/grey_membrane/annotations', False),
+    ('formats/gray_membrane/annotations', False),
     ('cityscapes', False),
 ]
 
@@ -247,7 +247,7 @@ def test_load_label__real_files_as_mmseg(real_data, folder, reduce_zero_label):
 
 @pytest.mark.parametrize('label_map', [None, {0: 3, 3: 0, 5: 255, 254: 1, 255: 2}])
 @pytest.mark.parametrize('reduce_zero_label', [False, True])
-@pytest.mark.parametrize('kind', ['grey', 'palette', 'bits', 'bmp', 'tif'])
+@pytest.mark.parametrize('kind', ['gray', 'palette', 'bits', 'bmp', 'tif'])
 def test_load_label__every_rule_as_mmseg(write, kind, reduce_zero_label, label_map):
     raw = np.arange(256, dtype=np.uint8).reshape(16, 16)
     if kind == 'palette':
@@ -264,7 +264,7 @@ def test_load_label__every_rule_as_mmseg(write, kind, reduce_zero_label, label_m
 
 
 @pytest.mark.parametrize('depth', [2, 4])
-def test_load_label__grey_of_few_bits_as_mmseg(write, depth):
+def test_load_label__gray_of_few_bits_as_mmseg(write, depth):
     def chunk(name, body):
         return (
             struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body))

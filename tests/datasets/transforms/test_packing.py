@@ -48,11 +48,11 @@ def test_planes__channels_first(view, channels):
 
 
 @pytest.mark.parametrize('view', VIEWS)
-@pytest.mark.parametrize('kind', ['color', 'grey', 'float', 'five channels'])
+@pytest.mark.parametrize('kind', ['color', 'gray', 'float', 'five channels'])
 def test_pack_planes__as_mmseg(view, kind):
     image = {
         'color': IMAGE,
-        'grey': IMAGE[..., 0],
+        'gray': IMAGE[..., 0],
         'float': IMAGE.astype(np.float32),
         'five channels': np.repeat(IMAGE[..., :1], 5, axis=2),
     }[kind]

@@ -8,7 +8,7 @@ from swinseg.datasets import TablePhotoMetricDistortion
 
 
 def every_kind_of_color():
-    """(64, 512, 3) uint8 in which each channel takes every value, in the dark, the grey and the bright."""
+    """(64, 512, 3) uint8 in which each channel takes every value, in the dark, the gray and the bright."""
     steps = np.arange(0, 256, 8, dtype=np.uint8)
     blue, green, red = np.meshgrid(steps, steps, steps, indexing='ij')
     image = np.stack([blue, green, red], axis=-1).reshape(64, 512, 3)

@@ -1,4 +1,4 @@
-"""Optimiser and schedule of a resumed run: what differs is named, and taken from where it is wanted."""
+"""Optimizer and schedule of a resumed run: what differs is named, and taken from where it is wanted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLY = dict(type='PolyLR', by_epoch=False, begin=4, end=12)
 
 
 def saved(runner) -> dict:
-    """Return what a checkpoint of a runner holds of its optimiser and schedules."""
+    """Return what a checkpoint of a runner holds of its optimizer and schedules."""
     states = [copy.deepcopy(each.state_dict()) for each in runner.param_schedulers]
     return {
         'optimizer': copy.deepcopy(runner.optim_wrapper.state_dict()),

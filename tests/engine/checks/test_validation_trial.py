@@ -50,16 +50,16 @@ val_dataloader = dict(
 )
 model = dict(backbone=dict(drop_path_rate=0.3))
 """
-UNLABELLED = "[dict(type='LoadImage'), dict(type='PackSegInputs')]"
+UNLABELED = "[dict(type='LoadImage'), dict(type='PackSegInputs')]"
 STOCK = (
     "model = dict(type='EncoderDecoder')\nval_evaluator = dict(_delete_=True, type='IoUMetric')\n"
 )
 
 FAILURES = {
     'no labels': (
-        f'val_dataloader = dict(dataset=dict(pipeline={UNLABELLED}))', r'has no label to compare .* give the'),
+        f'val_dataloader = dict(dataset=dict(pipeline={UNLABELED}))', r'has no label to compare .* give the'),
     "no labels for mmseg's metric": (
-        f'{STOCK}val_dataloader = dict(dataset=dict(pipeline={UNLABELLED}))',
+        f'{STOCK}val_dataloader = dict(dataset=dict(pipeline={UNLABELED}))',
         r'first batch of val_dataloader cannot be evaluated: mmseg\S+ says KeyError: .*gt_sem_seg'),
     "several sizes for mmseg's segmentor": (
         MIXED + STOCK, r'mmseg\S+ says AssertionError: The image size in a batch should be the same;'),

@@ -36,7 +36,7 @@ def _sharded(cfg: Config) -> tuple[ShardedModel, OptimWrapper]:
     model = wrap(build_model(cfg, seed=7), cfg)
     assert isinstance(model, ShardedModel)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    for parameter in model.parameters():  # as a resumed optimiser has them
+    for parameter in model.parameters():  # as a resumed optimizer has them
         optimizer.state[parameter]['momentum_buffer'] = torch.ones_like(parameter)
     wrapper = OptimWrapper(optimizer)
     model.shard([optimizer])
@@ -184,7 +184,7 @@ env_cfg = dict(dist_cfg=dict(timeout=60))
     assert first == second is not None
 
 
-def _spoilt(cfg: Config) -> list[str]:
+def _spoiled(cfg: Config) -> list[str]:
     """Return what the guard says of whole weights, and of weights with a nan in the share of the last process."""
     join('pytorch')
     model, _ = _sharded(cfg)
@@ -194,7 +194,7 @@ def _spoilt(cfg: Config) -> list[str]:
         if distributed.get_rank() == distributed.get_world_size() - 1:
             weight.data[0] = value
         try:
-            NonFiniteGuardHook()._stop_if_spoilt(SimpleNamespace(model=model, iter=0))
+            NonFiniteGuardHook()._stop_if_spoiled(SimpleNamespace(model=model, iter=0))
             said.append('')
         except TrainingError as error:
             said.append(str(error))
@@ -203,7 +203,7 @@ def _spoilt(cfg: Config) -> list[str]:
 
 def test_guard__all_processes_see_a_nan_in_the_share_of_one(write_tiny_config, tmp_path):
     cfg = load_config(write_tiny_config(extra=SHARDED))
-    for said in values(run(_spoilt, cfg, count=2, folder=tmp_path)):
+    for said in values(run(_spoiled, cfg, count=2, folder=tmp_path)):
         assert said[0] == ''
         assert 'decode_head.conv_seg.weight are no longer finite' in said[1]
 

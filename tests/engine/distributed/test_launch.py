@@ -25,7 +25,7 @@ from support.data_parallel import (
     logged,
     train_and_resume,
 )
-from support.mmseg_pairs import randomise
+from support.mmseg_pairs import randomize
 from support.processes import run, values
 from support.tiny_config import CURVES
 from swinseg.checkpoints import read_checkpoint
@@ -175,7 +175,7 @@ model = dict(decode_head=dict(num_classes=150), auxiliary_head=dict(num_classes=
     cfg = load_config(write_tiny_config(extra=extra))
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmseg'):
-        model = randomise(MODELS.build(cfg.model), seed=1)
+        model = randomize(MODELS.build(cfg.model), seed=1)
     torch.save(model.state_dict(), tmp_path / 'random.pth')
     _assert_same_matrix(cfg, tmp_path / 'random.pth', tmp_path, [2, 3])
 

@@ -105,7 +105,7 @@ def test_non_finite_guard__forgets_after_the_window(write_tiny_config, tmp_path,
 def test_non_finite_guard__a_part_of_a_step_leaves_the_others(
     write_tiny_config, tmp_path, monkeypatch
 ):
-    """Of two batches whose gradients add up the second is spoilt: the step is that of the first alone."""
+    """Of two batches whose gradients add up the second is spoiled: the step is that of the first alone."""
     cfg = load_config(
         write_tiny_config(), {'optim_wrapper.accumulative_counts': 2, 'train_cfg.max_iters': 2}
     )

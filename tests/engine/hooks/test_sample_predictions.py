@@ -67,7 +67,7 @@ def test_samples__what_cannot_be_drawn_does_not_stop_training(
     assert not list((tmp_path / 'work').glob('*/vis_data/vis_image/*'))
     (log,) = (tmp_path / 'work').glob('*/*.log')
     assert (
-        'no sample predictions were drawn: the palette has 10 colours, but the label 255'
+        'no sample predictions were drawn: the palette has 10 colors, but the label 255'
         in log.read_text()
     )
 
@@ -78,7 +78,7 @@ def test_samples__count_must_be_one_or_more(count):
         SamplePredictionsHook(count=count)
 
 
-def test_rgb__of_bgr_grey_and_floats():
+def test_rgb__of_bgr_gray_and_floats():
     bgr = torch.tensor([[[1]], [[2]], [[3]]], dtype=torch.uint8)
     assert _rgb(bgr).tolist() == [[[3, 2, 1]]]
     assert _rgb(bgr[:1]).tolist() == [[[1, 1, 1]]]

@@ -1,4 +1,4 @@
-"""Multipliers of the optimiser's values that have nothing to multiply."""
+"""Multipliers of the optimizer's values that have nothing to multiply."""
 
 import pytest
 from mmengine.config import Config

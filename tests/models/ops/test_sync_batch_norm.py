@@ -1,4 +1,4 @@
-"""Batch normalisation over processes: the figures of PyTorch's on the whole batch."""
+"""Batch normalization over processes: the figures of PyTorch's on the whole batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import distributed, nn
 
 from support import processes
 from swinseg.engine.distributed.launch import join
-from swinseg.models.ops.sync_batch_norm import SyncBatchNorm, synchronise
+from swinseg.models.ops.sync_batch_norm import SyncBatchNorm, synchronize
 
 # Another number of images per process; what a pyramid pools to one pixel, from one image.
 CASES = {
@@ -48,7 +48,7 @@ def _step(layer: nn.Module, x: torch.Tensor, target: torch.Tensor) -> dict[str, 
 def _together(case: str, momentum: float | None) -> dict[str, torch.Tensor]:
     join('pytorch')
     _, sizes, dtype = CASES[case]
-    layer = synchronise(nn.Sequential(_layer(momentum)), torch.device('cpu'))[0]
+    layer = synchronize(nn.Sequential(_layer(momentum)), torch.device('cpu'))[0]
     assert isinstance(layer, SyncBatchNorm)
     if dtype == torch.float64:
         layer.double()
@@ -87,11 +87,11 @@ def test_forward__equals_that_of_the_whole_batch(tmp_path, case, momentum):
     del sizes
 
 
-def test_synchronise__keeps_names_weights_and_what_is_no_batch_norm():
+def test_synchronize__keeps_names_weights_and_what_is_no_batch_norm():
     model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.GroupNorm(1, 3))
     model.append(nn.Sequential(nn.SyncBatchNorm(3), nn.BatchNorm2d(3, affine=False)))
     before, weight = copy.deepcopy(model.state_dict()), model[1].weight
-    result = synchronise(model.eval(), torch.device('cpu'))
+    result = synchronize(model.eval(), torch.device('cpu'))
     assert result is model
     kinds = [type(layer) for layer in [*model[1:3], *model[3]]]
     assert kinds == [SyncBatchNorm, nn.GroupNorm, SyncBatchNorm, nn.BatchNorm2d]

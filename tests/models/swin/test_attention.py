@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmseg.models.backbones.swin import ShiftWindowMSA
 
-from support.mmseg_pairs import TINY, randomise
+from support.mmseg_pairs import TINY, randomize
 from swinseg.models import SwinBackbone
 from swinseg.models.swin import window_geometry as geometry
 from swinseg.models.swin.attention import ShiftedWindowAttention, WindowAttention
@@ -19,7 +19,7 @@ TWO_STAGES = dict(
 
 def layer(window=4, shift=2, *, kind='cyclic', **options):
     made = ShiftedWindowAttention(window, shift, shifted_windows=kind, **{**OPTIONS, **options})
-    return randomise(made).eval()
+    return randomize(made).eval()
 
 
 @pytest.mark.parametrize('size', [(8, 12), (9, 14), (3, 3), (1, 17)], ids=str)
@@ -82,7 +82,7 @@ def test_forward__autocast_computes_in_its_type_in_both_directions():
 @pytest.mark.parametrize(
     'change',
     [
-        lambda m: m.load_state_dict(randomise(copy.deepcopy(m), seed=5).state_dict()),
+        lambda m: m.load_state_dict(randomize(copy.deepcopy(m), seed=5).state_dict()),
         lambda m: m.relative_position_bias_table.add_(1.5 * torch.arange(3)).mul_(-2),
         lambda m: m.half().float(),
         lambda m: (m.relative_position_bias_table.data.mul_(-2), m.eval()),
@@ -104,11 +104,11 @@ def test_inference_bias__follows_the_table(change):
 def test_inference_bias__follows_a_training_step():
     attention = layer()
     x = torch.randn(1, 8, 8, 12)
-    optimiser = torch.optim.SGD(attention.parameters(), lr=0.5)
+    optimizer = torch.optim.SGD(attention.parameters(), lr=0.5)
     with torch.inference_mode():
         before = attention(x)
     attention(x).square().mean().backward()
-    optimiser.step()
+    optimizer.step()
     with torch.inference_mode():
         after = attention(x)
         torch.testing.assert_close(after, attention._attend_plainly(x))
@@ -130,7 +130,7 @@ def test_inference_bias__is_computed_once_and_no_larger_for_a_larger_map(monkeyp
 
 
 def test_caches__do_not_grow_with_the_number_of_sizes():
-    backbone = randomise(SwinBackbone(**TINY)).eval()
+    backbone = randomize(SwinBackbone(**TINY)).eval()
     with torch.inference_mode():
         for side in range(32, 32 + 8 * 30, 8):
             backbone(torch.randn(1, 3, side, 32))
@@ -142,7 +142,7 @@ def test_caches__do_not_grow_with_the_number_of_sizes():
 
 def test_caches__made_under_inference_mode_serve_training():
     geometry._cached_plan.cache_clear()
-    backbone = randomise(SwinBackbone(**TINY, with_cp=True))
+    backbone = randomize(SwinBackbone(**TINY, with_cp=True))
     image = torch.randn(1, 3, 70, 90)
     with torch.inference_mode():
         expected = backbone.eval()(image)
@@ -170,7 +170,7 @@ def test_weights__reproduce_the_output(kind, shift):
 
 
 def test_weights__of_a_block_of_the_backbone():
-    backbone = randomise(SwinBackbone(**TINY)).eval()
+    backbone = randomize(SwinBackbone(**TINY)).eval()
     image = torch.randn(2, 3, 96, 64)
     weights = backbone.attention_weights(image, stage=1, block=1)
     # 12 x 8 tokens in windows of 7.
@@ -184,7 +184,7 @@ def test_weights__of_a_block_of_the_backbone():
 
 
 def test_export__gives_the_same_numbers():
-    backbone = randomise(SwinBackbone(**TWO_STAGES)).eval()
+    backbone = randomize(SwinBackbone(**TWO_STAGES)).eval()
     image = torch.randn(1, 3, 40, 52)
     with torch.no_grad():
         expected = backbone(image)
@@ -198,7 +198,7 @@ def test_export__gives_the_same_numbers():
 
 @pytest.mark.parametrize('training', [False, True])
 def test_compile__gives_the_same_numbers_in_one_graph(training):
-    backbone = randomise(SwinBackbone(**TWO_STAGES, drop_path_rate=0.0)).train(training)
+    backbone = randomize(SwinBackbone(**TWO_STAGES, drop_path_rate=0.0)).train(training)
     image = torch.randn(1, 3, 40, 52)
     compiled = torch.compile(backbone, backend='aot_eager', fullgraph=True)
     with torch.set_grad_enabled(training):

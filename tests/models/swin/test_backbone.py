@@ -4,14 +4,14 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 
-from support.mmseg_pairs import TINY, build_backbone_pair, randomise
+from support.mmseg_pairs import TINY, build_backbone_pair, randomize
 from swinseg.errors import ArchitectureError
 from swinseg.models import SwinBackbone
 from swinseg.models.swin.blocks import MLP, ShiftedWindowAttention
 
 
 def tiny(**options):
-    return randomise(SwinBackbone(**{**TINY, **options})).eval()
+    return randomize(SwinBackbone(**{**TINY, **options})).eval()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_forward__selected_stages_only_are_computed():
 def test_forward__checkpointing_changes_no_gradient():
     plain = SwinBackbone(**TINY, drop_path_rate=0.0)
     recomputing = SwinBackbone(**TINY, drop_path_rate=0.0, with_cp=True)
-    randomise(plain)
+    randomize(plain)
     recomputing.load_state_dict(plain.state_dict())
     image = torch.randn(1, 3, 50, 70)
     for model in (plain, recomputing):
@@ -99,7 +99,7 @@ def test_shifted_windows__padding_is_the_same_function(size, window):
     options = dict(
         attention='window', drop_path_rate=0.0, embed_dims=12, num_heads=3, use_rel_pos_bias=True
     )
-    cyclic = randomise(
+    cyclic = randomize(
         ShiftedWindowAttention(window, window // 2, shifted_windows='cyclic', **options).double()
     )
     padding = ShiftedWindowAttention(window, window // 2, shifted_windows='padding', **options)
@@ -116,7 +116,7 @@ def test_shifted_windows__none_is_the_unshifted_layer_everywhere():
 
 def test_attention__global_equals_one_window_over_all():
     options = dict(drop_path_rate=0.0, embed_dims=12, num_heads=3, use_rel_pos_bias=False)
-    everywhere = randomise(
+    everywhere = randomize(
         ShiftedWindowAttention(7, 0, shifted_windows='cyclic', attention='global', **options)
     )
     one_window = ShiftedWindowAttention(
@@ -169,7 +169,7 @@ def test_frozen_stages__stay_frozen_in_training(stages):
         assert backbone.stages[i].training == (i >= stages)
 
 
-def test_init_weights__draws_the_paper_initialisation():
+def test_init_weights__draws_the_paper_initialization():
     backbone = SwinBackbone(
         embed_dims=96, depths=(2, 2), num_heads=(3, 6), strides=(4, 2), out_indices=(1,)
     )
@@ -180,7 +180,7 @@ def test_init_weights__draws_the_paper_initialisation():
 
 
 def test_init_weights__pretrained_file_of_its_own(tmp_path):
-    source = randomise(SwinBackbone(**TINY))
+    source = randomize(SwinBackbone(**TINY))
     torch.save(source.state_dict(), tmp_path / 'backbone.pth')
     target = SwinBackbone(
         **TINY,

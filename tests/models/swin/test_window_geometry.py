@@ -50,7 +50,7 @@ def test_shift_mask__allows_exactly_the_pairs_of_one_side(rows, columns, data):
     shift = data.draw(st.integers(1, window - 1))
     height, width = rows * window, columns * window
     mask = geometry.shift_mask((height, width), window, shift)
-    # Each token's own coordinates, rolled as the feature map is; neighbours in a window that the roll
+    # Each token's own coordinates, rolled as the feature map is; neighbors in a window that the roll
     # brought together from opposite borders are further apart than a window.
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
     rolled = torch.roll(torch.stack([y, x], dim=-1)[None], (-shift, -shift), dims=(1, 2))

@@ -29,7 +29,7 @@ NONE = MATRICES['as stored']
 
 @pytest.fixture(scope='module')
 def plain(tmp_path_factory):
-    """The bytes of a film of four colours that has no matrix."""
+    """The bytes of a film of four colors that has no matrix."""
     path = tmp_path_factory.mktemp('film') / 'a.mp4'
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 10, (WIDTH, HEIGHT))
     cells = (HEIGHT // 2, WIDTH // 2, 1)
@@ -53,12 +53,12 @@ def film(data, path, matrix, of_movie=NONE):
 
 
 def shown(matrix):
-    """Return the four colours where the matrix puts them."""
+    """Return the four colors where the matrix puts them."""
     a, b, c, d = matrix
     result = np.zeros_like(COLORS)
     for y, x in np.ndindex(2, 2):
-        centre = np.array([2 * x - 1, 2 * y - 1])
-        right, down = (np.array([[a, c], [b, d]]) @ centre + 1) // 2
+        center = np.array([2 * x - 1, 2 * y - 1])
+        right, down = (np.array([[a, c], [b, d]]) @ center + 1) // 2
         result[down, right] = COLORS[y, x]
     return result
 

@@ -111,7 +111,7 @@ def test_segment_video__shows_the_labels_of_each_frame(
 
 
 def video_overlay(frame, segmentation):
-    """Blend by hand: half the frame, half the colours."""
+    """Blend by hand: half the frame, half the colors."""
     return frame / 2 + segmentation.palette[segmentation.labels] / 2
 
 

@@ -15,7 +15,7 @@ def colors_of(path):
     return {tuple(color) for color in np.unique(pixels.reshape(-1, 3), axis=0)}
 
 
-def count_grey(path):
+def count_gray(path):
     return int((np.array(Image.open(path).convert('RGB')) == 0xD9).all(axis=-1).sum())
 
 
@@ -29,12 +29,12 @@ def test_plot_class_iou__grows_with_the_classes(tmp_path):
     assert many.height > 3000, 'a name of each class in its own row can be read'
 
 
-def test_plot_class_iou__a_class_that_was_absent_is_grey(tmp_path):
+def test_plot_class_iou__a_class_that_was_absent_is_gray(tmp_path):
     plot_class_iou({'wall': {20: 5.0, 40: 9.0}, 'sky': {20: 5.0, 40: 9.0}}, tmp_path / 'all.png')
     plot_class_iou({'wall': {20: 5.0, 40: 9.0}, 'sky': {40: math.nan}}, tmp_path / 'lacking.png')
-    # Letters have a few pixels of any grey.
-    assert count_grey(tmp_path / 'all.png') < 100
-    assert count_grey(tmp_path / 'lacking.png') > 1000
+    # Letters have a few pixels of any gray.
+    assert count_gray(tmp_path / 'all.png') < 100
+    assert count_gray(tmp_path / 'lacking.png') > 1000
 
 
 def test_plot_class_iou__many_validations_and_one(tmp_path):

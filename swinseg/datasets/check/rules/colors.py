@@ -1,4 +1,4 @@
-"""Findings about labels that are colour pictures, with the table of their colours."""
+"""Findings about labels that are color pictures, with the table of their colors."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from swinseg.datasets.labels.colors import MAX_COLORED_CLASSES
 from swinseg.datasets.labels.map import Color
 
 _SHOWN = 12
-# Where edges are smoothed or pixels compressed, a colour that stands for a class still covers this much.
+# Where edges are smoothed or pixels compressed, a color that stands for a class still covers this much.
 _REAL = 0.002
 
 
 @dataclass(frozen=True)
 class ColorTable:
-    """The colours of all picture labels of a split.
+    """The colors of all picture labels of a split.
 
     Attributes:
-        shares: RGB colour -> share of the pixels, 0 to 1, black first and then as their numbers rise.
-        mixed: there are many more colours, as smoothed edges and JPEG compression make them.
+        shares: RGB color -> share of the pixels, 0 to 1, black first and then as their numbers rise.
+        mixed: there are many more colors, as smoothed edges and JPEG compression make them.
     """
 
     shares: dict[Color, float]
@@ -30,7 +30,7 @@ class ColorTable:
 
 
 def color_table(facts: Sequence[PairFacts]) -> ColorTable | None:
-    """Infer which colours stand for classes; None where no label is a picture."""
+    """Infer which colors stand for classes; None where no label is a picture."""
     masks = [pair.colors for pair in facts if pair.colors is not None]
     if not masks:
         return None
@@ -57,13 +57,13 @@ def color_findings(
     palette: Sequence[Sequence[int]],
     is_whole: bool = True,
 ) -> list[Finding]:
-    """Say which labels are pictures, and how to read them by their colours.
+    """Say which labels are pictures, and how to read them by their colors.
 
     Args:
         split: its name.
         facts: its pairs.
-        palette: K RGB colours.
-        is_whole: whether these are all labels; without, their table of colours is not whole either.
+        palette: K RGB colors.
+        is_whole: whether these are all labels; without, their table of colors is not whole either.
     """
     pictures = [pair for pair in facts if pair.colors is not None]
     return [
@@ -81,7 +81,7 @@ def color_findings(
 
 
 def _unknown_colors(split: str, facts: Sequence[PairFacts], is_whole: bool) -> list[Finding]:
-    """Say which labels have colours of no class although ``color_labels`` is set."""
+    """Say which labels have colors of no class although ``color_labels`` is set."""
     table = color_table(facts)
     if table is None:
         return []
@@ -94,11 +94,11 @@ def _unknown_colors(split: str, facts: Sequence[PairFacts], is_whole: bool) -> l
     problems = [p for pair in facts for p in pair.problems if p.kind == 'colors']
     sentence = problems[0].sentence
     if len(problems) > 1:
-        sentence = f'{len(problems)} labels have colours of no class, the first: {sentence}'
+        sentence = f'{len(problems)} labels have colors of no class, the first: {sentence}'
     paths = tuple(problem.path for problem in problems)
     is_listed = is_whole and not table.mixed and len(unknown) <= _SHOWN
     paste = (f'ignore_colors={unknown}',) if is_listed else ()
-    return [Finding('label-colours', 'error', split, sentence, paths, paste)]
+    return [Finding('label-colors', 'error', split, sentence, paths, paste)]
 
 
 def _pictures_without_rule(
@@ -119,31 +119,31 @@ def _pictures_without_rule(
     listed = [f'{list(color)} {percent(share)}' for color, share in commonest[:_SHOWN]]
     more = f' and {len(commonest) - _SHOWN} more' if len(commonest) > _SHOWN else ''
     sentence = (
-        f'{len(paths)} labels are colour pictures' if several else 'one label is a colour picture'
+        f'{len(paths)} labels are color pictures' if several else 'one label is a color picture'
     ) + f' instead of class indices ({paths[0]}{", ..." if several else ""})'
     if others:
         sentence += (
             f', unlike {others} others; export {"them" if several else "it"} as the others were'
         )
-        return [Finding('colour-masks', 'error', split, sentence, paths)]
+        return [Finding('color-masks', 'error', split, sentence, paths)]
     if table.mixed or not table.shares:
         sentence += (
-            f', and colours between those of the classes show that edges were smoothed or pixels compressed '
+            f', and colors between those of the classes show that edges were smoothed or pixels compressed '
             f'({", ".join(listed)}{more}); export them again without anti-aliasing in a lossless format'
         )
-        return [Finding('colour-masks', 'error', split, sentence, paths)]
-    sentence += f' in {len(commonest)} colours ({", ".join(listed)}{more})'
+        return [Finding('color-masks', 'error', split, sentence, paths)]
+    sentence += f' in {len(commonest)} colors ({", ".join(listed)}{more})'
     known = {tuple(color) for color in palette}
     if known.issuperset(table.shares):
         sentence += ', all of them in the palette; set color_labels=True'
-        return [Finding('colour-masks', 'error', split, sentence, paths, ('color_labels=True',))]
+        return [Finding('color-masks', 'error', split, sentence, paths, ('color_labels=True',))]
     if not is_whole:
-        sentence += '; tools/check_dataset.py lists the colours of all labels, with the setting'
-        return [Finding('colour-masks', 'error', split, sentence, paths)]
+        sentence += '; tools/check_dataset.py lists the colors of all labels, with the setting'
+        return [Finding('color-masks', 'error', split, sentence, paths)]
     colors = [list(color) for color in table.shares]
     sentence += (
-        '; name the classes in the order of the colours and set color_labels=True with that palette'
+        '; name the classes in the order of the colors and set color_labels=True with that palette'
     )
     names = [f'class_{index}' for index in range(len(colors))]
     paste = (f'color_labels=True, classes={names}, palette={colors}',)
-    return [Finding('colour-masks', 'error', split, sentence, paths, paste)]
+    return [Finding('color-masks', 'error', split, sentence, paths, paste)]

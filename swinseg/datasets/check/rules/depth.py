@@ -40,7 +40,7 @@ def depth_findings(
     if not files:
         return []
     measured = _measured(_deep(training)[1] or values)
-    # A pair of grey and a pair of colour images are of one range.
+    # A pair of gray and a pair of color images are of one range.
     sampled = np.concatenate(values if len(measured) > 1 else [of.reshape(-1, 1) for of in values])
     advice = f'value_range={measured} of LoadImage in the training and the test pipeline'
     what = f'{len(files)} images have more than 8 bits ({some_files(files)})'

@@ -82,7 +82,7 @@ def odd_image_findings(split: str, facts: Sequence[PairFacts]) -> list[Finding]:
         (
             'blank-images',
             lambda image: image.std is not None and max(image.std) < _FLAT,
-            '{} of one colour throughout',
+            '{} of one color throughout',
             'remove them, or export them again',
         ),
     )

@@ -59,21 +59,21 @@ def _wrong_values(
 def _nothing_to_learn(
     split: str, facts: Sequence[PairFacts], classes: ClassStatistics, is_whole: bool
 ) -> list[Finding]:
-    labelled = [pair for pair in facts if pair.label is not None]
-    if not labelled or not classes.names:
+    labeled = [pair for pair in facts if pair.label is not None]
+    if not labeled or not classes.names:
         return []
-    rule = labelled[0].job.rule
+    rule = labeled[0].job.rule
     seen = list(values_seen(facts, rule))
     advice = advise(seen, rule, of_all=is_whole)
     paste = tuple(option.setting for option in advice.options)
     held = f'their raw values are {some([str(value) for value in seen], limit=8)}'
     present = [name for name in classes.names if name not in classes.absent]
     if not present:
-        sentence = f'all pixels of the {len(labelled)} labels are ignored ({held}); {advice}'
+        sentence = f'all pixels of the {len(labeled)} labels are ignored ({held}); {advice}'
         return [Finding('all-ignored', 'error', split, sentence, paste=paste)]
     if len(present) == 1 and len(classes.names) > 1:
         sentence = (
-            f'the {len(labelled)} labels hold only the class {present[0]!r}'
+            f'the {len(labeled)} labels hold only the class {present[0]!r}'
             f'{" and ignored pixels" if classes.ignored else ""} ({held}), so there is nothing to tell '
             f'apart; {advice}'
         )
@@ -89,13 +89,11 @@ def _nothing_to_learn(
         )
         findings.append(Finding('absent-classes', 'warning', split, sentence))
     empty = tuple(
-        str(pair.job.label)
-        for pair in labelled
-        if not classes_of(pair, len(classes.names))[0].any()
+        str(pair.job.label) for pair in labeled if not classes_of(pair, len(classes.names))[0].any()
     )
     if empty:
         sentence = (
-            f'{len(empty)} of {len(labelled)} labels hold only ignored pixels ({some_files(empty)}); '
+            f'{len(empty)} of {len(labeled)} labels hold only ignored pixels ({some_files(empty)}); '
             'remove them with their images, or check that they were exported whole'
         )
         findings.append(Finding('ignored-labels', 'warning', split, sentence, empty))
@@ -116,7 +114,7 @@ def _reduced_class(split: str, seen: Sequence[int], rule: LabelRule) -> list[Fin
         return []
     sentence = (
         f'reduce_zero_label is set, but the labels hold the values 0 to {count - 1} and never {count}, so 0 '
-        'seems to be the first class and not unlabelled; leave reduce_zero_label out'
+        'seems to be the first class and not unlabeled; leave reduce_zero_label out'
     )
     # The last class may well be in no validation image.
     severity: Severity = 'error' if split == 'train' else 'warning'
@@ -126,7 +124,7 @@ def _reduced_class(split: str, seen: Sequence[int], rule: LabelRule) -> list[Fin
 
 
 def _palettes(split: str, facts: Sequence[PairFacts], rule: LabelRule) -> list[Finding]:
-    """Notice that an index has one colour in one palette file and another in the next."""
+    """Notice that an index has one color in one palette file and another in the next."""
     colors: dict[int, tuple[Color, str]] = {}
     for pair in facts:
         if pair.label is None or pair.label.palette is None or pair.job.rule != rule:
@@ -136,7 +134,7 @@ def _palettes(split: str, facts: Sequence[PairFacts], rule: LabelRule) -> list[F
             before, where = colors.setdefault(value, (color, path))
             if before != color:
                 sentence = (
-                    f'label value {value} has the colour {list(before)} in {where} but {list(color)} in '
+                    f'label value {value} has the color {list(before)} in {where} but {list(color)} in '
                     f'{path}, so each file may number the classes in its own way; set color_labels=True '
                     'with the palette of the classes'
                 )

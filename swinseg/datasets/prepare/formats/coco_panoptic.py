@@ -1,4 +1,4 @@
-"""COCO's panoptic annotations (Kirillov et al., 2019): PNG files whose colours are the numbers of segments."""
+"""COCO's panoptic annotations (Kirillov et al., 2019): PNG files whose colors are the numbers of segments."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def from_coco_panoptic(
 
 
 def _categories(content: Mapping[str, Any], where: str) -> tuple[dict[int, str], list[list[int]]]:
-    """Return the names by category id, ascending, and a colour for each."""
+    """Return the names by category id, ascending, and a color for each."""
     entries = field(content, 'categories', list, where)
     ordered = dict(sorted(category_names(entries, where).items()))
     colors: dict[int, list[int]] = {}

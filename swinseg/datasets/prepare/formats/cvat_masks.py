@@ -1,4 +1,4 @@
-"""CVAT's "Segmentation mask" 1.1: the folders of Pascal VOC, and ``labelmap.txt`` with the labels' colours."""
+"""CVAT's "Segmentation mask" 1.1: the folders of Pascal VOC, and ``labelmap.txt`` with the labels' colors."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from swinseg.datasets.prepare.source import (
 from swinseg.errors import shown
 
 LABEL_MAP = 'labelmap.txt'
-# The label of pixels that do not count, and its colour where the file does not name it.
+# The label of pixels that do not count, and its color where the file does not name it.
 _IGNORED, _IGNORED_COLOR = 'ignored', [224, 224, 192]
 _NUMBER = re.compile(r'[0-9]{1,3}')
 
 
 def from_cvat_masks(folder: str | os.PathLike[str], *, val_share: float = 0.1) -> Source:
-    """Read masks whose colours say the label: background, then the labels in the order of the task.
+    """Read masks whose colors say the label: background, then the labels in the order of the task.
 
     The label ``ignored`` marks pixels that do not count.
 
@@ -44,7 +44,7 @@ def from_cvat_masks(folder: str | os.PathLike[str], *, val_share: float = 0.1) -
 
     Raises:
         PrepareError: ``labelmap.txt`` is not as it should be, or there is no list.
-        DataError: an image or a mask is missing or not as it should be; a colour of no label when the label is
+        DataError: an image or a mask is missing or not as it should be; a color of no label when the label is
             made.
     """
     root = Path(folder)
@@ -95,7 +95,7 @@ def classes_by_color(path: Path) -> dict[str, Any]:
 
 
 def _read_label_map(path: Path) -> dict[str, list[int]]:
-    """Return the colours of the labels, in their order: a line is ``name:red,green,blue:parts:actions``."""
+    """Return the colors of the labels, in their order: a line is ``name:red,green,blue:parts:actions``."""
     colors: dict[str, list[int]] = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.startswith('#'):

@@ -109,13 +109,13 @@ def label_of(
     # Sorting keeps the order of shapes at one height.
     for name, place, shape in sorted(shapes, key=lambda entry: _height(entry[2], entry[1])):
         size = (label.shape[0], label.shape[1])
-        mask = odd.attempt(partial(_labelled_mask, shape, name, values, size, place))
+        mask = odd.attempt(partial(_labeled_mask, shape, name, values, size, place))
         if mask is not None:
             label[mask] = values[name]
     return label
 
 
-def _labelled_mask(
+def _labeled_mask(
     shape: Element, name: str, values: Mapping[str, int], size: tuple[int, int], where: str
 ) -> NDArray[np.bool_]:
     if name not in values:

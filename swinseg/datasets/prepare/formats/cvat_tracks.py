@@ -52,7 +52,7 @@ def samples_of_tracks(
         path: of the XML file, with the frames in ``images`` or beside it: ``frame_000000.png`` and so on.
         values: class index by the name of the label.
         odd: gets shapes that cannot be used when the labels are made.
-        val_share: of the frames, in [0, 1); the last ones, for neighbours are nearly the same picture.
+        val_share: of the frames, in [0, 1); the last ones, for neighbors are nearly the same picture.
 
     Raises:
         PrepareError: there are no frames, ``val_share`` is outside its range, or a track is not as it should be.

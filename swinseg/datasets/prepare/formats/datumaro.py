@@ -140,13 +140,13 @@ def _label(
     # Sorting keeps the order of shapes at one height.
     for _, place, entry in sorted(shapes, key=lambda shape: shape[0]):
         side = (label.shape[0], label.shape[1])
-        mask = odd.attempt(partial(_labelled_mask, entry, len(values), side, place))
+        mask = odd.attempt(partial(_labeled_mask, entry, len(values), side, place))
         if mask is not None:
             label[mask] = values[entry['label_id']]
     return label
 
 
-def _labelled_mask(
+def _labeled_mask(
     entry: Mapping[str, Any], count: int, size: tuple[int, int], where: str
 ) -> NDArray[np.bool_]:
     index = field(entry, 'label_id', int, where)

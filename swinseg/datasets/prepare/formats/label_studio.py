@@ -40,7 +40,7 @@ _UPLOAD_PREFIX = re.compile(r'[0-9a-f]{8}-')
 
 
 class _Region(NamedTuple):
-    """A labelled shape of a task, and where it stands."""
+    """A labeled shape of a task, and where it stands."""
 
     kind: str
     label: str
@@ -160,23 +160,23 @@ def _path_of(address: str) -> PurePosixPath:
 
 
 def _regions(results: list[Any], where: str, odd: OddEntries) -> Iterator[_Region]:
-    """Yield the labelled shapes; results about the whole image, such as choices, are none."""
+    """Yield the labeled shapes; results about the whole image, such as choices, are none."""
     kinds = [field(result, 'type', str, f'a result of {where}') for result in results]
     # With a tag for labels of whatever shape, a shape comes twice: alone, and with its label.
-    labelled = {
+    labeled = {
         shown(result.get('id'))
         for kind, result in zip(kinds, results, strict=True)
         if kind == _ANY_SHAPE
     }
     for number, (kind, result) in enumerate(zip(kinds, results, strict=True), 1):
-        if kind in _SHAPES and shown(result.get('id')) in labelled:
+        if kind in _SHAPES and shown(result.get('id')) in labeled:
             continue
         found = odd.attempt(partial(_region, kind, result, f'result {number} of {where}'))
         yield from found or ()
 
 
 def _region(kind: str, result: Mapping[str, Any], where: str) -> list[_Region]:
-    """Return the labelled shape of a result, or nothing where it is about the whole image."""
+    """Return the labeled shape of a result, or nothing where it is about the whole image."""
     shape = kind.removesuffix('labels')
     if kind == _ANY_SHAPE:
         shape = _shape_of(field(result, 'value', dict, where), where)

@@ -32,9 +32,9 @@ _MOST_CHARACTERS = 2**20
 def from_voc(root: str | os.PathLike[str], *, val_share: float = 0.1) -> Source:
     """Read labels in the layout of Pascal VOC.
 
-    Its own 21 classes are taken for palette files in VOC's colours without a list of classes. Such a list is
+    Its own 21 classes are taken for palette files in VOC's colors without a list of classes. Such a list is
     ``class_names.txt`` or ``labels.txt``, whose first line is the class 0, as Labelme writes it; or
-    ``labelmap.txt`` with lines ``name:red,green,blue::``, as CVAT writes it, whose labels say the class by colour.
+    ``labelmap.txt`` with lines ``name:red,green,blue::``, as CVAT writes it, whose labels say the class by color.
     The value 255 does not count.
 
     Args:

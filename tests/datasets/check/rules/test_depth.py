@@ -83,7 +83,7 @@ def test_depth_findings__small_numbers_keep_their_digits():
     assert 0.249 < high < 0.2501
 
 
-def test_depth_findings__grey_and_colour_share_one_pair():
+def test_depth_findings__gray_and_color_share_one_pair():
     sentence = depth_findings('train', facts(uniform((0, 999)), uniform(*[(0, 999)] * 3)), None)[
         0
     ].sentence

@@ -1,4 +1,4 @@
-"""CVAT's coloured masks to index labels."""
+"""CVAT's colored masks to index labels."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_cvat_masks__subsets_are_splits(tmp_path):
         ),
         (dict(label_map='roof:1,2,999::'), 'must be name:red,green,blue:parts:actions'),
         (dict(label_map='a:1,2,3::\na:4,5,6::'), "line 2 .* has the label 'a' a second time"),
-        (dict(label_map='a:1,2,3::\nb:1,2,3::'), r'the colour \[1, 2, 3\] stands for two classes'),
+        (dict(label_map='a:1,2,3::\nb:1,2,3::'), r'the color \[1, 2, 3\] stands for two classes'),
         (dict(lists={'default': ['a', 'z']}), r'z of .*default\.txt is not among the images'),
     ],
 )
@@ -82,7 +82,7 @@ def test_cvat_masks__files_that_are_wrong(tmp_path, options, message):
 
 def test_cvat_masks__a_color_of_no_label(tmp_path):
     source = from_cvat(export(tmp_path / 'in', label_map='roof:250,50,83::'))
-    with pytest.raises(DataError, match=r'a\.png contains the colour \[50, 183, 250\]'):
+    with pytest.raises(DataError, match=r'a\.png contains the color \[50, 183, 250\]'):
         write_dataset(source, tmp_path / 'out')
 
 

@@ -93,9 +93,9 @@ def test_label_studio__ellipses_and_turned_rectangles(tmp_path):
 
 def test_label_studio__one_tag_for_labels_of_all_shapes(tmp_path):
     alone = dict(id='x', type='polygon', value=dict(points=percent(STAR)))
-    labelled = result('labels', 'cat', dict(points=percent(STAR)), id='x')
+    labeled = result('labels', 'cat', dict(points=percent(STAR)), id='x')
     choice = dict(id='y', type='choices', value=dict(choices=['sunny']))
-    source = from_label_studio(*export(tmp_path, task(alone, labelled, choice)), val_share=0)
+    source = from_label_studio(*export(tmp_path, task(alone, labeled, choice)), val_share=0)
     np.testing.assert_array_equal(label_of(source, tmp_path), drawn([(STAR, 1)]))
 
 

@@ -63,7 +63,7 @@ def test_voc__without_lists(tmp_path):
         from_voc(tmp_path)
 
 
-@pytest.mark.parametrize('palette', [None, OTHER], ids=['grey', 'own palette'])
+@pytest.mark.parametrize('palette', [None, OTHER], ids=['gray', 'own palette'])
 def test_voc__own_classes_are_not_taken_for_vocs(tmp_path, palette):
     labels = make(tmp_path, palette=palette, values=(0, 1, 2, 255), suffix='.png')
     (tmp_path / 'JPEGImages' / '1.png').rename(tmp_path / 'JPEGImages' / '1.jpg')
