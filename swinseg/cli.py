@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from swinseg.engine.distributed.launch import (
-    Failures,
     LaunchError,
+    RankFailures,
     is_loss_of_a_process,
     is_under_torchrun,
     leave,
-    take_place,
+    read_launch_variables,
 )
 from swinseg.errors import Interrupted, UserError
 
@@ -107,12 +107,12 @@ def launched(launcher: str) -> Iterator[None]:
     if launcher == 'none':
         yield
         return
-    place = take_place(launcher)
-    failures = Failures(place)
+    process = read_launch_variables(launcher)
+    failures = RankFailures(process)
     try:
         yield
     except KeyboardInterrupt as interruption:  # a signal, which all processes get
-        if place.rank == 0:
+        if process.rank == 0:
             raise
         raise SystemExit(
             interruption.exit_code if isinstance(interruption, Interrupted) else EXIT_INTERRUPTED

@@ -64,7 +64,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with open(temporary, 'rb+') as file:
             os.fsync(file.fileno())
-        _tell_watchers(final, temporary)
+        _notify_watchers(final, temporary)
         os.replace(temporary, final)
         _flush_folder(final.parent)
     except OSError as error:
@@ -100,7 +100,7 @@ def watching(
         del _watched[key]
 
 
-def _tell_watchers(final: Path, temporary: Path) -> None:
+def _notify_watchers(final: Path, temporary: Path) -> None:
     if not _watched or is_partial(final):
         return
     path = Path(os.path.abspath(final))
@@ -173,7 +173,7 @@ def require_own(path: str | os.PathLike[str], mark: str) -> None:
 
 
 @contextlib.contextmanager
-def full_disk_told(folder: str | os.PathLike[str]) -> Iterator[None]:
+def explain_full_disk(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Say in one sentence that no more can be written to ``folder``, whoever in the block tried to.
 
     Raises:
@@ -220,7 +220,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def damage_told(told: Callable[[Exception], UserError]) -> Iterator[None]:
+def zip_errors_as(told: Callable[[Exception], UserError]) -> Iterator[None]:
     """Raise ``told(error)`` in place of an error with which ``zipfile`` answers a damaged archive in the block.
 
     Errors of the disk, which carry a number, and the user's errors that the block raises itself pass.

@@ -11,7 +11,6 @@ from swinseg.errors import UserError
 from swinseg.files import (
     OutputError,
     atomic_path,
-    damage_told,
     fitted_name,
     is_partial,
     make_folder,
@@ -19,6 +18,7 @@ from swinseg.files import (
     watching,
     write_bytes,
     write_text,
+    zip_errors_as,
 )
 
 
@@ -119,7 +119,7 @@ class DamagedError(UserError):
 
 def _check(data: bytes) -> str | None:
     with (
-        damage_told(lambda error: DamagedError(str(error))),
+        zip_errors_as(lambda error: DamagedError(str(error))),
         zipfile.ZipFile(io.BytesIO(data)) as file,
     ):
         return file.testzip()
@@ -152,6 +152,6 @@ def test_damage__is_told_wherever_it_is(method):
     'error', [OSError(errno.ENOSPC, 'No space left on device'), UserError('a sentence')]
 )
 def test_damage__other_errors_pass(error):
-    with pytest.raises(type(error)) as caught, damage_told(lambda error: DamagedError('no')):
+    with pytest.raises(type(error)) as caught, zip_errors_as(lambda error: DamagedError('no')):
         raise error
     assert caught.value is error

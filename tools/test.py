@@ -11,7 +11,7 @@ from mmengine.dist import is_main_process
 import swinseg
 from swinseg.cli import launched, run
 from swinseg.engine.distributed.launch import LAUNCHERS
-from swinseg.evaluation import format_figures, format_table
+from swinseg.evaluation import format_metrics, format_table
 from swinseg.report.page import SHOWN
 
 
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     if result.report is not None:
         print(format_table(result.report, protocol=result.protocol))
     else:
-        print(format_figures(result))
+        print(format_metrics(result))
     print(f'{result.images} images in {result.seconds:.1f} s')
     if result.page is not None:
         print(f'report: {result.page}')

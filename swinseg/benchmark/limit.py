@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from swinseg.benchmark.results import Row, Table
-from swinseg.benchmark.timing import Call, Rounds, synchronized, time_in_turn
+from swinseg.benchmark.timing import Call, Rounds, time_in_turn, with_device_sync
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def best_convolution(
                 x.to(device, dtype).contiguous(memory_format=memory_format) for x in (image, weight)
             )
             names.append((layout, shape))
-            calls.append(synchronized(_convolution(image, weight), device))
+            calls.append(with_device_sync(_convolution(image, weight), device))
     with torch.inference_mode():
         for call in calls:
             call()

@@ -56,7 +56,7 @@ class Candidate:
     figures: Callable[[float], Mapping[str, float]] = field(default=lambda median: {})
 
 
-def synchronized(call: Call, device: str) -> Call:
+def with_device_sync(call: Call, device: str) -> Call:
     """Return ``call``, made to wait for a GPU to finish."""
     if torch.device(device).type != 'cuda':
         return call
@@ -163,7 +163,7 @@ def compare(
     left_out: dict[str, str] = {}
     working: list[tuple[Candidate, Call, Mapping[str, float]]] = []
     for candidate in candidates:
-        call = synchronized(candidate.call, device)
+        call = with_device_sync(candidate.call, device)
         try:
             result = call()
         except Exception as error:

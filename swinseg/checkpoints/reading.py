@@ -28,7 +28,7 @@ from torch import Tensor
 
 from swinseg.checkpoints.pickle_scan import has_endless_key
 from swinseg.errors import CheckpointError
-from swinseg.files import atomic_path, damage_told, make_folder
+from swinseg.files import atomic_path, make_folder, zip_errors_as
 
 SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
 _TIMEOUT_SECONDS = 30
@@ -301,7 +301,7 @@ def _endless(path: Path, what: str) -> CheckpointError:
 def _check_parts(path: Path) -> None:
     """Look at what torch.load does not: how large the parts of a zip file are unpacked, and their CRC-32."""
     try:
-        with damage_told(lambda error: _truncated(path)), zipfile.ZipFile(path) as file:
+        with zip_errors_as(lambda error: _truncated(path)), zipfile.ZipFile(path) as file:
             unpacked = sum(part.file_size for part in file.infolist())
             # PyTorch stores without compression, so a file that unpacks to more is made to fill the memory.
             if unpacked > path.stat().st_size:

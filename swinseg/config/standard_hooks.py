@@ -87,9 +87,9 @@ def _percent(published_miou: Any) -> float:
 def tolerant_hook(hook: Any) -> Any:
     """Return the dict of swinseg's hook in the place of one of mmengine's that fails in an evaluation."""
     if has_type(hook, 'EMAHook'):
-        return {**hook, 'type': 'SafeEMAHook'}
+        return {**hook, 'type': 'ResumableEMAHook'}
     if has_type(hook, 'EarlyStoppingHook'):
-        return {'rule': None, **hook, 'type': 'SafeEarlyStoppingHook'}
+        return {'rule': None, **hook, 'type': 'ResumableEarlyStoppingHook'}
     return hook
 
 
@@ -108,7 +108,7 @@ def stock_hooks(given: Any, *, train_cfg: Any) -> Any:
     hooks = dict(given or {})
     for name, missing in (
         ('logger', {'type': 'LoggerHook', 'log_metric_by_epoch': False}),
-        ('checkpoint', {'type': 'SafeCheckpointHook', 'by_epoch': False}),
+        ('checkpoint', {'type': 'AtomicCheckpointHook', 'by_epoch': False}),
     ):
         arguments = hooks.get(
             name, {'interval': _validations(train_cfg)} if name == 'checkpoint' else {}

@@ -1,8 +1,8 @@
 """Config, runner and hooks: everything between the command line and the networks."""
 
 from swinseg.config.loading import load_config
-from swinseg.engine.checkpoint.saving import SafeCheckpointHook
-from swinseg.engine.hooks.averaging import SafeEarlyStoppingHook, SafeEMAHook
+from swinseg.engine.checkpoint.saving import AtomicCheckpointHook
+from swinseg.engine.hooks.averaging import ResumableEarlyStoppingHook, ResumableEMAHook
 from swinseg.engine.hooks.curves import CurvesHook
 from swinseg.engine.hooks.expected_curve import ExpectedCurveHook
 from swinseg.engine.hooks.first_batch import FirstBatchHook
@@ -23,6 +23,7 @@ from swinseg.errors import ConfigError, TrainingError
 
 __all__ = [
     'AccumulationHook',
+    'AtomicCheckpointHook',
     'AutocastOptimWrapper',
     'ConfigError',
     'CurvesHook',
@@ -32,9 +33,8 @@ __all__ = [
     'LayerDecayConstructor',
     'NonFiniteGuardHook',
     'ProgressHook',
-    'SafeCheckpointHook',
-    'SafeEMAHook',
-    'SafeEarlyStoppingHook',
+    'ResumableEMAHook',
+    'ResumableEarlyStoppingHook',
     'SamplePredictionsHook',
     'SwinsegRunner',
     'Training',

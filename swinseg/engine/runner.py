@@ -33,30 +33,30 @@ from swinseg.engine.checkpoint.resume_state import (
     seeded_loader,
     with_own_kernels,
 )
-from swinseg.engine.checkpoint.resumed_settings import settings_compared
-from swinseg.engine.checkpoint.saving import SafeCheckpointHook, saying_how_to_go_on
+from swinseg.engine.checkpoint.resumed_settings import compare_settings
+from swinseg.engine.checkpoint.saving import AtomicCheckpointHook, with_resume_hint
 from swinseg.engine.checks.batch_norm import check_batches
 from swinseg.engine.checks.before_training import BeforeTrainingHook
 from swinseg.engine.distributed.data_parallel import CommonBuffersHook, wrap
 from swinseg.engine.distributed.fsdp import (
+    FSDPModel,
     GatherForValidationHook,
     ShardAfterValidationHook,
-    ShardedModel,
 )
 from swinseg.engine.hooks.runs import is_training_run
-from swinseg.engine.hooks.throughput import StepFiguresHook
+from swinseg.engine.hooks.throughput import ThroughputHook
 from swinseg.engine.loop.data_workers import (
     DEFAULT_TIMEOUT,
-    PatientLoader,
+    TimeoutLoader,
     checked_timeout,
-    patient,
+    with_timeout,
 )
-from swinseg.engine.loop.train_loop import ExactEpochTrainLoop, ExactTrainLoop, place_of
+from swinseg.engine.loop.train_loop import ExactEpochTrainLoop, ExactTrainLoop, position_of
 from swinseg.engine.optim.learning_rates import check_rates, describe_schedule, rates_to_come
 from swinseg.engine.optim.parts import averages_of, optimizers_of
 from swinseg.engine.visualizers import with_local_backend
 from swinseg.errors import ConfigError
-from swinseg.files import atomic_path, full_disk_told
+from swinseg.files import atomic_path, explain_full_disk
 from swinseg.signals import StopRequest, quiet_children, stop_signals
 from swinseg.terminal import TerminalFormatter, is_heard
 from swinseg.type_names import type_name
@@ -192,15 +192,15 @@ class SwinsegRunner(Runner):
             self._take_seed(self._resumed)
         if self.distributed:
             self.register_hook(CommonBuffersHook())
-        if isinstance(self.model, ShardedModel):
+        if isinstance(self.model, FSDPModel):
             self.register_hook(GatherForValidationHook())
             self.register_hook(ShardAfterValidationHook())
         sampler = (self._resumed or {}).get('sampler') or {}
         self.register_hook(ResumeStateHook(images=sampler.get('size')))
         self.register_hook(BeforeTrainingHook())
         self.register_hook(MissingFilesHook())
-        self.register_hook(StepFiguresHook())
-        with stop_signals() as self.stop, full_disk_told(self.work_dir), self._workers_ended():
+        self.register_hook(ThroughputHook())
+        with stop_signals() as self.stop, explain_full_disk(self.work_dir), self._workers_ended():
             return super().train()
 
     def build_train_loop(self, loop: Any) -> Any:
@@ -252,7 +252,7 @@ class SwinsegRunner(Runner):
         timeout = checked_timeout(dataloader.pop('timeout', DEFAULT_TIMEOUT))
         loader = super().build_dataloader(dataloader, seed, diff_rank_seed)
         check_dataset_settings(loader.dataset)
-        return patient(loader, timeout=timeout, stop=lambda: getattr(self, 'stop', None))
+        return with_timeout(loader, timeout=timeout, stop=lambda: getattr(self, 'stop', None))
 
     def test(self) -> dict[str, Any]:
         """Evaluate on the test set.
@@ -274,7 +274,7 @@ class SwinsegRunner(Runner):
         finally:
             for loop in (self._train_loop, self._val_loop, self._test_loop):
                 loader = getattr(loop, 'dataloader', None)
-                if isinstance(loader, PatientLoader):
+                if isinstance(loader, TimeoutLoader):
                     loader.end_workers()
 
     def _take_seed(self, checkpoint: Mapping[str, Any]) -> None:
@@ -304,12 +304,12 @@ class SwinsegRunner(Runner):
         """
         if self._resumed is None:
             self._resumed = resumable(read_checkpoint(filename), filename)
-        with settings_compared(self, self._resumed, name=filename):
+        with compare_settings(self, self._resumed, name=filename):
             super().resume(filename, *args, **kwargs)
             if isinstance(self.train_loop, (ExactTrainLoop, ExactEpochTrainLoop)):
-                self.train_loop.take_position(filename)
+                self.train_loop.seek(filename)
         self.started_at = self.iter
-        self.logger.info(f'resumed from {filename} at {place_of(self)}')
+        self.logger.info(f'resumed from {filename} at {position_of(self)}')
 
     def load_checkpoint(
         self,
@@ -353,7 +353,7 @@ class SwinsegRunner(Runner):
         check_rates(self, rates)
         if rates is not None:
             self.logger.info(describe_schedule(self, rates))
-        if isinstance(self.model, ShardedModel):
+        if isinstance(self.model, FSDPModel):
             self.model.shard(optimizers_of(self.optim_wrapper), averages_of(self.hooks))
 
     @property
@@ -383,7 +383,7 @@ class SwinsegRunner(Runner):
         """Save between two iterations, where and as the config's checkpoint hook does."""
         by_epoch = isinstance(self.train_loop, ExactEpochTrainLoop)
         for hook in self.hooks:
-            if isinstance(hook, SafeCheckpointHook) and (by_epoch or not hook.by_epoch):
+            if isinstance(hook, AtomicCheckpointHook) and (by_epoch or not hook.by_epoch):
                 hook.save_now(self)
                 return
         meta = {'epoch': self.epoch, 'iter': self.iter}
@@ -401,7 +401,7 @@ class SwinsegRunner(Runner):
         """
         if save_optimizer:
             self.generator_states = all_gather_object(self._kept_generators or generator_states())
-        with self._whole_states(save_optimizer):
+        with self._full_state_dict(save_optimizer):
             if is_main_process():
                 write = functools.partial(super().save_checkpoint, save_optimizer=save_optimizer)
                 if (
@@ -410,14 +410,14 @@ class SwinsegRunner(Runner):
                     write(out_dir, filename, *args, **kwargs)
                 else:
                     with (
-                        saying_how_to_go_on(out_dir),
+                        with_resume_hint(out_dir),
                         atomic_path(Path(out_dir) / filename) as temporary,
                     ):
                         write(out_dir, temporary.name, *args, **kwargs)
         if save_optimizer:
             self.saved_at = (kwargs.get('meta') or {}).get('iter')
 
-    def _whole_states(self, save_optimizer: bool) -> contextlib.AbstractContextManager[None]:
-        if not isinstance(self.model, ShardedModel):
+    def _full_state_dict(self, save_optimizer: bool) -> contextlib.AbstractContextManager[None]:
+        if not isinstance(self.model, FSDPModel):
             return contextlib.nullcontext()
-        return self.model.whole_states(self.optim_wrapper if save_optimizer else None)
+        return self.model.full_state_dict(self.optim_wrapper if save_optimizer else None)

@@ -7,7 +7,7 @@ from swinseg.evaluation.iou_metric import MeanIoUMetric
 from swinseg.evaluation.report import (
     Protocol,
     Report,
-    format_figures,
+    format_metrics,
     format_table,
     make_report,
     write_json,
@@ -19,7 +19,7 @@ __all__ = [
     'Protocol',
     'Report',
     'confusion_matrix',
-    'format_figures',
+    'format_metrics',
     'format_table',
     'make_report',
     'write_json',

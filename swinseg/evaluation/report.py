@@ -209,7 +209,7 @@ def percent(rate: float) -> float:
     return float(np.round(rate * 100, 2))
 
 
-def format_figures(metrics: Mapping[str, Any]) -> str:
+def format_metrics(metrics: Mapping[str, Any]) -> str:
     """Return a metric's numbers in one line, ``aAcc 16.24  mIoU 2.99``; what else it returns is left out.
 
     mmseg's rounds in float32, whose 0.01 is 0.009999999776482582.

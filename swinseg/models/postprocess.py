@@ -128,7 +128,7 @@ def resized_rows(
     yield from blocks
 
 
-def decide(
+def predict_labels(
     scores: Tensor | ScoreRows,
     size: Sequence[int] | None = None,
     *,
@@ -337,25 +337,27 @@ def rows_between(bands: Iterator[tuple[int, Tensor]], rows: slice) -> Iterator[T
             yield part
 
 
-def decide_blocks(
+def predict_label_blocks(
     blocks: Iterator[Block],
     size: tuple[int, int],
     *,
     threshold: float | None,
     with_confidence: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """Choose the class of each pixel, as ``decide`` does, where scores need no resize.
+    """Choose the class of each pixel, as ``predict_labels`` does, where scores need no resize.
 
     Args:
         blocks: of logits; they cover each pixel once.
         size: H, W.
-        threshold: as in ``decide``.
-        with_confidence: as in ``decide``.
+        threshold: as in ``predict_labels``.
+        with_confidence: as in ``predict_labels``.
     """
     labels: Tensor | None = None
     confidence: Tensor | None = None
     for rows, columns, scores in blocks:
-        chosen, sureness = decide(scores, threshold=threshold, with_confidence=with_confidence)
+        chosen, sureness = predict_labels(
+            scores, threshold=threshold, with_confidence=with_confidence
+        )
         if labels is None:
             labels = chosen.new_empty(size)
         labels[rows, columns] = chosen

@@ -36,7 +36,7 @@ def works_by_windows(model: EncoderDecoder) -> bool:
     return isinstance(model, SwinSegmentor) and model.test_cfg.get('mode') == 'slide'
 
 
-def normalized(model: EncoderDecoder, packed: Mapping[str, Any]) -> View:
+def normalize_inputs(model: EncoderDecoder, packed: Mapping[str, Any]) -> View:
     """Bring a packed input to the model's device, as its data preprocessor does."""
     batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
     data = model.data_preprocessor(batch, False)

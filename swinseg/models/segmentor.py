@@ -20,9 +20,9 @@ from swinseg.models.checks.segmentor import check_segmentor
 from swinseg.models.ops.blockwise_loss import losses_of
 from swinseg.models.postprocess import (
     ScoreRows,
-    decide,
-    decide_blocks,
     inside_area,
+    predict_label_blocks,
+    predict_labels,
     rows_between,
     threshold_of,
     unpadded_area,
@@ -103,7 +103,7 @@ class SwinSegmentor(EncoderDecoder):
         assert logits is not None
         return logits
 
-    def slide_decision(
+    def slide_labels(
         self,
         image: Tensor,
         meta: Mapping[str, Any],
@@ -113,18 +113,18 @@ class SwinSegmentor(EncoderDecoder):
     ) -> tuple[Tensor, Tensor | None]:
         """Choose the class of each pixel by overlapping windows, without the logits of the whole image.
 
-        The labels are those of ``slide_inference``, ``without_padding_and_flip`` and ``decide``. Where the image
-        is resized or flipped, whole rows of logits are kept, about as many as two windows have; otherwise
+        The labels are those of ``slide_inference``, ``without_padding_and_flip`` and ``predict_labels``. Where the
+        image is resized or flipped, whole rows of logits are kept, about as many as two windows have; otherwise
         those that two rows of windows share.
 
         Args:
             image: (3, h, w) as the preprocessor gives it.
             meta: its metainfo.
             size: H, W of the labels; None for that of the image without padding.
-            with_confidence: as in ``decide``.
+            with_confidence: as in ``predict_labels``.
 
         Returns:
-            As ``decide``: (H, W) labels, and (H, W) confidence or None.
+            As ``predict_labels``: (H, W) labels, and (H, W) confidence or None.
         """
         options: dict[str, Any] = dict(
             threshold=threshold_of(self), with_confidence=with_confidence
@@ -133,9 +133,9 @@ class SwinSegmentor(EncoderDecoder):
         own_size = tuple(area.stop - area.start for area in inside)
         if meta.get('flip') or (size is not None and tuple(size) != own_size):
             logits = self.slide_rows(image, meta)
-            return decide(logits, size, align_corners=self.align_corners, **options)
+            return predict_labels(logits, size, align_corners=self.align_corners, **options)
         blocks = slide_blocks(self._on_windows(meta), image, **self._window_options())
-        return decide_blocks(inside_area(blocks, inside), own_size, **options)
+        return predict_label_blocks(inside_area(blocks, inside), own_size, **options)
 
     def slide_rows(self, image: Tensor, meta: Mapping[str, Any]) -> Tensor | ScoreRows:
         """Average the logits of overlapping windows, to be read once from top to bottom.
@@ -193,7 +193,7 @@ class SwinSegmentor(EncoderDecoder):
     def store_prediction(
         self, sample: SegDataSample, labels: Tensor, confidence: Tensor | None
     ) -> None:
-        """Put the (H, W) labels and confidence of :func:`decide` into a sample."""
+        """Put the (H, W) labels and confidence of :func:`predict_labels` into a sample."""
         head = self.decode_head
         dtype = label_tensor_dtype(head.num_classes, ignore_index=head.ignore_index)
         sample.pred_sem_seg = PixelData(data=labels.to(dtype)[None])
@@ -211,7 +211,7 @@ class SwinSegmentor(EncoderDecoder):
         for image, sample in zip(inputs, samples, strict=True):
             meta = sample.metainfo
             size = meta['ori_shape'][:2] if is_resized else None
-            yield self.slide_decision(image, meta, size, with_confidence=self.keep_confidence)
+            yield self.slide_labels(image, meta, size, with_confidence=self.keep_confidence)
 
     def _decisions_of(
         self, logits: Tensor, samples: Sequence[SegDataSample], *, is_resized: bool
@@ -219,7 +219,7 @@ class SwinSegmentor(EncoderDecoder):
         """Choose classes by (B, K, h, w) logits, at the original sizes where ``is_resized``."""
         for scores, sample in zip(logits, samples, strict=True):
             meta = sample.metainfo
-            yield decide(
+            yield predict_labels(
                 without_padding_and_flip(scores, meta) if is_resized else scores,
                 meta['ori_shape'][:2] if is_resized else None,
                 align_corners=self.align_corners,

@@ -9,8 +9,8 @@ from mmseg.models.segmentors import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from swinseg.models.postprocess import decide, threshold_of
-from swinseg.models.scoring import mean_probabilities, normalized
+from swinseg.models.postprocess import predict_labels, threshold_of
+from swinseg.models.scoring import mean_probabilities, normalize_inputs
 
 
 @MODELS.register_module()
@@ -44,11 +44,11 @@ class SwinTTAModel(SegTTAModel):
         sample = samples[0]
         size = sample.metainfo['ori_shape'][:2]
         views = (
-            normalized(model, dict(inputs=each, data_samples=view))
+            normalize_inputs(model, dict(inputs=each, data_samples=view))
             for each, view in zip(pixels, samples, strict=True)
         )
         probabilities = mean_probabilities(model, views, size, batch_size=1)
-        decision = decide(
+        decision = predict_labels(
             probabilities,
             threshold=threshold_of(model),
             are_probabilities=True,

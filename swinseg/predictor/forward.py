@@ -13,7 +13,7 @@ import torch
 from mmseg.models import EncoderDecoder
 from torch import Tensor
 
-from swinseg.models.postprocess import decide, threshold_of
+from swinseg.models.postprocess import predict_labels, threshold_of
 from swinseg.models.scoring import View, logits_of, mean_probabilities, works_by_windows
 from swinseg.predictor.options import PredictOptions
 from swinseg.predictor.pipeline import Loaded
@@ -83,7 +83,7 @@ def _by_mean(
 ) -> Prediction:
     """Predict an image by the mean over its scales and flips."""
     probabilities = mean_probabilities(model, given.views, given.size, batch_size=batch_size)
-    labels_HW, confidence_HW = decide(
+    labels_HW, confidence_HW = predict_labels(
         probabilities,
         threshold=threshold_of(model),
         are_probabilities=True,
@@ -96,7 +96,7 @@ def _by_windows(model: EncoderDecoder, given: Input, options: PredictOptions) ->
     """Predict an image without the logits of all of it."""
     (view,) = given.views
     return Prediction(
-        *model.slide_decision(
+        *model.slide_labels(
             view.pixels, view.meta, given.size, with_confidence=options.needs_confidence
         )
     )
@@ -119,7 +119,7 @@ def _by_batches(
         probabilities = (
             torch.empty((logits.shape[0], *given.size)) if options.probabilities else None
         )
-        labels_HW, confidence_HW = decide(
+        labels_HW, confidence_HW = predict_labels(
             logits,
             given.size,
             align_corners=model.align_corners,

@@ -30,7 +30,7 @@ from swinseg.datasets.files.value_range import Setting, ValueRange
 from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.errors import PredictorError
 from swinseg.models.prepare import prepare_for_inference
-from swinseg.models.scoring import normalized
+from swinseg.models.scoring import normalize_inputs
 from swinseg.predictor import building, rejection
 from swinseg.predictor.forward import Input, Prediction, forward
 from swinseg.predictor.options import PredictOptions
@@ -243,7 +243,7 @@ class Predictor:
         """Load an image, and have the pipeline make the model's inputs of it when they are asked for."""
         loaded = self._pipeline.load(image)
         views = self._pipeline.pack_views(loaded, tta=options.tta)
-        return Input(loaded, (normalized(self.model, packed) for packed in views))
+        return Input(loaded, (normalize_inputs(self.model, packed) for packed in views))
 
     def _preprocess_all(
         self, images: Iterable[ImageLike], options: PredictOptions

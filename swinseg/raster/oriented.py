@@ -11,7 +11,7 @@ from swinseg.datasets.files.orientation import turned
 from swinseg.raster.image import RasterImage, check_window
 
 
-class TurnedImage:
+class OrientedImage:
     """Another image as one shall see it.
 
     Args:

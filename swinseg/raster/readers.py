@@ -25,7 +25,7 @@ from swinseg.raster.formats import TIFF, driver_of
 from swinseg.raster.georeference import georeference_beside
 from swinseg.raster.geotiff import GdalImage
 from swinseg.raster.image import ArrayImage, RasterError, RasterImage, open_npy
-from swinseg.raster.oriented import TurnedImage
+from swinseg.raster.oriented import OrientedImage
 
 MAX_DECODED_PIXELS = 2**28
 """Pixels of the largest image that is decoded whole where nothing else is said; they take 768 MiB."""
@@ -105,7 +105,7 @@ def _open_with_gdal(
         header = read_header(file)
     if header is None or header.orientation == 1:
         return image
-    return TurnedImage(image, header.orientation)
+    return OrientedImage(image, header.orientation)
 
 
 def open_header(file: BinaryIO, kind: str | None) -> Image.Image:

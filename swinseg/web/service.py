@@ -241,7 +241,7 @@ class Service:
             return list(self._predictor.stream(images, options))
         except Exception as error:
             if len(images) == 1:
-                return [_told(error)]
+                return [_message_of(error)]
         return [outcome for image in images for outcome in self._segmented([image])]
 
 
@@ -253,7 +253,7 @@ def _stopping() -> RequestError:
     )
 
 
-def _told(error: Exception) -> Exception:
+def _message_of(error: Exception) -> Exception:
     """Return the refusal that an error of the predictor amounts to; others are defects, and stay what they are."""
     if is_out_of_memory(error):
         _logger.error('an image was refused for lack of memory: %s', error)

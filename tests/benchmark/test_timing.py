@@ -10,9 +10,9 @@ from swinseg.benchmark.timing import (
     Candidate,
     Rounds,
     compare,
-    synchronized,
     time_in_turn,
     under_autocast,
+    with_device_sync,
 )
 
 
@@ -139,4 +139,4 @@ def test_under_autocast__casts_in_each_call_only():
 
 def test_synchronized__on_a_cpu_is_the_function_itself():
     call = Machine().work('a', 1.0)
-    assert synchronized(call, 'cpu') is call
+    assert with_device_sync(call, 'cpu') is call

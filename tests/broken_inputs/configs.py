@@ -167,8 +167,8 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
         _options('default_hooks.checkpoint.save_best=mDice'),
         r"save_best names 'mDice', but a validation gives aAcc, mIoU, mAcc; for mDice add it"),
     'early stopping by a figure that there is not': (
-        _extra("custom_hooks = [dict(type='SafeEarlyStoppingHook', monitor='val_loss')]"),
-        r"monitor of SafeEarlyStoppingHook names 'val_loss', .*set validation_loss=True"),
+        _extra("custom_hooks = [dict(type='ResumableEarlyStoppingHook', monitor='val_loss')]"),
+        r"monitor of ResumableEarlyStoppingHook names 'val_loss', .*set validation_loss=True"),
     'a batch of no images': (
         _options('train_dataloader.batch_size=0'), r'refuses train_dataloader .*batch_size=0'),
     'a negative number of workers': (

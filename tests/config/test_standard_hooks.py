@@ -98,10 +98,14 @@ def test_training_hooks__refuses_what_is_no_published_figure(figure):
 
 @pytest.mark.parametrize('kind', ['EMAHook', 'mmengine.hooks.EMAHook', EMAHook])
 def test_tolerant_hook__of_mmengines_that_fail_in_an_evaluation(kind):
-    assert tolerant_hook(dict(type=kind, momentum=0.1)) == dict(type='SafeEMAHook', momentum=0.1)
+    assert tolerant_hook(dict(type=kind, momentum=0.1)) == dict(
+        type='ResumableEMAHook', momentum=0.1
+    )
     stopping = dict(type='EarlyStoppingHook', monitor='loss')
     # mmengine finds out by the name of the figure whether it must rise.
-    assert tolerant_hook(stopping) == dict(type='SafeEarlyStoppingHook', monitor='loss', rule=None)
+    assert tolerant_hook(stopping) == dict(
+        type='ResumableEarlyStoppingHook', monitor='loss', rule=None
+    )
     own = EMAHook()
     assert tolerant_hook(own) is own
     assert tolerant_hook(dict(type='LoggerHook')) == dict(type='LoggerHook')
@@ -118,7 +122,7 @@ def test_stock_hooks__count_iterations_where_the_training_does(given, train_cfg)
     assert stock_hooks(given, train_cfg=train_cfg) == {
         **(given or {}),
         'logger': dict(type='LoggerHook', log_metric_by_epoch=False),
-        'checkpoint': dict(type='SafeCheckpointHook', by_epoch=False, interval=3),
+        'checkpoint': dict(type='AtomicCheckpointHook', by_epoch=False, interval=3),
     }
 
 
@@ -153,7 +157,7 @@ def test_runner__keeps_them_where_a_config_brings_its_own(write_tiny_config, tmp
     """A child's ``custom_hooks`` and ``default_hooks`` replace what stands in its base, and lose nothing."""
     extra = """
 custom_hooks = [dict(type='EMAHook', momentum=0.01), dict(type='FirstBatchHook')]
-default_hooks = dict(_delete_=True, checkpoint=dict(type='SafeCheckpointHook', interval=4))
+default_hooks = dict(_delete_=True, checkpoint=dict(type='AtomicCheckpointHook', interval=4))
 env_cfg = log_level = randomness = None
 training_hooks = dict(_delete_=True, progress=dict(interval=7))
 vis_backends = [dict(type='TensorboardVisBackend')]
@@ -163,13 +167,13 @@ visualizer = dict(vis_backends=vis_backends)
     cfg.work_dir = str(tmp_path / 'work')
     runner = _build_runner(cfg)
     counts = Counter(type(hook).__name__ for hook in runner.hooks)
-    for name in (*ALL, 'SafeEMAHook', 'LoggerHook', 'RuntimeInfoHook', 'SafeCheckpointHook'):
+    for name in (*ALL, 'ResumableEMAHook', 'LoggerHook', 'RuntimeInfoHook', 'AtomicCheckpointHook'):
         assert counts[name] == (name != 'SamplePredictionsHook'), name
     (progress,) = (hook for hook in runner.hooks if isinstance(hook, ProgressHook))
     assert progress.interval == 7
     for name, counts_epochs in (
         ('LoggerHook', 'log_metric_by_epoch'),
-        ('SafeCheckpointHook', 'by_epoch'),
+        ('AtomicCheckpointHook', 'by_epoch'),
     ):
         (hook,) = (hook for hook in runner.hooks if type(hook).__name__ == name)
         assert getattr(hook, counts_epochs) is False

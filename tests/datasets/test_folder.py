@@ -75,7 +75,7 @@ def test_folder__real_1_bit_labels(real_data):
 
 def test_folder__real_gray_images_and_masks_of_255(real_data):
     dataset = build(
-        real_data / 'formats' / 'gray_membrane',
+        real_data / 'formats' / 'grey_membrane',
         classes=['membrane', 'cell'],
         label_map={0: 0, 255: 1},
     )

@@ -20,8 +20,8 @@ custom_hooks = [
     dict(type='ProgressHook', interval=1),
     dict(type='CurvesHook'),
     dict(type='SamplePredictionsHook', count=1),
-    dict(type='SafeEMAHook'),
-    dict(type='SafeEarlyStoppingHook', patience=9),
+    dict(type='ResumableEMAHook'),
+    dict(type='ResumableEarlyStoppingHook', patience=9),
     dict(type='ExpectedCurveHook', final=40.0),
 ]
 train_cfg = dict(max_iters=2)

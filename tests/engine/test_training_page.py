@@ -19,7 +19,7 @@ def test_blocks__are_understood(write_tiny_config, block):
 
 
 def test_blocks__train_together(write_tiny_config, tmp_path, capsys):
-    chosen = ('accumulation', 'clip_grad', 'SafeEMAHook', 'LayerDecay', 'class_weight', 'OHEM')
+    chosen = ('accumulation', 'clip_grad', 'ResumableEMAHook', 'LayerDecay', 'class_weight', 'OHEM')
     path = write_tiny_config()
     for number, word in enumerate(chosen):
         (block,) = (block for block in BLOCKS if word in block)

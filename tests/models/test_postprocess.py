@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swinseg.models import postprocess as label_decision
-from swinseg.models.postprocess import decide, resized_rows, without_padding_and_flip
+from swinseg.models.postprocess import predict_labels, resized_rows, without_padding_and_flip
 
 
 def scores_of(*shape, seed=0, dtype=torch.float32):
@@ -97,7 +97,7 @@ def test_resized_rows__half_precision_is_resized_in_float32(dtype, expected):
 @pytest.mark.parametrize('target', [(61, 83), (32, 40)], ids=str)
 def test_decide__labels_are_those_of_the_resized_scores(num_classes, target):
     scores = scores_of(num_classes, 32, 40)
-    labels, confidence = decide(scores, target, threshold=None)
+    labels, confidence = predict_labels(scores, target, threshold=None)
     assert confidence is None
     assert labels.dtype == (torch.uint8 if num_classes <= 256 else torch.int64)
     assert torch.equal(labels.long(), resized(scores, target, False).argmax(0))
@@ -108,27 +108,29 @@ def test_decide__channels_last_scores():
     last = scores.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     for target in ((32, 40), (100, 90)):
         assert torch.equal(
-            decide(last, target, threshold=None)[0], decide(scores, target, threshold=None)[0]
+            predict_labels(last, target, threshold=None)[0],
+            predict_labels(scores, target, threshold=None)[0],
         )
 
 
 def test_decide__equal_scores_go_to_the_first_class():
     scores = torch.randint(0, 3, (200, 17, 19), generator=torch.Generator().manual_seed(0)).float()
-    assert torch.equal(decide(scores, threshold=None)[0].long(), scores.argmax(0))
+    assert torch.equal(predict_labels(scores, threshold=None)[0].long(), scores.argmax(0))
     assert torch.equal(
-        decide(-scores * torch.inf, threshold=None)[0].long(), (-scores * torch.inf).argmax(0)
+        predict_labels(-scores * torch.inf, threshold=None)[0].long(),
+        (-scores * torch.inf).argmax(0),
     )
 
 
 def test_decide__nan_is_what_argmax_makes_of_it():
     scores = scores_of(9, 12, 15)
     scores[4, 3, 5] = scores[2, 3, 5] = torch.nan
-    assert torch.equal(decide(scores, threshold=None)[0].long(), scores.argmax(0))
+    assert torch.equal(predict_labels(scores, threshold=None)[0].long(), scores.argmax(0))
 
 
 def test_decide__confidence_equals_softmax():
     logits = scores_of(7, 50, 11)
-    labels, confidence = decide(logits, (150, 31), threshold=None, with_confidence=True)
+    labels, confidence = predict_labels(logits, (150, 31), threshold=None, with_confidence=True)
     expected, indices = resized(logits, (150, 31), False).softmax(0).max(0)
     assert torch.equal(labels.long(), indices)
     torch.testing.assert_close(confidence, expected)
@@ -136,7 +138,7 @@ def test_decide__confidence_equals_softmax():
 
 def test_decide__confidence_of_probabilities_is_the_largest():
     probabilities = scores_of(7, 50, 11).softmax(0)
-    labels, confidence = decide(
+    labels, confidence = predict_labels(
         probabilities, threshold=None, are_probabilities=True, with_confidence=True
     )
     expected, indices = probabilities.max(0)
@@ -148,13 +150,13 @@ def test_decide__confidence_of_probabilities_is_the_largest():
 def test_decide__fills_in_all_probabilities(num_classes):
     logits = scores_of(num_classes, 50, 11)
     found = torch.full((num_classes, 150, 31), torch.nan)
-    labels, confidence = decide(
+    labels, confidence = predict_labels(
         logits, (150, 31), threshold=0.5, with_confidence=True, probabilities=found
     )
     scores = resized(logits, (150, 31), False)
     expected = scores.softmax(0) if num_classes > 1 else scores.sigmoid()
     torch.testing.assert_close(found, expected)
-    again = decide(logits, (150, 31), threshold=0.5, with_confidence=True)
+    again = predict_labels(logits, (150, 31), threshold=0.5, with_confidence=True)
     assert torch.equal(labels, again[0])
     assert torch.equal(confidence, again[1])
 
@@ -162,7 +164,7 @@ def test_decide__fills_in_all_probabilities(num_classes):
 @pytest.mark.parametrize('are_probabilities', [False, True])
 def test_decide__one_channel_is_compared_with_the_threshold(are_probabilities):
     logits = torch.tensor([[[-2.0, -0.5, 3.0]]])
-    labels, confidence = decide(
+    labels, confidence = predict_labels(
         logits.sigmoid() if are_probabilities else logits,
         threshold=0.3,
         are_probabilities=are_probabilities,
@@ -177,7 +179,7 @@ def test_decide__leaves_the_scores_alone_and_needs_no_gradient():
     scores = scores_of(6, 10, 12).requires_grad_()
     before = scores.detach().clone()
     for target in ((10, 12), (25, 31)):
-        _, confidence = decide(scores, target, threshold=None, with_confidence=True)
+        _, confidence = predict_labels(scores, target, threshold=None, with_confidence=True)
         assert not confidence.requires_grad
     assert torch.equal(scores, before)
 

@@ -10,7 +10,7 @@ from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 
 from support.mmseg_pairs import TINY, build_pair
-from swinseg.models.postprocess import decide, without_padding_and_flip
+from swinseg.models.postprocess import predict_labels, without_padding_and_flip
 
 SLIDE = dict(mode='slide', crop_size=(64, 64), stride=(42, 42))
 
@@ -167,9 +167,9 @@ def test_slide_decision__labels_and_confidence_of_the_whole_logits(num_classes, 
     ours.eval()
     image, meta = torch.randn(3, 150, 131), dict(padding_size=(0, 3, 1, 0))
     with torch.inference_mode():
-        found = ours.slide_decision(image, meta, size, with_confidence=True)
+        found = ours.slide_labels(image, meta, size, with_confidence=True)
         logits = ours.slide_inference(image[None], [meta])[0]
-    expected = decide(
+    expected = predict_labels(
         without_padding_and_flip(logits, meta),
         size,
         threshold=ours.decode_head.threshold,

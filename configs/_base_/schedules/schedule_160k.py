@@ -31,7 +31,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='SafeCheckpointHook',
+        type='AtomicCheckpointHook',
         by_epoch=False,
         interval=16000,
         max_keep_ckpts=3,

@@ -130,7 +130,7 @@ class PairFacts:
     colors: ColorFacts | None = None
 
 
-def look_at_pair(job: Job, loading: Loading, *, with_image: bool = True) -> PairFacts:
+def inspect_pair(job: Job, loading: Loading, *, with_image: bool = True) -> PairFacts:
     """Read an image and its label once and say everything about them; no bad file raises.
 
     Args:
@@ -143,7 +143,7 @@ def look_at_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
     if with_image:
         try:
             image = replace(
-                _look_at_image(job, loading),
+                _inspect_image(job, loading),
                 more_pictures=several_pictures_of_file(image_files.local_path(job.image)),
             )
         except DataError as error:
@@ -158,11 +158,11 @@ def look_at_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
         try:
             raw = decode_by_rule(data, job.label, job.rule)
             palette = image_files.png_palette(data) if job.rule.colors is None else None
-            shape, label = raw.shape, _look_at_label(raw, palette)
+            shape, label = raw.shape, _inspect_label(raw, palette)
         except (LabelChannelsError, LabelColorsError) as error:
             problems.append(Problem('colors', job.label, str(error)))
             picture = decode_colors(data, job.label)
-            shape, colors = picture.shape[:2], _look_at_colors(picture)
+            shape, colors = picture.shape[:2], _inspect_colors(picture)
     except DataError as error:
         problems.append(Problem('label', job.label, str(error)))
     if image is not None and shape is not None and shape != image.shape:
@@ -171,7 +171,7 @@ def look_at_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
     return PairFacts(job, tuple(problems), image, label, colors)
 
 
-def _look_at_image(job: Job, loading: Loading) -> ImageFacts:
+def _inspect_image(job: Job, loading: Loading) -> ImageFacts:
     path, loader = job.image, loading.image
     if isinstance(loader, LoadImage) and loader.color_type != 'unchanged':
         data = image_files.read_bytes(path, backend_args=loader.backend_args)
@@ -207,7 +207,7 @@ def _some_values(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return chosen[np.isfinite(chosen).all(axis=1)]
 
 
-def _look_at_label(raw: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None) -> LabelFacts:
+def _inspect_label(raw: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None) -> LabelFacts:
     counts = class_counts(raw) if raw.dtype == np.uint8 else np.bincount(raw.ravel())
     values = np.flatnonzero(counts)
     colors = None if palette is None else palette.tolist()
@@ -221,7 +221,7 @@ def _look_at_label(raw: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None)
     )
 
 
-def _look_at_colors(picture: npt.NDArray[np.uint8]) -> ColorFacts:
+def _inspect_colors(picture: npt.NDArray[np.uint8]) -> ColorFacts:
     """Count the colors of a picture, (H, W, 3) uint8 BGR."""
     blue, green, red = (channel.astype(np.uint32) for channel in cv2.split(picture))
     packed, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)

@@ -16,7 +16,7 @@ from swinseg.datasets.check.pair import Job, PairFacts
 from swinseg.datasets.check.rules.duplicates import duplicate_findings
 from swinseg.datasets.check.rules.normalization import Normalization
 from swinseg.datasets.check.rules.of_split import WHOLE_SET_RULES, is_undecided, split_findings
-from swinseg.datasets.check.scan import look_at_pairs
+from swinseg.datasets.check.scan import inspect_pairs
 from swinseg.datasets.check.statistics import (
     ClassStatistics,
     ImageStatistics,
@@ -180,14 +180,14 @@ def _look_at(
     """Look at pairs of a split, all or a sample that is large enough to decide, in their order."""
     count = len(split.jobs)
     if sample is None or sample >= count:
-        return look_at_pairs(split.jobs, split.loading, workers=workers, progress=progress)
+        return inspect_pairs(split.jobs, split.loading, workers=workers, progress=progress)
     missing = (index for index, job in enumerate(split.jobs) if _is_missing(job))
     chosen = sorted({*_spread(count, sample), *missing})
     found: dict[int, PairFacts] = {}
 
     def read(indices: Sequence[int], *, with_images: bool) -> None:
         jobs = [split.jobs[index] for index in indices]
-        facts = look_at_pairs(
+        facts = inspect_pairs(
             jobs,
             split.loading,
             with_images=with_images,

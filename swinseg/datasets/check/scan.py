@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 import cv2
 from mmengine.utils import ProgressBar
 
-from swinseg.datasets.check.pair import Job, Loading, PairFacts, look_at_pair
+from swinseg.datasets.check.pair import Job, Loading, PairFacts, inspect_pair
 from swinseg.errors import DataError
 
 # Below this many pairs a worker starting costs more than it saves.
@@ -30,7 +30,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def look_at_pairs(
+def inspect_pairs(
     jobs: Sequence[Job],
     loading: Loading,
     *,
@@ -54,7 +54,7 @@ def look_at_pairs(
     found = []
     shown = progress and bool(jobs) and sys.stderr.isatty()
     bar = ProgressBar(len(jobs), file=sys.stderr) if shown else None
-    look = functools.partial(look_at_pair, loading=loading, with_image=with_images)
+    look = functools.partial(inspect_pair, loading=loading, with_image=with_images)
     # Its processes end with the block, not when an error that leads out of it is forgotten.
     with contextlib.closing(_in_order(jobs, look, count)) as pairs:
         for facts in pairs:

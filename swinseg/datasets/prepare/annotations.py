@@ -201,7 +201,7 @@ def points(values: Any, where: str, *, fewest: int) -> NDArray[np.float64]:
 
 
 @contextlib.contextmanager
-def told_with(where: str) -> Iterator[None]:
+def errors_at(where: str) -> Iterator[None]:
     """Say of a shape that is refused in the block where it stands.
 
     Raises:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from swinseg.datasets.prepare.source import PrepareError
-from swinseg.files import damage_told
+from swinseg.files import zip_errors_as
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and all bytes, None where the server does not tell."""
@@ -149,7 +149,7 @@ def unpack_zip(
     def told(error: Exception) -> PrepareError:
         return PrepareError(f'{archive} is damaged or no zip archive: {error}; get it again')
 
-    with damage_told(told), zipfile.ZipFile(archive) as content:
+    with zip_errors_as(told), zipfile.ZipFile(archive) as content:
         entries = content.infolist()
         total = sum(entry.file_size for entry in entries)
         if len(entries) > most_files or total > most_bytes:

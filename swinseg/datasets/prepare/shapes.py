@@ -78,7 +78,7 @@ def ellipse_mask(
     return (across * radii[1]) ** 2 + (down * radii[0]) ** 2 <= (radii[0] * radii[1]) ** 2
 
 
-def turned_box(
+def rotated_box(
     left: float, top: float, right: float, bottom: float, *, degrees: float = 0.0
 ) -> NDArray[np.float64]:
     """Return the (4, 2) corners of a box that is turned about its center, clockwise as one sees it."""

@@ -15,7 +15,7 @@ from mmseg.registry import HOOKS
 from swinseg.checkpoints import CheckpointError
 from swinseg.datasets.sampling import ResumableSampler
 from swinseg.engine.checkpoint.randomness import set_generator_states
-from swinseg.engine.loop.train_loop import ExactEpochTrainLoop, ExactTrainLoop, place_of
+from swinseg.engine.loop.train_loop import ExactEpochTrainLoop, ExactTrainLoop, position_of
 from swinseg.errors import Interrupted
 from swinseg.type_names import has_type
 
@@ -169,7 +169,7 @@ class ResumeStateHook(Hook):
         if runner.saved_at == runner.iter:
             raise Interrupted(
                 f'{signal.Signals(runner.stop.signum).name}: stopped in the validation at '
-                f'{place_of(runner)}, which is saved; go on with --work-dir {runner.work_dir} --resume',
+                f'{position_of(runner)}, which is saved; go on with --work-dir {runner.work_dir} --resume',
                 runner.stop.signum,
             )
 

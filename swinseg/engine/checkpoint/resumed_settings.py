@@ -53,7 +53,7 @@ def check_choice(cfg: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def settings_compared(runner: Any, checkpoint: Mapping[str, Any], *, name: str) -> Iterator[None]:
+def compare_settings(runner: Any, checkpoint: Mapping[str, Any], *, name: str) -> Iterator[None]:
     """Let the block take optimizers and schedules over from a checkpoint; then do what ``resume_schedule`` says.
 
     Args:
@@ -77,7 +77,7 @@ def settings_compared(runner: Any, checkpoint: Mapping[str, Any], *, name: str) 
     )
     if choice == 'config':
         loop = runner.train_loop
-        settings.put_back(loop.iter, loop.epoch, len(loop.dataloader))
+        settings.restore(loop.iter, loop.epoch, len(loop.dataloader))
 
 
 class _Settings:
@@ -120,7 +120,7 @@ class _Settings:
             found += part.differences(state, of_one, choice, name)
         return found
 
-    def put_back(self, iterations: int, epochs: int, epoch_length: int) -> None:
+    def restore(self, iterations: int, epochs: int, epoch_length: int) -> None:
         """Give optimizers and schedulers the values that they would have after so many iterations.
 
         Args:
@@ -132,7 +132,7 @@ class _Settings:
             ConfigError: a schedule goes by the figures of validations, so that it cannot be computed.
         """
         for part in self._parts:
-            part.put_back(iterations, epochs, epoch_length)
+            part.restore(iterations, epochs, epoch_length)
 
 
 class _Part:
@@ -180,7 +180,7 @@ class _Part:
             ]
         return found
 
-    def put_back(self, iterations: int, epochs: int, epoch_length: int) -> None:
+    def restore(self, iterations: int, epochs: int, epoch_length: int) -> None:
         if any(goes_by_validations(each) for each in self._schedulers):
             raise ConfigError(
                 'the schedule goes by the figures of validations, so that it cannot be computed where it would be '

@@ -14,7 +14,7 @@ from mmengine.hooks import CheckpointHook
 from mmseg.registry import HOOKS
 
 from swinseg.engine.checkpoint.finding import checkpoints_in, has_checkpoint
-from swinseg.engine.checks.figures import figures_of_validations, require_figure
+from swinseg.engine.checks.metrics import require_metric, validation_metrics
 from swinseg.files import OutputError, remove_partial_files
 
 _BEST = re.compile(r'best_.+\.pth')
@@ -72,7 +72,7 @@ class _DeferredRemovals:
 
 
 @HOOKS.register_module()
-class SafeCheckpointHook(CheckpointHook):
+class AtomicCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook`` that removes an old checkpoint only after the new one is on disk.
 
     mmengine removes first: a kill in between leaves no best checkpoint, or none at all with
@@ -95,10 +95,10 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             remove_partial_files(self.out_dir, suffix='.pth')
         self._warn_of_split_steps(runner)
-        figures = figures_of_validations(runner)
+        figures = validation_metrics(runner)
         for name in self.save_best or ():
             if figures and name != 'auto':
-                require_figure(name, figures, setting='default_hooks.checkpoint.save_best')
+                require_metric(name, figures, setting='default_hooks.checkpoint.save_best')
 
     def _in_this_folder(self, path: str | None) -> str | None:
         """Return a checkpoint's place in this run's folder; that of the run that was resumed is left alone."""
@@ -138,7 +138,7 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
         for name in self.save_best or ():
             if name != 'auto':
-                require_figure(name, metrics, setting='default_hooks.checkpoint.save_best')
+                require_metric(name, metrics, setting='default_hooks.checkpoint.save_best')
         super()._save_best_checkpoint(runner, metrics)
         self._flush()
 
@@ -166,7 +166,7 @@ def _forget_other_files(info: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def saying_how_to_go_on(folder: str | Path) -> Iterator[None]:
+def with_resume_hint(folder: str | Path) -> Iterator[None]:
     """Add the last whole checkpoint in ``folder`` to what is said when a new one cannot be written.
 
     Raises:

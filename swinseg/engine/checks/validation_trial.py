@@ -12,7 +12,7 @@ import torch
 from mmengine.runner.amp import autocast
 from torch import nn
 
-from swinseg.engine.distributed.fsdp import ShardedModel
+from swinseg.engine.distributed.fsdp import FSDPModel
 from swinseg.errors import ConfigError, UserError, shown
 
 # Packages whose complaint about a batch comes from the config; an error of anyone else's code is shown as it is.
@@ -32,7 +32,7 @@ def try_validation(runner: Any) -> None:
         UserError: the batch cannot be loaded, predicted or measured.
     """
     loop = runner.val_loop
-    if loop is None or isinstance(runner.model, ShardedModel) or not len(loop.dataloader.dataset):
+    if loop is None or isinstance(runner.model, FSDPModel) or not len(loop.dataloader.dataset):
         return
     with runner.generators_kept(), _refused_batch(), _mode_kept(runner.model):
         batch = loop.dataloader.load_first()

@@ -11,9 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.model import MMDistributedDataParallel
 from torch import Tensor, nn
 
-from swinseg.engine.distributed.fsdp import ShardedModel, mean_over_processes
+from swinseg.engine.distributed.fsdp import FSDPModel, mean_over_processes
 from swinseg.errors import ConfigError
-from swinseg.models.ops.sync_batch_norm import synchronize
+from swinseg.models.ops.sync_batch_norm import convert_sync_batch_norm
 from swinseg.type_names import type_name
 
 DATA_PARALLEL, SHARDED = 'MMDistributedDataParallel', 'MMFullyShardedDataParallel'
@@ -64,7 +64,7 @@ def wrap(model: nn.Module, cfg: Any) -> nn.Module:
 
     Returns:
         With the first type a model that each process holds whole; with the second one that is to be divided with
-        :meth:`swinseg.engine.distributed.fsdp.ShardedModel.shard` when its weights are loaded.
+        :meth:`swinseg.engine.distributed.fsdp.FSDPModel.shard` when its weights are loaded.
 
     Raises:
         ConfigError: ``model_wrapper_cfg`` names another wrapper or an option that it does not have.
@@ -74,15 +74,15 @@ def wrap(model: nn.Module, cfg: Any) -> nn.Module:
     if kind not in WRAPPERS:
         raise ConfigError(
             f'model_wrapper_cfg.type={kind!r} is not supported: take {DATA_PARALLEL!r}, in which each process '
-            f'holds the whole model, or {SHARDED!r}, in which it holds a share'
+            f'holds the whole model, or {SHARDED!r}, in which it holds a shard'
         )
     if kind == SHARDED:
         _check_sharded(options, cfg.get('optim_wrapper') or {})
     device = next(model.parameters()).device
     if cfg.get('sync_bn', 'torch') is not None:
-        model = synchronize(model, device)
+        model = convert_sync_batch_norm(model, device)
     if kind == SHARDED:
-        return ShardedModel(model)
+        return FSDPModel(model)
     options.setdefault('broadcast_buffers', False)
     options.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
     return _DataParallel(

@@ -1,10 +1,10 @@
-"""A network in shares: each process keeps a part of every weight, gradient and moment of the optimizer.
+"""Fully sharded training (FSDP): each process keeps a shard of every weight, gradient and optimizer moment.
 
 This is stage 3 of ZeRO (Rajbhandari et al. 2020, section 5) by PyTorch's ``fully_shard``: the weights of a block
 are gathered just before it is computed, and let go of after; gradients are averaged and divided in one go.
 
 Weights are drawn, loaded and resumed while the network is whole, and checkpoints hold whole tensors. So they
-are those of any other training, and a run can go on with another number of processes, with shares or without.
+are those of any other training, and a run can go on with another number of processes, sharded or not.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def mean_over_processes(logs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @MODEL_WRAPPERS.register_module()
-class ShardedModel(nn.Module):
+class FSDPModel(nn.Module):
     """A segmentor whose weights are divided among the processes by :meth:`shard`.
 
     Args:
@@ -67,19 +67,19 @@ class ShardedModel(nn.Module):
         optimizers: Iterable[torch.optim.Optimizer],
         averages: Sequence[BaseAveragedModel] = (),
     ) -> None:
-        """Keep this process' share of all that belongs to the weights, and let go of the rest.
+        """Keep this process' shard of all that belongs to the weights, and let go of the rest.
 
         Args:
-            optimizers: of the whole weights; their parameters and moments become those of the shares.
+            optimizers: of the whole weights; their parameters and moments become those of the shards.
             averages: averaged weights, such as those of an ``EMAHook``.
         """
         # Losses are views of what they are cut from; nothing is changed in place on the way to the backward pass.
         warnings.filterwarnings('ignore', message='FSDP2-wrapped module .* returned a view tensor')
         device = next(self.module.parameters()).device
         mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
-        shares = _shard(self.module, mesh)
+        shards = _shard(self.module, mesh)
         for optimizer in optimizers:
-            _hand_over(optimizer, shares)
+            _hand_over(optimizer, shards)
         for average in averages:
             _shard(average.module, mesh)
             average.avg_parameters = (
@@ -90,7 +90,7 @@ class ShardedModel(nn.Module):
         self._averages = tuple(averages)
 
     @contextlib.contextmanager
-    def whole_states(self, optim_wrapper: Any | None) -> Iterator[None]:
+    def full_state_dict(self, optim_wrapper: Any | None) -> Iterator[None]:
         """Have ``state_dict()`` return whole tensors in this block, in the main process.
 
         All processes must enter it, and none may train in it.
@@ -111,13 +111,13 @@ class ShardedModel(nn.Module):
                 del vars(owner)['state_dict']
 
     def gather(self) -> None:
-        """Hold the whole weights, until :meth:`let_go`: predictions then need no other process."""
+        """Hold the whole weights, until :meth:`release_full_parameters`: then no prediction needs others."""
         for unit in self._units():
             unit.set_reshard_after_forward(False, recurse=False)
             unit.unshard()
 
-    def let_go(self) -> None:
-        """Hold shares again."""
+    def release_full_parameters(self) -> None:
+        """Hold shards again."""
         for unit in self._units():
             unit.reshard()
             unit.set_reshard_after_forward(True, recurse=False)
@@ -137,17 +137,17 @@ class GatherForValidationHook(Hook):
 
 
 class ShardAfterValidationHook(Hook):
-    """Go back to shares before anything else looks at the weights."""
+    """Shard again before anything else looks at the weights."""
 
     priority = 'HIGHEST'
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Let go of the weights."""
-        runner.model.let_go()
+        runner.model.release_full_parameters()
 
 
 def local_part(tensor: Tensor) -> Tensor:
-    """Return what this process holds of a tensor that may be in shares."""
+    """Return what this process holds of a tensor that may be sharded."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
@@ -161,9 +161,9 @@ def units_of(model: nn.Module) -> list[nn.Module]:
 
 
 def _shard(module: nn.Module, mesh: DeviceMesh) -> dict[Tensor, nn.Parameter]:
-    """Divide a module's parameters, and return the share that took the place of each."""
+    """Divide a module's parameters, and return the shard that took the place of each."""
     before = dict(module.named_parameters())
-    # Always let go after a forward pass: what stays whole would hide the shares from whoever looks at the weights.
+    # Always let go after a forward pass: what stays whole would hide the shards from whoever looks at the weights.
     for unit in units_of(module):
         fully_shard(unit, mesh=mesh, reshard_after_forward=True)
     fully_shard(module, mesh=mesh, reshard_after_forward=True)
@@ -171,14 +171,14 @@ def _shard(module: nn.Module, mesh: DeviceMesh) -> dict[Tensor, nn.Parameter]:
     return {before[name]: after[name] for name in before}
 
 
-def _hand_over(optimizer: torch.optim.Optimizer, shares: Mapping[Tensor, nn.Parameter]) -> None:
-    """Let an optimizer go on with the shares of its parameters and of its moments."""
+def _hand_over(optimizer: torch.optim.Optimizer, shards: Mapping[Tensor, nn.Parameter]) -> None:
+    """Let an optimizer go on with the shards of its parameters and of its moments."""
     for group in optimizer.param_groups:
-        group['params'] = [shares[parameter] for parameter in group['params']]
+        group['params'] = [shards[parameter] for parameter in group['params']]
     for parameter in list(optimizer.state):
-        share = shares[parameter]
-        optimizer.state[share] = {
-            name: _like(value, share) if _has_shape_of(value, parameter) else value
+        shard = shards[parameter]
+        optimizer.state[shard] = {
+            name: _like(value, shard) if _has_shape_of(value, parameter) else value
             for name, value in optimizer.state.pop(parameter).items()
         }
 
@@ -187,9 +187,9 @@ def _has_shape_of(value: Any, parameter: Tensor) -> bool:
     return isinstance(value, Tensor) and value.shape == parameter.shape
 
 
-def _like(value: Tensor, share: Any) -> Tensor:
+def _like(value: Tensor, shard: Any) -> Tensor:
     # Every process has the whole value, so that none has to send it.
-    return distribute_tensor(value, share.device_mesh, share.placements, src_data_rank=None)
+    return distribute_tensor(value, shard.device_mesh, shard.placements, src_data_rank=None)
 
 
 def _whole(state: Any) -> Any:

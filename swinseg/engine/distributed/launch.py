@@ -38,7 +38,7 @@ class LaunchError(UserError):
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessRank:
     """Which of the processes of a run this one is."""
 
     rank: int
@@ -47,7 +47,7 @@ class Place:
     """Rank among the processes of this machine."""
 
 
-def take_place(launcher: str) -> Place:
+def read_launch_variables(launcher: str) -> ProcessRank:
     """Read the launcher's variables and set those by which PyTorch's processes meet.
 
     Args:
@@ -62,9 +62,9 @@ def take_place(launcher: str) -> Place:
             f'--launcher {launcher} needs the variable{"s" if len(lacking) > 1 else ""} {", ".join(lacking)}; '
             f'put {_COMMANDS[launcher]} before the command, or leave --launcher out for one process'
         )
-    place = Place(*(int(os.environ[name]) for name in _VARIABLES[launcher]))
+    process = ProcessRank(*(int(os.environ[name]) for name in _VARIABLES[launcher]))
     names = _VARIABLES['pytorch']
-    values = (place.rank, place.world_size, place.local_rank)
+    values = (process.rank, process.world_size, process.local_rank)
     os.environ.update({name: str(value) for name, value in zip(names, values, strict=True)})
     if launcher == 'slurm':
         os.environ.setdefault('MASTER_ADDR', _first_machine_of_job())
@@ -77,19 +77,19 @@ def take_place(launcher: str) -> Place:
                 f'--launcher {launcher} needs the variable {name}: MASTER_ADDR is the machine of rank 0, '
                 'MASTER_PORT a free port of it, the same for all processes'
             )
-    return place
+    return process
 
 
-class Failures:
+class RankFailures:
     """What the processes of a run know of each other's failing; it works before they have met and after.
 
     Args:
-        place: of this process. Rank 0 may be the one that the others ask, so it must not end before they have.
+        process: this one. Rank 0 may be the one that the others ask, so it must not end before they have.
     """
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._store, _, _ = next(distributed.rendezvous('env://', place.rank, place.world_size))
+    def __init__(self, process: ProcessRank) -> None:
+        self._process = process
+        self._store, _, _ = next(distributed.rendezvous('env://', process.rank, process.world_size))
 
     def is_first(self) -> bool:
         """Count this process among those that failed; whether it is the first, or cannot know."""
@@ -102,12 +102,13 @@ class Failures:
         """Let processes that wait for this one fail as well, and as rank 0 answer their question who was first."""
         if distributed.is_initialized() and distributed.get_backend() == 'gloo':
             distributed.destroy_process_group()  # with nccl this may wait for them
-        if self._place.rank != 0:
+        if self._process.rank != 0:
             return
         deadline = time.monotonic() + _PATIENCE_SECONDS
         with contextlib.suppress(distributed.DistError):
             while (
-                self._store.add(_FAILED, 0) < self._place.world_size and time.monotonic() < deadline
+                self._store.add(_FAILED, 0) < self._process.world_size
+                and time.monotonic() < deadline
             ):
                 time.sleep(0.05)
 
@@ -134,10 +135,10 @@ def join(launcher: str, *, backend: str | None = None, timeout: float | None = N
         raise LaunchError(f'launcher must be one of {", ".join(LAUNCHERS)}, not {launcher!r}')
     if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
         raise ConfigError(f'env_cfg.dist_cfg.timeout takes seconds above 0, not {timeout!r}')
-    place = take_place(launcher)
+    process = read_launch_variables(launcher)
     has_gpu = torch.cuda.is_available()
     if has_gpu:
-        torch.cuda.set_device(_gpu_of(place, launcher))
+        torch.cuda.set_device(_gpu_of(process, launcher))
     if backend is None or (backend == 'nccl' and not has_gpu):
         backend = 'nccl' if has_gpu else 'gloo'
     distributed.init_process_group(
@@ -159,16 +160,16 @@ def _first_machine_of_job() -> str:
         ) from error
 
 
-def _gpu_of(place: Place, launcher: str) -> int:
+def _gpu_of(process: ProcessRank, launcher: str) -> int:
     count = torch.cuda.device_count()
     if count == 1 and launcher == 'slurm':
         return 0  # --gpus-per-task shows each task its own GPU only
-    if place.local_rank >= count:
+    if process.local_rank >= count:
         raise LaunchError(
-            f'process {place.local_rank + 1} of this machine has no GPU, for PyTorch sees {count}; start one '
+            f'process {process.local_rank + 1} of this machine has no GPU, for PyTorch sees {count}; start one '
             'process per GPU'
         )
-    return place.local_rank
+    return process.local_rank
 
 
 def leave() -> None:

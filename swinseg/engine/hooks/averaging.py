@@ -7,13 +7,13 @@ from typing import Any
 from mmengine.hooks import EarlyStoppingHook, EMAHook
 from mmseg.registry import HOOKS
 
-from swinseg.engine.checks.figures import figures_of_validations, require_figure
+from swinseg.engine.checks.metrics import require_metric, validation_metrics
 from swinseg.engine.hooks.runs import is_training_run
-from swinseg.engine.loop.train_loop import place_of
+from swinseg.engine.loop.train_loop import position_of
 
 
 @HOOKS.register_module()
-class SafeEMAHook(EMAHook):
+class ResumableEMAHook(EMAHook):
     """mmengine's ``EMAHook``: an exponential moving average of the weights, with which validations are done.
 
     A checkpoint's ``state_dict`` holds the averaged weights, so that evaluation and prediction use them without
@@ -42,7 +42,7 @@ class SafeEMAHook(EMAHook):
 
 
 @HOOKS.register_module()
-class SafeEarlyStoppingHook(EarlyStoppingHook):
+class ResumableEarlyStoppingHook(EarlyStoppingHook):
     """mmengine's ``EarlyStoppingHook`` that remembers over a resume, and does not mind an evaluation.
 
     Args:
@@ -65,9 +65,9 @@ class SafeEarlyStoppingHook(EarlyStoppingHook):
 
     def before_train(self, runner: Any) -> None:
         """Go on counting where a resumed training stopped."""
-        figures = figures_of_validations(runner)
+        figures = validation_metrics(runner)
         if figures is not None:
-            require_figure(self.monitor, figures, setting='monitor of SafeEarlyStoppingHook')
+            require_metric(self.monitor, figures, setting='monitor of ResumableEarlyStoppingHook')
         known = runner.message_hub.runtime_info.get('early_stopping')
         if known is not None:
             self.best_score, self.wait_count = known
@@ -77,9 +77,9 @@ class SafeEarlyStoppingHook(EarlyStoppingHook):
         if not is_training_run(runner):
             return
         figures = metrics or {}
-        require_figure(self.monitor, figures, setting='monitor of SafeEarlyStoppingHook')
+        require_metric(self.monitor, figures, setting='monitor of ResumableEarlyStoppingHook')
         must_stop, reason = self._check_stop_condition(figures[self.monitor])
         runner.message_hub.update_info('early_stopping', (self.best_score, self.wait_count))
         if must_stop:
             runner.train_loop.stop_training = True
-            runner.logger.info(f'training ends early, at {place_of(runner)}: {reason.strip()}')
+            runner.logger.info(f'training ends early, at {position_of(runner)}: {reason.strip()}')

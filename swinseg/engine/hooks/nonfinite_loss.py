@@ -55,7 +55,7 @@ class NonFiniteGuardHook(Hook):
             if _is_finite_everywhere(loss):
                 update(loss, *args, **kwargs)
             else:
-                self._pass_over(runner, float(loss.detach().float().mean()))
+                self._skip_batch(runner, float(loss.detach().float().mean()))
 
         wrapper.update_params = guarded
 
@@ -82,8 +82,8 @@ class NonFiniteGuardHook(Hook):
                 f'{count} batches were left out because their loss was not finite; the log names their images'
             )
 
-    def _pass_over(self, runner: Any, loss: float) -> None:
-        self._stop_if_spoiled(runner)
+    def _skip_batch(self, runner: Any, loss: float) -> None:
+        self._stop_if_nonfinite(runner)
         for buffer, before in zip(self._statistics, self._statistics_before, strict=True):
             buffer.copy_(before)
         _skip_step(runner.optim_wrapper)
@@ -110,7 +110,7 @@ class NonFiniteGuardHook(Hook):
         runner.message_hub.update_info('passed_over', count)
         runner.logger.warning(f'{what} {images}; the batch was left out, {count} so far')
 
-    def _stop_if_spoiled(self, runner: Any) -> None:
+    def _stop_if_nonfinite(self, runner: Any) -> None:
         """Stop when it is the weights that are not finite: every later batch would be passed over."""
         spoiled = (
             name

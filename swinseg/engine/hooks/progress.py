@@ -13,8 +13,8 @@ from mmseg.registry import HOOKS
 
 from swinseg.engine.checkpoint.saving import bests_of
 from swinseg.engine.hooks.throughput import images_in
-from swinseg.engine.loop.train_loop import place_of
-from swinseg.evaluation.report import format_figures
+from swinseg.engine.loop.train_loop import position_of
+from swinseg.evaluation.report import format_metrics
 from swinseg.terminal import LiveLine, format_duration
 
 
@@ -80,7 +80,7 @@ class ProgressHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Say where things are."""
-        self._line(f'trained to {place_of(runner)}; checkpoints and curves in {runner.work_dir}')
+        self._line(f'trained to {position_of(runner)}; checkpoints and curves in {runner.work_dir}')
 
     def _after_image(self, what: str, loader: Any, batch_idx: int) -> None:
         total = len(loader)
@@ -106,7 +106,7 @@ class ProgressHook(Hook):
         metrics = metrics or {}
         better = self._improved(runner, metrics)
         mark = f'  (best {better}so far)' if better is not None else ''
-        self._line(f'validation at {place_of(runner)}: {format_figures(metrics)}{mark}')
+        self._line(f'validation at {position_of(runner)}: {format_metrics(metrics)}{mark}')
 
     def _improved(self, runner: Any, metrics: Mapping[str, Any]) -> str | None:
         """Return the names of the metrics that are best now, '' for the only one; None without any."""

@@ -16,7 +16,7 @@ from mmseg.registry import HOOKS
 from swinseg.inference.memory import resident_bytes
 
 
-class Speed:
+class ThroughputMeter:
     """Images per second over the last steps; pauses are cut out with :meth:`restart`.
 
     Args:
@@ -53,7 +53,7 @@ def images_in(data_batch: Any) -> int:
 
 
 @HOOKS.register_module()
-class StepFiguresHook(Hook):
+class ThroughputHook(Hook):
     """Add ``images_per_second`` and ``memory`` to the figures of each training step; every training has it.
 
     A training that counts epochs gets ``epochs``, the passes over the training set so far, as well.
@@ -67,7 +67,7 @@ class StepFiguresHook(Hook):
     # NORMAL: before the logger reads the figures of the step.
 
     def __init__(self) -> None:
-        self._speed = Speed()
+        self._speed = ThroughputMeter()
         self._paused = True
 
     def before_train(self, runner: Any) -> None:

@@ -51,7 +51,7 @@ class LoadingError(TrainingError):
     """No batch comes any more: the process that loads it has died, or hangs."""
 
 
-class StoppedWaiting(Interrupted):
+class WaitInterrupted(Interrupted):
     """A signal has asked for the end, and the batch that was waited for did not come soon after it.
 
     Args:
@@ -104,8 +104,8 @@ def _note_samples(dataset: Any, samples: Any, slot: int) -> None:
     dataset.note_samples_with(lambda index: samples.__setitem__(slot, index))
 
 
-class PatientLoader(DataLoader):
-    """A ``DataLoader`` whose batches are waited for until a time is over, or a signal comes; see :func:`patient`.
+class TimeoutLoader(DataLoader):
+    """A ``DataLoader`` whose batches are waited for up to a time limit or a signal; see :func:`with_timeout`.
 
     Attributes:
         iterator: PyTorch's over the batches, None before the first.
@@ -121,27 +121,27 @@ class PatientLoader(DataLoader):
 
         Raises:
             LoadingError: no batch came in time, or the process that loads it has died.
-            StoppedWaiting: a signal came, and no batch soon after it.
+            WaitInterrupted: a signal came, and no batch soon after it.
         """
-        with self._patience():
+        with self._timeout_seconds():
             self.iterator = super().__iter__()
-        return _PatientIterator(self)
+        return _TimeoutIterator(self)
 
     def next_batch(self) -> Any:
         """Return the next batch, as ``next`` does."""
-        with self._patience():
+        with self._timeout_seconds():
             try:
                 return next(self.iterator)
             except (RuntimeError, OSError, EOFError) as error:
                 if str(error).startswith('DataLoader timed out'):
                     raise self._timeout_error() from error
-                if not _is_death_of_a_worker(error, self.iterator):
+                if not _is_worker_death(error, self.iterator):
                     raise
-                raise LoadingError(_account_of(self.iterator)) from error
+                raise LoadingError(worker_exit_reason(self.iterator)) from error
 
     def load_first(self) -> Any:
         """Load the first batch in this process, waited for as any other; no data worker is started."""
-        with self._patience():
+        with self._timeout_seconds():
             batches: Any = self.batch_sampler
             indices = next(iter(batches))
             return self.collate_fn([self.dataset[index] for index in indices])
@@ -171,7 +171,7 @@ class PatientLoader(DataLoader):
             pinning.join(_SECONDS_TO_DIE)
 
     @contextlib.contextmanager
-    def _patience(self) -> Iterator[None]:
+    def _timeout_seconds(self) -> Iterator[None]:
         """Break the block off when it takes too long, or when a signal has come.
 
         A timer breaks into whatever the main thread is waiting in: a file that it reads itself, or a worker that
@@ -193,9 +193,9 @@ class PatientLoader(DataLoader):
             if not waiting:
                 return
             if ticks_after_signal * _TICK_SECONDS > _GRACE_SECONDS:
-                raise _BrokenOff(StoppedWaiting(self._culprit(), asked))
+                raise _Interrupted(WaitInterrupted(self._stuck_worker(), asked))
             if self._limit and ticks * _TICK_SECONDS >= self._limit:
-                raise _BrokenOff(self._timeout_error())
+                raise _Interrupted(self._timeout_error())
 
         handler = signal.signal(signal.SIGALRM, tick)
         timer = signal.setitimer(signal.ITIMER_REAL, _TICK_SECONDS, _TICK_SECONDS)
@@ -204,7 +204,7 @@ class PatientLoader(DataLoader):
                 yield
             finally:
                 waiting = False
-        except _BrokenOff as broken:
+        except _Interrupted as broken:
             raise broken.error from None
         finally:
             signal.setitimer(signal.ITIMER_REAL, *timer)
@@ -212,11 +212,11 @@ class PatientLoader(DataLoader):
 
     def _timeout_error(self) -> LoadingError:
         return LoadingError(
-            f'no batch of images came within {self._limit:g} s{self._culprit()}; check the drive or the network, '
-            'or set timeout of the data loader to more seconds, or to 0 to wait for ever'
+            f'no batch of images came within {self._limit:g} s{self._stuck_worker()}; check the drive or the '
+            'network, or set timeout of the data loader to more seconds, or to 0 to wait for ever'
         )
 
-    def _culprit(self) -> str:
+    def _stuck_worker(self) -> str:
         """Say in a clause which process is loading which files."""
         if self.num_workers == 0:
             index = self._samples[0]
@@ -243,7 +243,7 @@ class PatientLoader(DataLoader):
         return ' and '.join(str(path) for path in paths if path) or f'sample {index}'
 
 
-class _BrokenOff(BaseException):
+class _Interrupted(BaseException):
     """Comes up through code that waits, which must not take it for an error of a file."""
 
     def __init__(self, error: BaseException) -> None:
@@ -251,20 +251,20 @@ class _BrokenOff(BaseException):
         self.error = error
 
 
-class _PatientIterator:
-    def __init__(self, loader: PatientLoader) -> None:
+class _TimeoutIterator:
+    def __init__(self, loader: TimeoutLoader) -> None:
         self._loader = loader
 
-    def __iter__(self) -> _PatientIterator:
+    def __iter__(self) -> _TimeoutIterator:
         return self
 
     def __next__(self) -> Any:
         return self._loader.next_batch()
 
 
-def patient(
+def with_timeout(
     loader: DataLoader, *, timeout: float, stop: Callable[[], StopRequest | None]
-) -> PatientLoader:
+) -> TimeoutLoader:
     """Make a loader, whose dataset is a ``SeededDataset``, one that does not wait for ever.
 
     Args:
@@ -273,8 +273,8 @@ def patient(
         stop: gives what signals have asked for.
     """
     # mmengine builds loaders of this class and no other.
-    loader.__class__ = PatientLoader
-    assert isinstance(loader, PatientLoader)
+    loader.__class__ = TimeoutLoader
+    assert isinstance(loader, TimeoutLoader)
     loader._limit, loader._stop = timeout, stop
     loader._samples = RawArray('q', [_IDLE] * max(1, loader.num_workers))
     loader.worker_init_fn = WorkerStart(loader.worker_init_fn, loader._samples)
@@ -315,7 +315,7 @@ def _state_of(pid: int) -> str | None:
     return _STATES.get(letter)
 
 
-def _is_death_of_a_worker(error: BaseException, iterator: Any) -> bool:
+def _is_worker_death(error: BaseException, iterator: Any) -> bool:
     """Whether an error in loading comes from a data worker that is gone.
 
     Args:
@@ -333,7 +333,7 @@ def _has_died(worker: Any) -> bool:
     return bool(worker.exitcode)
 
 
-def _account_of(iterator: Any) -> str:
+def worker_exit_reason(iterator: Any) -> str:
     """Say in half a sentence what the dead worker of a loader's iterator died of.
 
     Args:

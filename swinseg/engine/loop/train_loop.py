@@ -18,7 +18,7 @@ from swinseg.datasets.sampling import ResumableSampler
 from swinseg.engine.checkpoint.randomness import generator_states, set_generator_states
 from swinseg.engine.checks.batch_norm import batch_norm_advice
 from swinseg.engine.distributed.fsdp import ShardAfterValidationHook
-from swinseg.engine.loop.data_workers import LoadingError, StoppedWaiting
+from swinseg.engine.loop.data_workers import LoadingError, WaitInterrupted
 from swinseg.errors import ConfigError, Interrupted, TrainingError
 from swinseg.signals import quiet_children
 
@@ -26,7 +26,7 @@ from swinseg.signals import quiet_children
 _ITERATIONS_BETWEEN_QUESTIONS = 10
 
 
-def place_of(runner: Any) -> str:
+def position_of(runner: Any) -> str:
     """Return where a training is, for a sentence: ``'iteration 3'``, or ``'iteration 3 (epoch 1)'``."""
     loop = runner.train_loop
     if not isinstance(loop, EpochBasedTrainLoop):
@@ -51,10 +51,10 @@ class _InterruptibleLoop:
     @contextlib.contextmanager
     def _saved_when_loading_fails(self, *, in_validation: bool = False) -> Iterator[None]:
         """Save what was trained when no batch comes in the block, and say so."""
-        place = f'{"during the validation at " if in_validation else ""}{place_of(self.runner)}'
+        place = f'{"during the validation at " if in_validation else ""}{position_of(self.runner)}'
         try:
             yield
-        except (LoadingError, StoppedWaiting) as error:
+        except (LoadingError, WaitInterrupted) as error:
             if in_validation:
                 self._put_trained_weights_back()
             place += self._save_if_whole()
@@ -92,12 +92,12 @@ class _InterruptibleLoop:
             if isinstance(hook, (ShardAfterValidationHook, EMAHook)):
                 hook.after_val_epoch(self.runner)
 
-    def _leave_if_asked(self) -> None:
+    def _stop_if_requested(self) -> None:
         signum = self._signal_of_any_process()
         if not signum or self._is_between_parts_of_a_step():
             return
         raise Interrupted(
-            f'{signal.Signals(signum).name}: stopped at {place_of(self.runner)}{self._save()}; go on with '
+            f'{signal.Signals(signum).name}: stopped at {position_of(self.runner)}{self._save()}; go on with '
             f'--work-dir {self.runner.work_dir} --resume',
             signum,
         )
@@ -160,20 +160,20 @@ class ExactTrainLoop(_InterruptibleLoop, IterBasedTrainLoop):
                 self._next_batch()
         runner.restore_generators()
         with quiet_children(), batch_norm_advice():
-            self._leave_if_asked()
+            self._stop_if_requested()
             self._decide_current_val_interval()
             self._validate_if_due()
             while self._iter < self._max_iters and not self.stop_training:
                 runner.model.train()
                 self.run_iter(self._next_batch())
-                self._leave_if_asked()
+                self._stop_if_requested()
                 self._decide_current_val_interval()
                 self._validate_if_due()
         runner.call_hook('after_train_epoch')
         runner.call_hook('after_train')
         return runner.model
 
-    def take_position(self, name: str) -> None:
+    def seek(self, name: str) -> None:
         """Compare the iteration that was taken over from a checkpoint with the length of the training.
 
         Args:
@@ -209,7 +209,7 @@ class ExactEpochTrainLoop(_InterruptibleLoop, EpochBasedTrainLoop):
     iterations_of_epoch = 0
     _epoch: int
 
-    def take_position(self, name: str) -> None:
+    def seek(self, name: str) -> None:
         """Find out where in its epoch a checkpoint was written, after its iteration and epoch were taken over.
 
         Args:
@@ -253,12 +253,12 @@ class ExactEpochTrainLoop(_InterruptibleLoop, EpochBasedTrainLoop):
         self._take_validations()
         runner.restore_generators()
         with quiet_children(), batch_norm_advice():
-            self._leave_if_asked()
+            self._stop_if_requested()
             self._decide_current_val_interval()
             self._validate_if_due()
             while self._epoch < self._max_epochs and not self.stop_training:
                 self.run_epoch()
-                self._leave_if_asked()
+                self._stop_if_requested()
                 self._decide_current_val_interval()
                 self._validate_if_due()
         runner.call_hook('after_train')
@@ -274,7 +274,7 @@ class ExactEpochTrainLoop(_InterruptibleLoop, EpochBasedTrainLoop):
             self.run_iter(index, self._next_batch())
             self.iterations_of_epoch = index + 1
             if index + 1 < length:
-                self._leave_if_asked()
+                self._stop_if_requested()
         runner.call_hook('after_train_epoch')
         self._epoch += 1
         self.iterations_of_epoch = 0

@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def synchronize(model: nn.Module, device: torch.device) -> nn.Module:
+def convert_sync_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
     """Give every batch normalization of ``model`` the statistics of all processes.
 
     Args:
@@ -29,7 +29,7 @@ def synchronize(model: nn.Module, device: torch.device) -> nn.Module:
     if device.type == 'cuda':
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for name, child in model.named_children():
-        setattr(model, name, synchronize(child, device))
+        setattr(model, name, convert_sync_batch_norm(child, device))
     if isinstance(model, _BatchNorm) and model.affine and model.track_running_stats:
         return SyncBatchNorm.like(model)
     return model

@@ -16,7 +16,7 @@ from swinseg.datasets.labels.dtype import label_tensor_dtype
 from swinseg.inference import RasterImage, slide
 from swinseg.inference.prefetch import ReadAhead
 from swinseg.inference.tiling import bands
-from swinseg.models.postprocess import decide, threshold_of
+from swinseg.models.postprocess import predict_labels, threshold_of
 from swinseg.predictor import PredictOptions, Predictor
 from swinseg.predictor.rejection import reject
 from swinseg.segment.scenes.overview import Naming
@@ -48,7 +48,7 @@ class Planes:
     def __call__(self, scores: Tensor) -> Tensor:
         """Turn (K, R, W) scores into (1 or 2, R, W) whole numbers."""
         options = self._options
-        labels, confidence = decide(
+        labels, confidence = predict_labels(
             scores,
             threshold=self._threshold,
             are_probabilities=options.tta,

@@ -62,7 +62,7 @@ CASES = {
     'palette_voc': Case('formats/palette_voc/*.jpg', 'formats/palette_voc/*.png', 21),
     'bit_masks_chase': Case('formats/bit_masks_chase/*.jpg', 'formats/bit_masks_chase/*.png', 2,
                             ["img_suffix='.jpg', seg_map_suffix='_1stHO.png'"]),
-    'gray_membrane': Case('formats/gray_membrane/images/*', 'formats/gray_membrane/annotations/*', 2,
+    'grey_membrane': Case('formats/grey_membrane/images/*', 'formats/grey_membrane/annotations/*', 2,
                           ['label_map={0: 0, 255: 1}']),
     'cityscapes': Case('cityscapes/*.jpg', 'cityscapes/*.png', 19,
                        ["img_suffix='_leftImg8bit.jpg', seg_map_suffix='_gtFine_labelIds.png'",

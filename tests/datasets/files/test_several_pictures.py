@@ -12,7 +12,7 @@ from PIL import Image
 from rasterio.enums import Resampling
 
 from support.encoded_images import saved
-from swinseg.datasets.check.pair import Job, Loading, look_at_pair
+from swinseg.datasets.check.pair import Job, Loading, inspect_pair
 from swinseg.datasets.check.rules.files import several_picture_findings
 from swinseg.datasets.files import several_pictures as several_pictures_module
 from swinseg.datasets.files.decoding import decode
@@ -57,7 +57,7 @@ def test_first__is_read_and_said(tmp_path, name):
     with pytest.warns(UserWarning, match='of which the first is taken') as by_windows:
         open_image(path)
     assert len(predicted) == len(by_windows) == 1
-    facts = look_at_pair(Job(str(path), None, LabelRule(num_classes=3)), Loading())
+    facts = inspect_pair(Job(str(path), None, LabelRule(num_classes=3)), Loading())
     (finding,) = several_picture_findings('train', [facts])
     assert (finding.code, finding.severity, finding.files) == (
         'several-pictures', 'warning', (str(path),),

@@ -9,7 +9,7 @@ from matplotlib.path import Path as Outline
 
 from swinseg.datasets.prepare import PrepareError
 from swinseg.datasets.prepare.rle import decode_counts, mask_of
-from swinseg.datasets.prepare.shapes import ellipse_mask, pasted, polygon_mask, turned_box
+from swinseg.datasets.prepare.shapes import ellipse_mask, pasted, polygon_mask, rotated_box
 
 SIZE = (11, 14)
 
@@ -75,7 +75,7 @@ def test_ellipse_mask__turns_clockwise():
 
 def test_turned_box():
     np.testing.assert_allclose(
-        turned_box(2, 4, 6, 6, degrees=90), [[5, 3], [5, 7], [3, 7], [3, 3]], atol=1e-12
+        rotated_box(2, 4, 6, 6, degrees=90), [[5, 3], [5, 7], [3, 7], [3, 3]], atol=1e-12
     )
 
 

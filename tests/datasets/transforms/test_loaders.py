@@ -15,7 +15,7 @@ from support.encoded_images import jpegs
 from swinseg.datasets import DataError, FolderDataset
 from swinseg.datasets.check.before_training import check_before_training
 from swinseg.datasets.check.listing import list_split
-from swinseg.datasets.check.pair import look_at_pair
+from swinseg.datasets.check.pair import inspect_pair
 from swinseg.datasets.transforms.loaders import image_loader, label_loader, load_image
 from swinseg.datasets.transforms.loading import LoadImage, LoadLabel
 
@@ -63,7 +63,7 @@ def test_six_bands__are_whole_where_the_pipeline_reads_them(deep_set, tifffile, 
     split = list_split('train', dataset)
     report = check_before_training([split])
     assert report.splits['train'].classes.pixels.tolist() == [10, 4]
-    facts = look_at_pair(split.jobs[0], split.loading)
+    facts = inspect_pair(split.jobs[0], split.loading)
     assert facts.problems == ()
     np.testing.assert_allclose(facts.image.mean, BANDS.mean((1, 2)))
     np.testing.assert_allclose(facts.image.std, BANDS.std((1, 2)))
@@ -176,12 +176,12 @@ def test_two_images_of_a_place__are_loaded_together(tmp_path, monkeypatch):
         pipeline=[LoadMultipleRSImageFromFile()],
     )  # fmt: skip
     split = list_split('train', dataset)
-    facts = look_at_pair(split.jobs[0], split.loading)
+    facts = inspect_pair(split.jobs[0], split.loading)
     assert facts.problems == ()
     assert facts.image.shape == (2, 4)
     assert np.allclose(facts.image.mean, BANDS.mean(axis=(1, 2)))
     (tmp_path / 'after' / 'x.tif').unlink()
-    (problem,) = look_at_pair(split.jobs[0], split.loading).problems
+    (problem,) = inspect_pair(split.jobs[0], split.loading).problems
     assert (
         'is not read by LoadMultipleRSImageFromFile, which loads it in the pipeline'
         in problem.sentence

@@ -21,7 +21,7 @@ REAL_IMAGES = [
     'camvid/images/val',
     'formats/palette_voc',
     'formats/bit_masks_chase',
-    'formats/gray_membrane/images',
+    'formats/grey_membrane/images',
     'formats/mpo_drone',
     'cityscapes',
 ]
@@ -30,7 +30,7 @@ REAL_LABELS = [
     ('camvid/annotations/val', False),
     ('formats/palette_voc', False),
     ('formats/bit_masks_chase', False),
-    ('formats/gray_membrane/annotations', False),
+    ('formats/grey_membrane/annotations', False),
     ('cityscapes', False),
 ]
 

@@ -9,7 +9,7 @@ import pytest
 from support.schedules import scheduled_runner, step
 from swinseg.checkpoints import CheckpointError
 from swinseg.engine import ConfigError
-from swinseg.engine.checkpoint.resumed_settings import check_choice, settings_compared
+from swinseg.engine.checkpoint.resumed_settings import check_choice, compare_settings
 
 WARM_UP = dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=4)
 POLY = dict(type='PolyLR', by_epoch=False, begin=4, end=12)
@@ -28,7 +28,7 @@ def resume(runner, checkpoint, iteration: int, choice: str | None = None) -> Non
     """Take a checkpoint over as mmengine does."""
     if choice is not None:
         runner.cfg['resume_schedule'] = choice
-    with settings_compared(runner, checkpoint, name='iter.pth'):
+    with compare_settings(runner, checkpoint, name='iter.pth'):
         runner.optim_wrapper.load_state_dict(copy.deepcopy(checkpoint['optimizer']))
         for each, state in zip(
             runner.param_schedulers, checkpoint['param_schedulers'], strict=False

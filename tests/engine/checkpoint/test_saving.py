@@ -19,7 +19,7 @@ from swinseg import cli
 from swinseg.checkpoints import CheckpointError, read_checkpoint
 from swinseg.engine import load_config, train
 from swinseg.engine.checkpoint.finding import checkpoints_in, has_checkpoint, read_newest
-from swinseg.engine.checkpoint.saving import SafeCheckpointHook
+from swinseg.engine.checkpoint.saving import AtomicCheckpointHook
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize(
-    ('hook', 'survives'), [('SafeCheckpointHook', True), ('CheckpointHook', False)]
+    ('hook', 'survives'), [('AtomicCheckpointHook', True), ('CheckpointHook', False)]
 )
 def test_safe_checkpoint__a_kill_while_saving_leaves_the_old_checkpoint(
     write_tiny_config, tmp_path, monkeypatch, hook, survives
@@ -104,8 +104,8 @@ def test_safe_checkpoint__a_run_resumed_elsewhere_leaves_the_first_folder_alone(
 
 
 def test_safe_checkpoint__takes_the_arguments_of_mmengine():
-    assert issubclass(SafeCheckpointHook, CheckpointHook)
-    assert '__init__' not in vars(SafeCheckpointHook)
+    assert issubclass(AtomicCheckpointHook, CheckpointHook)
+    assert '__init__' not in vars(AtomicCheckpointHook)
 
 
 def _flip_a_bit(path):

@@ -1,4 +1,4 @@
-"""Weights in shares, over gloo: the gradients, trainings and checkpoints of whole ones."""
+"""Fully sharded training, over gloo: the gradients, trainings and checkpoints of whole ones."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from support.processes import run, values
 from swinseg.checkpoints import read_checkpoint
 from swinseg.engine import ConfigError, NonFiniteGuardHook, TrainingError, load_config, train
 from swinseg.engine.distributed.data_parallel import wrap
-from swinseg.engine.distributed.fsdp import ShardedModel, local_part
+from swinseg.engine.distributed.fsdp import FSDPModel, local_part
 from swinseg.engine.distributed.launch import join
 
 SHARDED = "model_wrapper_cfg = dict(type='MMFullyShardedDataParallel')\n"
 
 
-def _sharded(cfg: Config) -> tuple[ShardedModel, OptimWrapper]:
+def _sharded(cfg: Config) -> tuple[FSDPModel, OptimWrapper]:
     model = wrap(build_model(cfg, seed=7), cfg)
-    assert isinstance(model, ShardedModel)
+    assert isinstance(model, FSDPModel)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for parameter in model.parameters():  # as a resumed optimizer has them
         optimizer.state[parameter]['momentum_buffer'] = torch.ones_like(parameter)
@@ -57,7 +57,7 @@ def _gradients_of_shares(cfg: Config) -> tuple[dict, dict, float]:
     }
     momenta = [state['momentum_buffer'] for state in wrapper.optimizer.state.values()]
     assert all(isinstance(momentum, DTensor) for momentum in momenta)
-    with model.whole_states(wrapper):
+    with model.full_state_dict(wrapper):
         states = {'weights': model.module.state_dict(), 'optimizer': wrapper.state_dict()}
     assert any(isinstance(value, DTensor) for value in model.module.state_dict().values())
     return gradients, states, held / whole
@@ -67,7 +67,7 @@ def _gradients_of_shares(cfg: Config) -> tuple[dict, dict, float]:
 def test_shard__gradients_and_states_are_those_of_one_process(
     write_tiny_config, tmp_path, number, with_cp
 ):
-    """To rounding in float64, with shares of unequal size among them."""
+    """To rounding in float64, with shards of unequal size among them."""
     config = write_tiny_config(extra=DETERMINISTIC + SHARDED)
     cfg = load_config(config, {'model.backbone.with_cp': with_cp})
     network = build_model(cfg, seed=7)
@@ -97,7 +97,7 @@ optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, eps=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=0.5),
 )
-custom_hooks = [dict(type='SafeEMAHook', momentum=0.25, update_buffers=True)]
+custom_hooks = [dict(type='ResumableEMAHook', momentum=0.25, update_buffers=True)]
 training_hooks = dict(first_batch=dict(_delete_=True))
 """
 
@@ -194,7 +194,7 @@ def _spoiled(cfg: Config) -> list[str]:
         if distributed.get_rank() == distributed.get_world_size() - 1:
             weight.data[0] = value
         try:
-            NonFiniteGuardHook()._stop_if_spoiled(SimpleNamespace(model=model, iter=0))
+            NonFiniteGuardHook()._stop_if_nonfinite(SimpleNamespace(model=model, iter=0))
             said.append('')
         except TrainingError as error:
             said.append(str(error))

@@ -11,7 +11,7 @@ from swinseg.checkpoints import read_checkpoint
 from swinseg.engine import ConfigError, evaluate, load_config, train
 
 EMA = """
-custom_hooks = [dict(type='SafeEMAHook', momentum=0.25)]
+custom_hooks = [dict(type='ResumableEMAHook', momentum=0.25)]
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=-1))
 param_scheduler = None
 """
@@ -74,7 +74,7 @@ def test_ema__starts_from_weights_of_another_format(write_tiny_config, tmp_path,
 
 
 STOPPING = """
-custom_hooks = [dict(type='SafeEarlyStoppingHook', monitor='mIoU', patience=2, min_delta=100.0)]
+custom_hooks = [dict(type='ResumableEarlyStoppingHook', monitor='mIoU', patience=2, min_delta=100.0)]
 train_cfg = dict(max_iters=20, val_interval=1)
 default_hooks = dict(checkpoint=dict(interval=1))
 """

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 
-from swinseg.engine.hooks.throughput import Speed, StepFiguresHook, images_in
+from swinseg.engine.hooks.throughput import ThroughputHook, ThroughputMeter, images_in
 from swinseg.visualization.training.scalars import read_scalars
 
 
@@ -26,7 +26,7 @@ class Clock:
 
 def test_speed__is_the_mean_of_the_window_without_pauses():
     clock = Clock()
-    speed = Speed(window=2, clock=clock)
+    speed = ThroughputMeter(window=2, clock=clock)
     assert speed.images_per_second == 0
     for seconds in (100, 1, 3):
         clock.now += seconds
@@ -49,8 +49,8 @@ def test_images_in__cases(batch, expected):
 
 @pytest.mark.parametrize('pause', ['validation', 'checkpoint', None])
 def test_step_figures__leave_out_validations_and_checkpoints(pause):
-    clock, hook = Clock(), StepFiguresHook()
-    hook._speed = Speed(clock=clock)
+    clock, hook = Clock(), ThroughputHook()
+    hook._speed = ThroughputMeter(clock=clock)
     runner = SimpleNamespace(
         train_loop=None, message_hub=MessageHub.get_instance(f'step figures {pause}')
     )

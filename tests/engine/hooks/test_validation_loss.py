@@ -9,7 +9,7 @@ import torch
 
 from support.tiny_config import CURVES
 from swinseg.engine import ConfigError, load_config, train
-from swinseg.engine.checks.figures import require_figure
+from swinseg.engine.checks.metrics import require_metric
 from swinseg.engine.hooks.validation_loss import _losses_of, _windows
 from swinseg.engine.runner import SwinsegRunner
 
@@ -22,7 +22,9 @@ default_hooks = dict(checkpoint=dict(save_best='val_loss', rule='less'))
 def test_validation_loss__is_logged_watched_and_leaves_the_training_alone(
     write_tiny_config, tmp_path, capsys
 ):
-    early = "custom_hooks = [dict(type='SafeEarlyStoppingHook', monitor='val_loss', patience=9)]\n"
+    early = (
+        "custom_hooks = [dict(type='ResumableEarlyStoppingHook', monitor='val_loss', patience=9)]\n"
+    )
     extra = WATCHED + CURVES + early
     cfg = load_config(write_tiny_config(extra=extra), {'train_cfg.max_iters': 2})
     done = train(cfg, work_dir=tmp_path / 'w', seed=0, check=False)
@@ -101,6 +103,6 @@ def test_windows__cover_the_image():
     ],
 )
 def test_require_figure__refuses(name, message):
-    require_figure('mIoU', ('aAcc', 'mIoU'), setting='save_best')
+    require_metric('mIoU', ('aAcc', 'mIoU'), setting='save_best')
     with pytest.raises(ConfigError, match=message):
-        require_figure(name, ('aAcc', 'mIoU'), setting='save_best')
+        require_metric(name, ('aAcc', 'mIoU'), setting='save_best')

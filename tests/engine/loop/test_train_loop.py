@@ -144,7 +144,7 @@ def test_epochs__go_on_from_a_training_that_counted_iterations(write_tiny_config
 
 def test_epochs__stop_early(write_tiny_config, tmp_path, capsys):
     extra = EPOCHS + (
-        "custom_hooks = [dict(type='SafeEarlyStoppingHook', patience=1, min_delta=100.0)]\n"
+        "custom_hooks = [dict(type='ResumableEarlyStoppingHook', patience=1, min_delta=100.0)]\n"
     )
     cfg = load_config(write_tiny_config(extra=extra))
     done = train(cfg, work_dir=tmp_path, check=False)

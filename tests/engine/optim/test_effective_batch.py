@@ -97,7 +97,7 @@ def test_accumulation__keeps_every_count_of_the_config():
 def test_learning_rate__keeps_the_number_of_images(images, max_iters, warm_up, line):
     cfg = small('learning_rate', images=images)
     cfg.custom_hooks = [
-        dict(type='SafeEMAHook', begin_iter=100),
+        dict(type='ResumableEMAHook', begin_iter=100),
         dict(type='ExpectedCurveHook', points=[(100, 20.0), (1000, 44.0)]),
     ]
     batch = apply_effective_batch(cfg, processes=1)

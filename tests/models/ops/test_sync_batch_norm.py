@@ -10,7 +10,7 @@ from torch import distributed, nn
 
 from support import processes
 from swinseg.engine.distributed.launch import join
-from swinseg.models.ops.sync_batch_norm import SyncBatchNorm, synchronize
+from swinseg.models.ops.sync_batch_norm import SyncBatchNorm, convert_sync_batch_norm
 
 # Another number of images per process; what a pyramid pools to one pixel, from one image.
 CASES = {
@@ -48,7 +48,7 @@ def _step(layer: nn.Module, x: torch.Tensor, target: torch.Tensor) -> dict[str, 
 def _together(case: str, momentum: float | None) -> dict[str, torch.Tensor]:
     join('pytorch')
     _, sizes, dtype = CASES[case]
-    layer = synchronize(nn.Sequential(_layer(momentum)), torch.device('cpu'))[0]
+    layer = convert_sync_batch_norm(nn.Sequential(_layer(momentum)), torch.device('cpu'))[0]
     assert isinstance(layer, SyncBatchNorm)
     if dtype == torch.float64:
         layer.double()
@@ -91,7 +91,7 @@ def test_synchronize__keeps_names_weights_and_what_is_no_batch_norm():
     model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.GroupNorm(1, 3))
     model.append(nn.Sequential(nn.SyncBatchNorm(3), nn.BatchNorm2d(3, affine=False)))
     before, weight = copy.deepcopy(model.state_dict()), model[1].weight
-    result = synchronize(model.eval(), torch.device('cpu'))
+    result = convert_sync_batch_norm(model.eval(), torch.device('cpu'))
     assert result is model
     kinds = [type(layer) for layer in [*model[1:3], *model[3]]]
     assert kinds == [SyncBatchNorm, nn.GroupNorm, SyncBatchNorm, nn.BatchNorm2d]

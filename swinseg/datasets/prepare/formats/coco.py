@@ -18,15 +18,15 @@ from swinseg.datasets.prepare.annotations import (
     blank_label,
     class_indices,
     class_names,
+    errors_at,
     field,
     inner_name,
     points,
     read_json,
-    told_with,
 )
 from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.prepare.rle import mask_of
-from swinseg.datasets.prepare.shapes import paint_below_smaller, polygon_mask, turned_box
+from swinseg.datasets.prepare.shapes import paint_below_smaller, polygon_mask, rotated_box
 from swinseg.datasets.prepare.source import (
     TRAIN,
     Label,
@@ -251,11 +251,11 @@ def _mask(entry: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
                 f'{where} has a mask of {shown(given)}, but its image is {list(size)}'
             )
         # A copy, for pixels of other annotations are taken out of it.
-        with told_with(where):
+        with errors_at(where):
             return mask_of(counts, size).copy()
     whole = np.zeros(size, bool)
     for polygon in segmentation:
-        with told_with(where):
+        with errors_at(where):
             whole |= polygon_mask(points(polygon, where, fewest=3), size)
     return whole
 
@@ -266,4 +266,4 @@ def _box(entry: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
         left, top, width, height = points([entry.get('bbox')], 'its box', fewest=2).ravel()
     except ValueError:
         return np.zeros(size, bool)
-    return polygon_mask(turned_box(left, top, left + width, top + height), size)
+    return polygon_mask(rotated_box(left, top, left + width, top + height), size)

@@ -16,8 +16,8 @@ from swinseg.datasets.prepare.annotations import (
     blank_label,
     class_indices,
     class_names,
+    errors_at,
     points,
-    told_with,
 )
 from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.prepare.rle import runs_of
@@ -26,7 +26,7 @@ from swinseg.datasets.prepare.shapes import (
     ellipse_mask,
     pasted,
     polygon_mask,
-    turned_box,
+    rotated_box,
 )
 from swinseg.datasets.prepare.source import Label, PrepareError
 from swinseg.errors import quoted
@@ -122,7 +122,7 @@ def _labeled_mask(
         raise PrepareError(
             f'{where} has the label {quoted(name)}, which is not among those of the task'
         )
-    with told_with(where):
+    with errors_at(where):
         return _mask(shape, size, where)
 
 
@@ -144,7 +144,7 @@ def _mask(shape: Element, size: tuple[int, int], where: str) -> NDArray[np.bool_
     turn = number_of(shape, 'rotation', where) if 'rotation' in shape.attrib else 0.0
     if shape.tag == 'box':
         left, top, right, bottom = numbers_of(shape, BOX_NUMBERS, where)
-        return polygon_mask(turned_box(left, top, right, bottom, degrees=turn), size)
+        return polygon_mask(rotated_box(left, top, right, bottom, degrees=turn), size)
     x, y, across, down = numbers_of(shape, ELLIPSE_NUMBERS, where)
     return ellipse_mask((x, y), (across, down), size, degrees=turn)
 

@@ -17,15 +17,15 @@ from swinseg.datasets.prepare.annotations import (
     blank_label,
     class_indices,
     class_names,
+    errors_at,
     field,
     inner_name,
     points,
     read_json,
-    told_with,
 )
 from swinseg.datasets.prepare.odd_entries import OddEntries
 from swinseg.datasets.prepare.rle import mask_of
-from swinseg.datasets.prepare.shapes import ellipse_mask, polygon_mask, turned_box
+from swinseg.datasets.prepare.shapes import ellipse_mask, polygon_mask, rotated_box
 from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
 from swinseg.errors import shown
 
@@ -152,7 +152,7 @@ def _labeled_mask(
     index = field(entry, 'label_id', int, where)
     if not 0 <= index < count:
         raise PrepareError(f'{where} has the label {shown(index)}, which is not among the labels')
-    with told_with(where):
+    with errors_at(where):
         return _mask(entry, size, where)
 
 
@@ -171,7 +171,7 @@ def _mask(entry: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
         return mask_of(counts, size)
     if kind == 'bbox':
         (left, top), (width, height) = _two_points(entry.get('bbox'), where)
-        return polygon_mask(turned_box(left, top, left + width, top + height), size)
+        return polygon_mask(rotated_box(left, top, left + width, top + height), size)
     if kind == 'ellipse':
         (left, top), (right, bottom) = _two_points(entry.get('points'), where)
         center, radii = (

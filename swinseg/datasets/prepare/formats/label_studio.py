@@ -19,11 +19,11 @@ from swinseg.datasets.prepare.annotations import (
     blank_label,
     class_indices,
     class_names,
+    errors_at,
     field,
     inner_name,
     points,
     read_json_list,
-    told_with,
 )
 from swinseg.datasets.prepare.brush_rle import decode_brush
 from swinseg.datasets.prepare.odd_entries import OddEntries
@@ -236,7 +236,7 @@ def _checked_mask(region: _Region, size: tuple[int, int], image: Path) -> NDArra
             f'{region.where} was drawn on the image turned by {shown(region.result["image_rotation"])} '
             'degrees; turn it back in Label Studio, and export again'
         )
-    with told_with(region.where):
+    with errors_at(region.where):
         return _mask(region, size)
 
 

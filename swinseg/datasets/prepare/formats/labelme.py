@@ -22,14 +22,14 @@ from swinseg.datasets.prepare.annotations import (
     class_indices,
     class_names,
     embedded_png,
+    errors_at,
     field,
     inner_name,
     points,
     read_json,
-    told_with,
 )
 from swinseg.datasets.prepare.odd_entries import OddEntries
-from swinseg.datasets.prepare.shapes import ellipse_mask, pasted, polygon_mask, turned_box
+from swinseg.datasets.prepare.shapes import ellipse_mask, pasted, polygon_mask, rotated_box
 from swinseg.datasets.prepare.source import (
     Label,
     PrepareError,
@@ -177,7 +177,7 @@ def _label(
 
 
 def _mask(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
-    with told_with(where):
+    with errors_at(where):
         return _area(shape, size, where)
 
 
@@ -193,7 +193,7 @@ def _area(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
     corners = points(shape.get('points'), where, fewest=2)
     (left, top), (right, bottom) = corners.min(0), corners.max(0)
     if kind == 'rectangle':
-        return polygon_mask(turned_box(left, top, right, bottom), size)
+        return polygon_mask(rotated_box(left, top, right, bottom), size)
     if kind == 'circle':
         (x, y), edge = corners[0], corners[1]
         radius = math.dist((x, y), edge)

@@ -17,14 +17,14 @@ from swinseg.datasets.prepare.annotations import (
     blank_label,
     class_indices,
     class_names,
+    errors_at,
     field,
     inner_name,
     points,
     read_json,
-    told_with,
 )
 from swinseg.datasets.prepare.odd_entries import OddEntries
-from swinseg.datasets.prepare.shapes import ellipse_mask, polygon_mask, turned_box
+from swinseg.datasets.prepare.shapes import ellipse_mask, polygon_mask, rotated_box
 from swinseg.datasets.prepare.source import Label, PrepareError, Sample, Source, split_by_name
 from swinseg.errors import shown
 
@@ -155,7 +155,7 @@ def _label(
 
 def _mask(region: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
     """Return the (height, width) bool mask of a region."""
-    with told_with(where):
+    with errors_at(where):
         return _area(field(region, 'shape_attributes', dict, where), size, where)
 
 
@@ -167,7 +167,7 @@ def _area(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> NDArra
             return polygon_mask(corners, size)
     if kind == 'rect':
         left, top, width, height = _numbers(shape, ('x', 'y', 'width', 'height'), where)
-        return polygon_mask(turned_box(left, top, left + width, top + height), size)
+        return polygon_mask(rotated_box(left, top, left + width, top + height), size)
     if kind == 'circle':
         x, y, radius = _numbers(shape, ('cx', 'cy', 'r'), where)
         return ellipse_mask((x, y), (radius, radius), size)

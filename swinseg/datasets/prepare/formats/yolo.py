@@ -21,10 +21,10 @@ from swinseg.datasets.prepare.annotations import (
     blank_label,
     class_indices,
     class_names,
+    errors_at,
     inner_name,
     points,
     read_text,
-    told_with,
 )
 from swinseg.datasets.prepare.shapes import paint_below_smaller, polygon_mask
 from swinseg.datasets.prepare.source import (
@@ -258,7 +258,7 @@ def _label(image: Path, path: Path, values: Sequence[int]) -> Label:
                 f'{where} must have coordinates from 0 to 1, in parts of the image, but has '
                 f'{corners.min():g} to {corners.max():g}'
             )
-        with told_with(where):
+        with errors_at(where):
             mask = polygon_mask(corners * (width, height), (height, width))
         paint_below_smaller(label, areas, mask, value)
     return label

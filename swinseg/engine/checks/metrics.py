@@ -13,7 +13,7 @@ from swinseg.evaluation.report import make_report
 from swinseg.visualization.training.scalars import VALIDATION_LOSS
 
 
-def figures_of_validations(runner: Any) -> tuple[str, ...] | None:
+def validation_metrics(runner: Any) -> tuple[str, ...] | None:
     """Return the names of the figures, None where a metric of another package does not tell before it is used."""
     if runner.val_loop is None:
         return ()
@@ -28,7 +28,7 @@ def figures_of_validations(runner: Any) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(names))
 
 
-def require_figure(name: str, known: Iterable[str], *, setting: str) -> None:
+def require_metric(name: str, known: Iterable[str], *, setting: str) -> None:
     """Compare the figure that a setting names with those that a validation gives.
 
     Raises:
