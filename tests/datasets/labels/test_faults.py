@@ -65,9 +65,10 @@ def test_advise__many_values_are_not_all_listed():
     assert text.count(',') < 16
 
 
-def test_value_sentence__takes_the_values_of_all_labels_into_account():
+def test_value_sentence__with_the_advice_on_all_labels():
     rule = LabelRule(num_classes=11)
-    sentence = value_sentence('x.png', [4, 11], rule, seen=[*range(1, 12)])
+    advice = advise([*range(1, 12)], rule, of_all=True)
+    sentence = value_sentence('x.png', [4, 11], rule, advice=advice)
     assert sentence == (
         'label x.png contains the value 11 but expected 0 to 10 (11 classes) or 255 (ignored); '
         'since classes count from 1 set reduce_zero_label=True'
