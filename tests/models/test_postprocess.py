@@ -95,7 +95,7 @@ def test_resized_rows__half_precision_is_resized_in_float32(dtype, expected):
 
 @pytest.mark.parametrize('num_classes', [2, 150, 256, 257, 300])
 @pytest.mark.parametrize('target', [(61, 83), (32, 40)], ids=str)
-def test_decide__labels_are_those_of_the_resized_scores(num_classes, target):
+def test_predict_labels__labels_are_those_of_the_resized_scores(num_classes, target):
     scores = scores_of(num_classes, 32, 40)
     labels, confidence = predict_labels(scores, target, threshold=None)
     assert confidence is None
@@ -103,7 +103,7 @@ def test_decide__labels_are_those_of_the_resized_scores(num_classes, target):
     assert torch.equal(labels.long(), resized(scores, target, False).argmax(0))
 
 
-def test_decide__channels_last_scores():
+def test_predict_labels__channels_last_scores():
     scores = scores_of(7, 32, 40)
     last = scores.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     for target in ((32, 40), (100, 90)):
@@ -113,7 +113,7 @@ def test_decide__channels_last_scores():
         )
 
 
-def test_decide__equal_scores_go_to_the_first_class():
+def test_predict_labels__equal_scores_go_to_the_first_class():
     scores = torch.randint(0, 3, (200, 17, 19), generator=torch.Generator().manual_seed(0)).float()
     assert torch.equal(predict_labels(scores, threshold=None)[0].long(), scores.argmax(0))
     assert torch.equal(
@@ -122,13 +122,13 @@ def test_decide__equal_scores_go_to_the_first_class():
     )
 
 
-def test_decide__nan_is_what_argmax_makes_of_it():
+def test_predict_labels__nan_is_what_argmax_makes_of_it():
     scores = scores_of(9, 12, 15)
     scores[4, 3, 5] = scores[2, 3, 5] = torch.nan
     assert torch.equal(predict_labels(scores, threshold=None)[0].long(), scores.argmax(0))
 
 
-def test_decide__confidence_equals_softmax():
+def test_predict_labels__confidence_equals_softmax():
     logits = scores_of(7, 50, 11)
     labels, confidence = predict_labels(logits, (150, 31), threshold=None, with_confidence=True)
     expected, indices = resized(logits, (150, 31), False).softmax(0).max(0)
@@ -136,7 +136,7 @@ def test_decide__confidence_equals_softmax():
     torch.testing.assert_close(confidence, expected)
 
 
-def test_decide__confidence_of_probabilities_is_the_largest():
+def test_predict_labels__confidence_of_probabilities_is_the_largest():
     probabilities = scores_of(7, 50, 11).softmax(0)
     labels, confidence = predict_labels(
         probabilities, threshold=None, are_probabilities=True, with_confidence=True
@@ -147,7 +147,7 @@ def test_decide__confidence_of_probabilities_is_the_largest():
 
 
 @pytest.mark.parametrize('num_classes', [1, 7])
-def test_decide__fills_in_all_probabilities(num_classes):
+def test_predict_labels__fills_in_all_probabilities(num_classes):
     logits = scores_of(num_classes, 50, 11)
     found = torch.full((num_classes, 150, 31), torch.nan)
     labels, confidence = predict_labels(
@@ -162,7 +162,7 @@ def test_decide__fills_in_all_probabilities(num_classes):
 
 
 @pytest.mark.parametrize('are_probabilities', [False, True])
-def test_decide__one_channel_is_compared_with_the_threshold(are_probabilities):
+def test_predict_labels__one_channel_is_compared_with_the_threshold(are_probabilities):
     logits = torch.tensor([[[-2.0, -0.5, 3.0]]])
     labels, confidence = predict_labels(
         logits.sigmoid() if are_probabilities else logits,
@@ -175,7 +175,7 @@ def test_decide__one_channel_is_compared_with_the_threshold(are_probabilities):
     torch.testing.assert_close(confidence, torch.tensor([[1 - 0.11920292, 0.37754067, 0.95257413]]))
 
 
-def test_decide__leaves_the_scores_alone_and_needs_no_gradient():
+def test_predict_labels__leaves_the_scores_alone_and_needs_no_gradient():
     scores = scores_of(6, 10, 12).requires_grad_()
     before = scores.detach().clone()
     for target in ((10, 12), (25, 31)):
@@ -196,12 +196,12 @@ def test_without_padding_and_flip__gives_the_images_scores(key, direction, axis)
 
 MEMORY = """
 import resource, torch
-from swinseg.models.postprocess import decide
+from swinseg.models.postprocess import predict_labels
 torch.set_num_threads(1)
 scores = torch.randn(150, 64, 64)
-decide(scores[:, :8], (80, 1400), threshold=None, with_confidence=True)
+predict_labels(scores[:, :8], (80, 1400), threshold=None, with_confidence=True)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-decide(scores, (512, 1400), threshold=None, with_confidence=True)
+predict_labels(scores, (512, 1400), threshold=None, with_confidence=True)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -209,7 +209,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 @pytest.mark.skipif(
     not sys.platform.startswith('linux'), reason='ru_maxrss has another unit elsewhere'
 )
-def test_decide__peak_memory_holds_no_full_size_scores():
+def test_predict_labels__peak_memory_holds_no_full_size_scores():
     done = subprocess.run(
         [sys.executable, '-c', MEMORY], capture_output=True, text=True, check=True
     )

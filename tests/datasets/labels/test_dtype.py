@@ -12,7 +12,7 @@ from swinseg.datasets.checked import MAX_CLASSES
 from swinseg.datasets.labels.colors import MAX_COLORED_CLASSES
 from swinseg.datasets.labels.dtype import label_dtype, label_tensor_dtype
 from swinseg.evaluation import MeanIoUMetric
-from swinseg.models.postprocess import decide
+from swinseg.models.postprocess import predict_labels
 from swinseg.predictor.rejection import reject
 from swinseg.raster.image import RasterError
 from swinseg.raster.writers import LabelWriter
@@ -86,7 +86,7 @@ def test_label_dtype__is_that_of_all_who_store_labels(num_classes, tmp_path):
     )
     scores = torch.zeros(num_classes, 2, 3)
     scores[last] = 1
-    labels, _ = decide(scores, threshold=None)
+    labels, _ = predict_labels(scores, threshold=None)
     assert labels.dtype == tensor
     assert labels.unique().tolist() == [last]
     rejected = reject(labels, torch.zeros(2, 3), 0.5, num_classes)

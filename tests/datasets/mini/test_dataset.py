@@ -7,6 +7,7 @@ from mmseg.registry import DATASETS
 from swinseg.datasets.check import list_split
 from swinseg.datasets.check.before_training import check_before_training
 from swinseg.datasets.mini import dataset as synthetic
+from swinseg.datasets.mini.__main__ import main
 from swinseg.datasets.mini.canvas import RAW_VALUES
 from swinseg.datasets.mini.scenes import draw_scene
 from swinseg.engine import load_config
@@ -136,7 +137,7 @@ def test_mini_config__trains_on_what_is_drawn(tmp_path):
 
 def test_main__says_what_it_did(tmp_path, capsys):
     arguments = ['--out', str(tmp_path), '--train', '1', '--val', '1', '--size', '48']
-    assert synthetic.main(arguments) == 0
+    assert main(arguments) == 0
     assert capsys.readouterr().out.startswith(f'drew 1 + 1 scenes in {tmp_path} in ')
-    assert synthetic.main(arguments) == 0
+    assert main(arguments) == 0
     assert capsys.readouterr().out == f'{tmp_path} is complete already\n'

@@ -12,7 +12,7 @@ import swinseg.datasets  # noqa: F401
 from support.stock_pipeline import stock_steps
 from swinseg.engine import load_config
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
+CONFIGS = Path(__file__).parents[3] / 'configs' / '_base_' / 'datasets'
 
 
 def assert_same_sample(ours, theirs):

@@ -345,7 +345,9 @@ def test_jpeg_with_a_world_file__keeps_its_place(predictor, tmp_path):
     (tmp_path / 'placed.jgw').write_text('0.5\n0\n0\n-0.5\n500000.25\n5699999.75\n')
     (tmp_path / 'placed.prj').write_text(CRS.from_epsg(25832).to_wkt())
     plain, placed = (
-        segment_scene(predictor, tmp_path / f'{name}.jpg', tmp_path / 'out', confidence=True)
+        segment_scene(
+            predictor, tmp_path / f'{name}.jpg', tmp_path / 'out', PredictOptions(confidence=True)
+        )
         for name in ('plain', 'placed')
     )
     assert plain.paths['labels'].suffix == '.png'
