@@ -45,7 +45,7 @@ _NOT_INSTALLED = 'is not installed'
 _PACKAGE_FIX = '; install the package, or take a class that does without'
 _LOADER_FIX = ", such as LoadImage(color_type='unchanged'), which reads all bands of a TIFF"
 
-Place = tuple[str, ...]
+KeyPath = tuple[str, ...]
 
 
 @contextlib.contextmanager
@@ -90,7 +90,7 @@ def _module(frame: FrameType) -> str:
     return frame.f_globals.get('__name__', '')
 
 
-def _key_of(frames: Sequence[FrameType]) -> Place:
+def _key_of(frames: Sequence[FrameType]) -> KeyPath:
     """Return the top-level key that mmengine's Runner was at; () when it built nothing."""
     names = [frame.f_code.co_name for frame in frames if _module(frame) in _RUNNERS]
     for name in reversed(names):
@@ -111,7 +111,7 @@ def _built_from(frames: Sequence[FrameType]) -> Mapping[str, Any] | None:
     return None
 
 
-def _place_of(frames: Sequence[FrameType], cfg: Config, key: Place) -> Place:
+def _place_of(frames: Sequence[FrameType], cfg: Config, key: KeyPath) -> KeyPath:
     """Return where the config says what was built, as exactly as can be told.
 
     mmengine builds from a copy, which it may have changed, so the most similar dict is looked for.
@@ -146,7 +146,7 @@ def _likeness(built: Mapping[str, Any], node: Mapping[str, Any]) -> int:
     )
 
 
-def _typed_dicts(node: Any, path: Place = ()) -> Iterator[tuple[Place, dict[str, Any]]]:
+def _typed_dicts(node: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
     if isinstance(node, dict) and 'type' in node:
         yield path, tolerant_hook(node)  # what was built in its place
     entries = (

@@ -21,7 +21,7 @@ from swinseg.config.pipelines import LABEL_LOADERS, pipeline_of
 from swinseg.errors import ConfigError, quoted
 from swinseg.type_names import PACKAGES, type_name
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 HOW_TO_TRUST = (
     'a config inside a weights file may only name known parts, because it may come from anyone; give the config '
@@ -135,13 +135,13 @@ def trusted_config(content: Mapping[str, Any], *, name: str) -> Config:
     return cfg
 
 
-def _walk(content: Mapping[str, Any], name: str) -> Iterator[tuple[Place, Any]]:
+def _walk(content: Mapping[str, Any], name: str) -> Iterator[tuple[KeyPath, Any]]:
     """Yield everything in a config with its place.
 
     Raises:
         ConfigError: it has more entries, or is nested deeper, than any config.
     """
-    waiting: list[tuple[Place, Any]] = [((), content)]
+    waiting: list[tuple[KeyPath, Any]] = [((), content)]
     entries = 0
     while waiting:
         place, node = waiting.pop()
@@ -162,7 +162,7 @@ def _entries(node: Any) -> Iterable[tuple[Any, Any]]:
     return enumerate(node) if isinstance(node, (list, tuple, set)) else ()
 
 
-def _check_anywhere(place: Place, node: Any, name: str) -> None:
+def _check_anywhere(place: KeyPath, node: Any, name: str) -> None:
     """Refuse what nobody needs in a config, even in a part that is never built."""
     key = place[-1] if place else None
     if key in _TYPE_KEYS and isinstance(node, str) and _bare_type(node) is None:
@@ -190,7 +190,7 @@ def _imports_known(imports: Any) -> bool:
     )
 
 
-def _checked(node: Any, place: Place, name: str) -> Any:
+def _checked(node: Any, place: KeyPath, name: str) -> Any:
     """Return a copy of a part that is going to be built, with bare type names and without initial weights."""
     if isinstance(node, dict):
         checked = {}
@@ -223,14 +223,14 @@ def _loads_labels(step: Any) -> bool:
     return isinstance(step, dict) and _bare_type(str(step.get('type'))) in LABEL_LOADERS
 
 
-def _listed_type(kind: Any, place: Place, name: str) -> str:
+def _listed_type(kind: Any, place: KeyPath, name: str) -> str:
     bare = _bare_type(kind) if isinstance(kind, str) else None
     if bare is None or bare not in (_MODEL_TYPES if place[0] == 'model' else _TRANSFORM_TYPES):
         raise _refused(place, kind, name, 'is not one of the classes that are known to be harmless')
     return bare
 
 
-def _check_leaf(node: Any, place: Place, name: str) -> None:
+def _check_leaf(node: Any, place: KeyPath, name: str) -> None:
     if isinstance(node, str):
         # class_weight is read from a file where it is text.
         if not _PLAIN_TEXT.fullmatch(node) or place[-1] == 'class_weight':
@@ -247,11 +247,11 @@ def _check_leaf(node: Any, place: Place, name: str) -> None:
         raise _refused(place, node, name, 'is neither text nor a number')
 
 
-def _is_about_pixels(place: Place) -> bool:
+def _is_about_pixels(place: KeyPath) -> bool:
     return place[0] != 'model' or place[1:2] == ('data_preprocessor',)
 
 
-def _last_name(place: Place) -> str:
+def _last_name(place: KeyPath) -> str:
     return next((part for part in reversed(place) if isinstance(part, str)), '')
 
 
@@ -312,5 +312,5 @@ def _spelled_metainfo(content: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _refused(place: Place, node: Any, name: str, why: str) -> ConfigError:
+def _refused(place: KeyPath, node: Any, name: str, why: str) -> ConfigError:
     return ConfigError(f'{dotted(place)}={quoted(node)} in {name} {why}; {HOW_TO_TRUST}')

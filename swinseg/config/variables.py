@@ -23,7 +23,7 @@ from swinseg.config.list_items import named_key
 from swinseg.config.references import names_referred_to, referred_variables
 from swinseg.errors import ConfigError
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # The variables that are customary in mmseg's configs: where what they stand for is read, as first and last keys.
@@ -153,9 +153,9 @@ def _customary(name: str, content: Mapping[str, Any]) -> list[str]:
     return [dotted(place) for place in places]
 
 
-def _walk(content: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
+def _walk(content: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any]]:
     """Yield what is built of a config, outermost first, with its places."""
-    waiting: list[tuple[Place, Any]] = [
+    waiting: list[tuple[KeyPath, Any]] = [
         ((key,), value) for key, value in content.items() if key in READ_TOP_LEVEL
     ]
     while waiting:
