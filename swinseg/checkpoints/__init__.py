@@ -1,7 +1,7 @@
 """Weight files: reading them safely, converting between libraries, and loading them into a model."""
 
 from swinseg.checkpoints.architecture import infer_architecture
-from swinseg.checkpoints.formats import FORMATS, detect, from_mmseg, to_mmseg
+from swinseg.checkpoints.formats import FORMATS, detect, from_mmseg, register_format, to_mmseg
 from swinseg.checkpoints.loading import (
     Receipt,
     checkpoint_meta,
@@ -23,6 +23,7 @@ __all__ = [
     'load_backbone_weights',
     'load_weights',
     'read_checkpoint',
+    'register_format',
     'state_dict_of',
     'to_mmseg',
 ]

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -63,6 +63,36 @@ _MERGING = re.compile(r'stages\.\d+\.downsample\.(norm\.\w+|reduction\.weight)$'
 _OUTPUT_NORM = re.compile(r'^norm\d+\.')
 _TABLE_NAME = 'relative_position_bias_table'
 _INDEX_NAME = 'relative_position_index'
+
+
+def register_format(
+    name: str, *, description: str, signature: str, rows: Iterable[tuple[str, str]]
+) -> None:
+    """Add the names of another library, so that its files are recognized, loaded and written.
+
+    Its patch merging has the order of Microsoft's code, four blocks of C channels; see the head of this module.
+
+    Args:
+        name: of the format, as in ``FORMATS``.
+        description: of the library, for messages.
+        signature: regular expression of a key that no other format has, such as that of an attention weight; what
+            stands before the match is the backbone's prefix.
+        rows: (the library's key, mmseg's key) with the placeholders of :mod:`swinseg.checkpoints.names`.
+
+    Raises:
+        CheckpointError: there is a format of that name.
+    """
+    if name in FORMATS:
+        raise CheckpointError(
+            f'there is a checkpoint format {name!r} already; give yours another name'
+        )
+    table = names.table_of(rows)
+    FORMATS[name] = description
+    _TABLES[name] = table
+    # Before the others: the signature of a derived library may contain that of its origin.
+    others = dict(_SIGNATURES)
+    _SIGNATURES.clear()
+    _SIGNATURES.update({name: signature, **others})
 
 
 def detect(state_dict: Mapping[str, Tensor]) -> str:

@@ -62,7 +62,8 @@ class Template:
 Table = tuple[tuple[Template, Template], ...]
 
 
-def _table(rows: Iterable[tuple[str, str]]) -> Table:
+def table_of(rows: Iterable[tuple[str, str]]) -> Table:
+    """Return the table of (the library's key, mmseg's key)."""
     return tuple((Template(theirs), Template(mmseg)) for theirs, mmseg in rows)
 
 
@@ -97,7 +98,7 @@ _OFFICIAL_STEM = [
 _SAME_HEADS = [('{head}.{path}', '{head}.{path}')]
 
 # github.com/microsoft/Swin-Transformer, and its fork of mmsegmentation 0.x for ADE20K.
-OFFICIAL = _table(
+OFFICIAL = table_of(
     [
         *_OFFICIAL_STEM,
         *_blocks('layers.{i}.blocks.{j}', _OFFICIAL_BLOCK),
@@ -110,7 +111,7 @@ OFFICIAL = _table(
 )
 
 # timm >= 0.9: a stage begins with its downsampling, where the official code ends with it.
-TIMM = _table(
+TIMM = table_of(
     [
         *_OFFICIAL_STEM,
         *_blocks('layers.{i}.blocks.{j}', _OFFICIAL_BLOCK),
@@ -119,7 +120,7 @@ TIMM = _table(
     ]
 )
 
-TORCHVISION = _table(
+TORCHVISION = table_of(
     [
         ('features.0.0.{leaf}', 'patch_embed.projection.{leaf}'),
         ('features.0.2.{leaf}', 'patch_embed.norm.{leaf}'),
@@ -153,7 +154,7 @@ _HUGGINGFACE_BLOCK = 'encoder.layers.{i}.blocks.{j}'
 
 # The names in the published files, which every version's from_pretrained reads and save_pretrained writes.
 # Query, key and value are separate here; formats.py joins them into qkv.
-HUGGINGFACE = _table(
+HUGGINGFACE = table_of(
     [
         *_HUGGINGFACE_STEM,
         *_blocks(
@@ -177,7 +178,7 @@ HUGGINGFACE = _table(
 )
 
 # The names of the modules in memory since transformers 5.
-HUGGINGFACE_V5 = _table(
+HUGGINGFACE_V5 = table_of(
     [
         *_HUGGINGFACE_STEM,
         *_blocks(

@@ -581,3 +581,38 @@ def test_from_mmseg__bad_input(official, build_backbone):
         formats.from_mmseg(build_backbone().state_dict(), 'onnx')
     with pytest.raises(CheckpointError, match='timm has no place for absolute_pos_embed'):
         formats.from_mmseg(build_backbone(use_abs_pos_embed=True).state_dict(), 'timm')
+
+
+@pytest.fixture
+def own_formats(monkeypatch):
+    """Formats that a test may add to."""
+    for name in ('FORMATS', '_SIGNATURES', '_TABLES'):
+        monkeypatch.setattr(formats, name, dict(getattr(formats, name)))
+
+
+def test_register_format__is_recognized_and_written(own_formats):
+    rows = [
+        ('embed.{leaf}', 'patch_embed.projection.{leaf}'),
+        ('level{i}.block{j}.attention.mix.{leaf}', 'stages.{i}.blocks.{j}.attn.w_msa.qkv.{leaf}'),
+        ('level{i}.merge.{leaf}', 'stages.{i}.downsample.reduction.{leaf}'),
+    ]
+    formats.register_format('lab', description='ours', signature=r'level\d+\.block', rows=rows)
+    theirs = {
+        'net.embed.weight': torch.rand(8, 3, 4, 4),
+        'net.level0.block1.attention.mix.weight': torch.rand(24, 8),
+        'net.level0.merge.weight': torch.rand(16, 32),
+    }
+    assert formats.detect(theirs) == 'lab'
+    ours = formats.to_mmseg(theirs)
+    # Four blocks of C channels become (channel, row, column).
+    assert not torch.equal(
+        ours['stages.0.downsample.reduction.weight'], theirs['net.level0.merge.weight']
+    )
+    back = formats.from_mmseg(ours, 'lab')
+    assert set(back) == {key.removeprefix('net.') for key in theirs}
+    assert all(torch.equal(back[key.removeprefix('net.')], value) for key, value in theirs.items())
+
+
+def test_register_format__a_name_that_there_is(own_formats):
+    with pytest.raises(CheckpointError, match="there is a checkpoint format 'timm' already"):
+        formats.register_format('timm', description='', signature='x', rows=[])
