@@ -171,7 +171,7 @@ def train(
             if report is not None:
                 _log_check(report, runner.logger)
             if batch is not None:
-                batch.tell(runner.logger)
+                batch.log(runner.logger)
             if lock is not None:
                 runner.register_hook(WorkDirLockHook(lock))
             if cfg.get('validation_loss', False):

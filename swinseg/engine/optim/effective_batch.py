@@ -87,7 +87,7 @@ class EffectiveBatch:
                 line += f', {seen / planned:.0%} of the recipe'
         return line
 
-    def tell(self, logger: MMLogger) -> None:
+    def log(self, logger: MMLogger) -> None:
         """Write the line into the log, as a warning where the learning rate belongs to another batch."""
         is_other = self.recipe not in (None, self.total) and not self.is_rate_scaled
         (logger.warning if is_other else logger.info)(self.describe())
