@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +14,6 @@ from swinseg.checkpoints.reading import read_checkpoint, state_dict_of
 from swinseg.errors import CheckpointError
 from swinseg.files import OutputError
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'convert_checkpoint.py'
 META = {
     'dataset_meta': {'classes': ('sky', 'road'), 'palette': [[1, 2, 3], [4, 5, 6]]},
     'cfg': "model = dict(type='SwinSegmentor')\n",
@@ -100,17 +96,13 @@ def test_convert__an_output_that_is_there_or_is_the_source(trained, tmp_path):
     assert path.read_bytes() == before
 
 
-def run_tool(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_tool__converts(trained, tmp_path):
     output = tmp_path / 'out' / 'hf.safetensors'
-    done = run_tool(trained[0], output, '--to', 'huggingface')
-    assert done.returncode == 0, done.stderr
-    assert 'a Swin Transformer: embed_dims 16, depths 2-2-3-2' in done.stdout
-    assert 'kept beside them: classes, palette, config' in done.stdout
+    arguments = (trained[0], output, '--to', 'huggingface')
+    done = scripts.run_in_process('convert_checkpoint', *arguments, folder=tmp_path / 'process')
+    assert done.code == 0, done.err
+    assert 'a Swin Transformer: embed_dims 16, depths 2-2-3-2' in done.out
+    assert 'kept beside them: classes, palette, config' in done.out
     assert formats.detect(state_dict_of(read_checkpoint(output))) == 'huggingface'
 
 

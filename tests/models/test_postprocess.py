@@ -1,6 +1,6 @@
 """Labels from blocks of rows against resizing all scores by PyTorch and taking the argmax."""
 
-import subprocess
+import resource
 import sys
 
 import pytest
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support import processes
 from swinseg.models import postprocess as label_decision
 from swinseg.models.postprocess import predict_labels, resized_rows, without_padding_and_flip
 
@@ -194,26 +195,20 @@ def test_without_padding_and_flip__gives_the_images_scores(key, direction, axis)
     assert torch.equal(without_padding_and_flip(image, {'flip': False}), image)
 
 
-MEMORY = """
-import resource, torch
-from swinseg.models.postprocess import predict_labels
-torch.set_num_threads(1)
-scores = torch.randn(150, 64, 64)
-predict_labels(scores[:, :8], (80, 1400), threshold=None, with_confidence=True)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-predict_labels(scores, (512, 1400), threshold=None, with_confidence=True)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
+def _growth() -> int:
+    """Return by how many kilobytes the peak of this process grows when labels of 512 x 1400 are decided."""
+    scores = torch.randn(150, 64, 64)
+    predict_labels(scores[:, :8], (80, 1400), threshold=None, with_confidence=True)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    predict_labels(scores, (512, 1400), threshold=None, with_confidence=True)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 
 @pytest.mark.skipif(
     not sys.platform.startswith('linux'), reason='ru_maxrss has another unit elsewhere'
 )
-def test_predict_labels__peak_memory_holds_no_full_size_scores():
-    done = subprocess.run(
-        [sys.executable, '-c', MEMORY], capture_output=True, text=True, check=True
-    )
-    kilobytes = int(done.stdout.split()[-1])
+def test_predict_labels__peak_memory_holds_no_full_size_scores(tmp_path):
+    (kilobytes,) = processes.values(processes.run(_growth, count=1, folder=tmp_path))
     full_size = 150 * 512 * 1400 * 4 / 1024
     # Labels and confidence at full size are 4 MB; the scores would be 430.
     assert kilobytes < full_size / 20

@@ -1,14 +1,17 @@
-"""Running a script of ``tools/`` in this process, as the shell would."""
+"""Running a script of ``tools/`` as the shell would, in this process or in a copy of it."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
+import runpy
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from support import processes
 from swinseg import cli
 
 TOOLS = Path(__file__).parents[2] / 'tools'
@@ -27,6 +30,28 @@ def load(name: str) -> ModuleType:
 def run(name: str, *arguments: object) -> int:
     """Call the script's ``main`` with ``arguments`` and return the exit code."""
     return cli.run(lambda: load(name).main([str(argument) for argument in arguments]))
+
+
+def run_in_process(name: str, *arguments: object, folder: Path) -> processes.Outcome:
+    """Run the script in a process of its own, forked from this one, and return how it ended.
+
+    It has all that a new process has, its exit code and its streams, but for the seconds of the imports.
+
+    Args:
+        name: of the script.
+        *arguments: of the command line.
+        folder: new, for what the process leaves behind.
+    """
+    (outcome,) = processes.run(
+        _be_the_script, name, arguments, count=1, folder=folder, environment=lambda *_: {}
+    )
+    return outcome
+
+
+def _be_the_script(name: str, arguments: tuple[object, ...]) -> None:
+    path = str(TOOLS / f'{name}.py')
+    sys.argv = [path, *map(str, arguments)]
+    runpy.run_path(path, run_name='__main__')
 
 
 def assert_one_clear_line(code: int, capsys: pytest.CaptureFixture, expected: str) -> None:

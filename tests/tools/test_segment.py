@@ -6,8 +6,6 @@ import random
 import runpy
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +17,7 @@ import torch
 from PIL import Image
 from rasterio.transform import from_origin
 
-from support import tiny_checkpoint
+from support import scripts, tiny_checkpoint
 from swinseg.cli import run
 from swinseg.output_record import RECORD_FILE
 from swinseg.predictor import Predictor
@@ -68,16 +66,15 @@ def three(*names):
     return sorted(f'{name}_{kind}.png' for name in names for kind in ('labels', 'color', 'overlay'))
 
 
-@pytest.mark.slow
 def test_script__segments_a_folder(checkpoint, photos, tmp_path):
-    command = [sys.executable, SCRIPT, checkpoint, photos, '--out', tmp_path / 'out']
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert 'Traceback' not in result.stderr
+    command = ('segment', checkpoint, photos, '--out', tmp_path / 'out')
+    result = scripts.run_in_process(*command, folder=tmp_path / 'process')
+    assert result.code == 0, result.err
+    assert 'Traceback' not in result.err
     assert files(tmp_path / 'out') == three('street', 'sub/street')
-    lines = result.stdout.splitlines()
+    lines = result.out.splitlines()
     assert lines[-1].startswith('2 files segmented; the results are in')
-    assert f'[1/2] {photos / "street.png"}: image, 50 x 70, ' in result.stdout
+    assert f'[1/2] {photos / "street.png"}: image, 50 x 70, ' in result.out
 
     expected = Predictor.from_checkpoint(checkpoint)(photos / 'street.png')
     written = Image.open(tmp_path / 'out' / 'street_labels.png')

@@ -5,28 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from support import bad_data
-from support.scripts import TOOLS, assert_one_clear_line, load, run
+from support.scripts import assert_one_clear_line, load, run, run_in_process
 from swinseg.datasets.mini.dataset import CLASSES
 
 
 def test_test__as_a_command(write_tiny_config, tmp_path, tiny_run):
-    command = [
-        *(sys.executable, TOOLS / 'test.py', write_tiny_config(), tiny_run / 'iter_4.pth'),
-        *('--out', tmp_path / 'out', '--work-dir', tmp_path / 'work'),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    arguments = (write_tiny_config(), tiny_run / 'iter_4.pth')
+    options = ('--out', tmp_path / 'out', '--work-dir', tmp_path / 'work')
+    done = run_in_process('test', *arguments, *options, folder=tmp_path / 'process')
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
     header = next(i for i, line in enumerate(lines) if line.startswith('Class '))
     assert [line.split()[0] for line in lines[header + 2 : header + 12]] == list(CLASSES)
     assert any(line.startswith('aAcc ') and 'mIoU ' in line and 'mAcc ' in line for line in lines)
-    assert 'protocol: single scale' in done.stdout
+    assert 'protocol: single scale' in done.out
     assert lines[-1].startswith('2 images in ')
     written = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
     assert [entry['class'] for entry in written['per_class']] == list(CLASSES)

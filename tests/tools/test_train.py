@@ -9,23 +9,19 @@ import sys
 import pytest
 
 from support import bad_data
-from support.scripts import TOOLS, assert_one_clear_line, load, run
+from support.scripts import TOOLS, assert_one_clear_line, load, run, run_in_process
 from support.tiny_config import CURVES
 from swinseg.checkpoints import checkpoint_meta, read_checkpoint
 from swinseg.datasets.mini.dataset import CLASSES
 
 
+@pytest.mark.slow
 def test_train__as_a_command(write_tiny_config, tmp_path):
-    command = [
-        *(
-            sys.executable,
-            TOOLS / 'train.py',
-            write_tiny_config(extra=CURVES),
-            '--work-dir',
-            tmp_path / 'work',
-        ),
+    arguments = [
+        *(write_tiny_config(extra=CURVES), '--work-dir', tmp_path / 'work'),
         *('--seed', '1', '--amp', '--cfg-options', 'train_cfg.max_iters=2'),
     ]
+    command = [sys.executable, TOOLS / 'train.py', *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert 'iteration 2/2' in done.stdout
@@ -35,10 +31,11 @@ def test_train__as_a_command(write_tiny_config, tmp_path):
     assert checkpoint_meta(checkpoint)['classes'] == CLASSES
     assert checkpoint['meta']['seed'] == 1
     # In a process of its own: what it says of a mistake stands alone on stderr.
-    command[-1] = 'train_cfg.max_itrs=2'
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 2
-    assert [line for line in done.stderr.splitlines() if 'UserWarning' not in line] == [
+    outcome = run_in_process(
+        'train', *arguments[:-1], 'train_cfg.max_itrs=2', folder=tmp_path / 'process'
+    )
+    assert [outcome.code, outcome.out] == [2, '']
+    assert outcome.err.splitlines() == [
         'error: --cfg-options train_cfg.max_itrs: train_cfg has no max_itrs; did you mean train_cfg.max_iters?'
     ]
 
