@@ -15,12 +15,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from support.scripts import TOOLS
+from support.scripts import run
 from support.training import NO_VALIDATION, in_iteration
 from swinseg.checkpoints import read_checkpoint
 from swinseg.datasets.check.of_config import check_dataset
 from swinseg.engine import ConfigError, TrainingError, evaluate, load_config, train
+from swinseg.engine.loop import data_workers
 from swinseg.errors import Interrupted
 
 LONG = {'train_cfg.max_iters': 1000, 'default_hooks.checkpoint.interval': 1000}
@@ -105,7 +107,8 @@ def test_signal__is_heard_while_a_read_does_not_end(
         write_tiny_config(root=data, extra=NO_VALIDATION),
         {**LONG, **IN_ORDER, 'train_dataloader.num_workers': workers},
     )
-    in_iteration(monkeypatch, 1, threading.Timer(1.0, _send_sigterm).start)
+    monkeypatch.setattr(data_workers, '_GRACE_SECONDS', 0.5)
+    in_iteration(monkeypatch, 1, threading.Timer(0.5, _send_sigterm).start)
     with pytest.raises(
         Interrupted, match='SIGTERM: stopped at iteration 1, which is sav'
     ) as caught:
@@ -161,7 +164,12 @@ def test_evaluation__of_a_read_that_never_ends(write_tiny_config, tmp_path, data
     assert _no_children()
 
 
-def test_evaluation__of_which_a_worker_is_killed(write_tiny_config, tmp_path, data, tiny_run):
+def test_evaluation__of_which_a_worker_is_killed(
+    write_tiny_config, tmp_path, data, tiny_run, monkeypatch
+):
+    # Every so many seconds PyTorch looks whether its workers live.
+    get = torch.utils.data.dataloader._MultiProcessingDataLoaderIter._try_get_data
+    monkeypatch.setattr(get, '__defaults__', (0.3,))
     path = _never_answers(data, 'validation')
     cfg = load_config(write_tiny_config(root=data), {'test_dataloader.num_workers': 1})
 
@@ -197,31 +205,40 @@ def test_time_of_waiting__is_not_that_of_a_clock(write_tiny_config, tmp_path, mo
     assert train(cfg, work_dir=tmp_path, check=False).iterations == 4
 
 
+def _train_into(log, *arguments):
+    """Be the script in a session of its own that writes all it says to ``log``."""
+    os.setsid()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stdout, sys.stderr = os.fdopen(1, 'w', closefd=False), os.fdopen(2, 'w', closefd=False)
+    torch.set_num_threads(1)
+    raise SystemExit(run('train', *arguments))
+
+
 def test_worker__that_is_stopped_ends_a_real_training_with_a_sentence(write_tiny_config, tmp_path):
     config = write_tiny_config(extra=NO_VALIDATION)
     log = tmp_path / 'log'
-    options = ['train_dataloader.num_workers=2', 'train_dataloader.timeout=2']
+    options = ['train_dataloader.num_workers=2', 'train_dataloader.timeout=1']
     options += [f'{key}={value}' for key, value in LONG.items()]
-    command = [TOOLS / 'train.py', config, '--work-dir', tmp_path / 'w', '--no-check']
-    with open(log, 'wb') as file:
-        process = subprocess.Popen(
-            [sys.executable, *map(str, command), '--cfg-options', *options],
-            stdout=file, stderr=file, start_new_session=True,
-        )  # fmt: skip
+    command = [config, '--work-dir', tmp_path / 'w', '--no-check', '--cfg-options', *options]
+    process = multiprocessing.get_context('fork').Process(target=_train_into, args=(log, *command))
+    process.start()
     try:
         deadline = time.monotonic() + 120
         while not list((tmp_path / 'w').glob('*/vis_data/scalars.json')):
-            assert process.poll() is None, log.read_text()
+            assert process.is_alive(), log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         children = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
         os.kill(int(children[0]), signal.SIGSTOP)
-        assert process.wait(60) == 2, log.read_text()
+        process.join(60)
+        assert process.exitcode == 2, log.read_text()
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     sentence = log.read_text().strip().splitlines()[-1]
-    assert sentence.startswith('error: no batch of images came within 2 s; data worker'), sentence
+    assert sentence.startswith('error: no batch of images came within 1 s; data worker'), sentence
     assert f'(process {children[0]}, stopped by a signal) was ' in sentence
     assert 'which is saved; go on with --resume' in sentence
     assert 'Traceback' not in log.read_text()
