@@ -26,6 +26,14 @@ _KEYS_OF = {
     **dict.fromkeys(('ADDITEMS', 'FROZENSET', 'REDUCE', 'INST', 'OBJ', 'NEWOBJ'), slice(None)),
 }
 
+# How many values each takes from the stack; None where it takes all behind a mark.
+_TAKES = {
+    instruction.name: None
+    if pickletools.markobject in instruction.stack_before
+    else len(instruction.stack_before) - (instruction.name in _ADDS)
+    for instruction in pickletools.opcodes
+}
+
 
 class _Count(list[int]):
     """How many values an object holds, itself included: a list of one number, which grows wherever it stands."""
@@ -57,7 +65,7 @@ def has_endless_key(file: IO[bytes]) -> bool:
         elif name == 'DUP':
             stack.append(stack[-1])
         else:
-            operands = _operands(stack, [item.name for item in instruction.stack_before], name)
+            operands = _operands(stack, name)
             if any(key[0] > _MOST_IN_KEY for key in operands[_KEYS_OF.get(name, slice(0))]):
                 return True
             if name in _ADDS:
@@ -67,14 +75,18 @@ def has_endless_key(file: IO[bytes]) -> bool:
     return False
 
 
-def _operands(stack: list[_Count], before: list[str], name: str) -> list[_Count]:
+def _operands(stack: list[_Count], name: str) -> list[_Count]:
     """Take what an instruction takes from the stack; a container that it adds to stays there."""
-    if 'mark' in before:
-        position = max(index for index, item in enumerate(stack) if item is _MARK)
+    count = _TAKES[name]
+    if count is None:
+        position = len(stack) - 1
+        while stack[position] is not _MARK:
+            position -= 1
+            if position < 0:
+                raise ValueError('an instruction needs a mark')
         operands = stack[position + 1 :]
         del stack[position:]
         return operands
-    count = len(before) - (name in _ADDS)
     operands = stack[len(stack) - count :]
     del stack[len(stack) - count :]
     return operands

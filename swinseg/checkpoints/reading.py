@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
+import io
 import os
 import pickle
 import re
@@ -19,7 +20,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.logging import print_log
@@ -252,7 +253,9 @@ def _check_keys(path: Path) -> None:
             with zipfile.ZipFile(file) as archive:
                 for name in archive.namelist():
                     if name.endswith('data.pkl') and not is_endless:
-                        is_endless = has_endless_key(archive.open(name))
+                        # Read byte by byte, for which a file inside an archive is slow.
+                        content = io.BufferedReader(cast(io.RawIOBase, archive.open(name)))
+                        is_endless = has_endless_key(content)
         else:
             file.seek(0)
             is_endless = any(has_endless_key(file) for _ in range(_PICKLES_OF_OLD_FILES))
