@@ -69,8 +69,8 @@ def build_segmentor(
 
 
 @contextlib.contextmanager
-def _without_drawing() -> Iterator[None]:
-    """Leave the weights that layers draw when they are built, 230 million in Swin-L, for others to write."""
+def without_drawing() -> Iterator[None]:
+    """Leave what layers draw when they are built, 230 million weights in Swin-L, to others, or to nobody."""
     with contextlib.ExitStack() as stack:
         for name in ('uniform_', 'normal_'):
             stack.enter_context(
@@ -81,7 +81,7 @@ def _without_drawing() -> Iterator[None]:
 
 def build_pair(backbone: dict, **options) -> tuple[nn.Module, nn.Module]:
     """Return (stock, ours) with the same random weights, moved strictly in one direction and back."""
-    with _without_drawing():
+    with without_drawing():
         stock = build_segmentor(stock=True, backbone=backbone, **options)
         ours = build_segmentor(stock=False, backbone=backbone, **options)
     randomize(stock)
