@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,14 @@ from support.tiny_config import tiny_config
 
 def pytest_collection_finish() -> None:
     """Leave what has been imported out of garbage collections: mmengine asks for one at each dataset, of 0.5 s."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _short_collections() -> Iterator[None]:
+    """Likewise leave out what the tests of each file have imported and cached, or each collection takes longer."""
+    yield
     gc.collect()
     gc.freeze()
 

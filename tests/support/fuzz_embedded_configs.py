@@ -1,9 +1,7 @@
 """Load checkpoints whose configs were changed at random, and say what that started.
 
-usage: fuzz_embedded_configs.py TRIALS FOLDER
-
 An audit hook sees all that the process does through Python: imports, commands, files that are opened for writing,
-sockets. It stays in a process for good, so this is one of its own.
+sockets. It stays in a process for good, so it is for one of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-import swinseg  # noqa: F401  (repairs the packages that the others import)
 from support import tiny_checkpoint, untrusted
 from swinseg.errors import UserError
 from swinseg.predictor import Predictor
@@ -94,9 +91,8 @@ def _changed(rng: random.Random, good: dict, trace: Path) -> dict:
     return cfg
 
 
-def main() -> None:
-    """Print how the trials ended, and fail when something was started."""
-    trials, folder = int(sys.argv[1]), Path(sys.argv[2])
+def try_changes(trials: int, folder: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Read so many changed configs, and return how often each end came, and what was started how often."""
     trace, path = folder / 'trace', folder / 'x.pth'
     rng = random.Random(0)
     good = untrusted.content(folder)
@@ -115,10 +111,4 @@ def main() -> None:
             ends[type(error).__name__] += 1
         finally:
             audit.is_on = False
-    print(dict(ends))
-    print(dict(audit.seen))
-    sys.exit(bool(audit.seen) or trace.exists())
-
-
-if __name__ == '__main__':
-    main()
+    return dict(ends), dict(audit.seen)
