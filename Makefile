@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 EXTRA ?= test
 SETUP := $(VENV)/.setup-$(EXTRA)
 MINI := work_dirs/mini
-# Workers of pytest-xdist; the tests themselves use one thread each then.
+# Workers of pytest-xdist; the tests themselves use one thread each then. Each file stays with one worker, so that
+# its servers, browsers and trained models are made once.
 JOBS ?= 2
 
 # OpenMP threads that wait by spinning slow training down several times when anything else, a data worker
@@ -38,7 +39,7 @@ demo: $(SETUP)
 	@echo "masks:          $(MINI)/masks (*_overlay.png, *_color.png, *_labels.png)"
 
 test: $(SETUP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check:
 	$(MAKE) EXTRA=dev setup

@@ -18,6 +18,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold slow tests: a worker that gets one at the end keeps the others waiting."""
+    slow = {item.path for item in items if item.get_closest_marker('slow')}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope='module', autouse=True)
 def _short_collections() -> Iterator[None]:
     """Likewise leave out what the tests of each file have imported and cached, or each collection takes longer."""
