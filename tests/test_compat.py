@@ -40,6 +40,7 @@ def test_resize__keeps_one_pixel_a_side_and_is_mmcvs_otherwise(shape):
     assert mmcv.rescale_size((7, 9), 0.01) == (1, 1)
 
 
+@pytest.mark.slow
 def test_apply__mmseg_imports_in_a_fresh_process():
     code = 'import swinseg, mmseg.apis, mmseg.models, mmseg.datasets; print("fine")'
     result = subprocess.run(

@@ -70,6 +70,7 @@ def _fail_alone(failing: int, how: str) -> None:
     _exit(main)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('failing', [0, 2])
 @pytest.mark.parametrize(
     ('how', 'code', 'expected'),
@@ -126,6 +127,7 @@ def _wait_for_ever() -> None:
     _exit(main)
 
 
+@pytest.mark.slow
 def test_launched__a_process_that_does_not_answer_is_not_waited_for_for_ever(tmp_path):
     outcomes = processes.run(_wait_for_ever, count=2, folder=tmp_path)
     assert [outcome.code for outcome in outcomes] == [2, 2]

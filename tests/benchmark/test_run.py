@@ -15,6 +15,7 @@ from swinseg.files import OutputError
 FAST = {'repeats': 1, 'seconds': 0.0, 'image_size': [40, 48]}
 
 
+@pytest.mark.slow
 def test_run__writes_json_and_picture(tmp_path):
     lines = []
     out = tmp_path / 'new' / 'metric.json'
@@ -46,6 +47,7 @@ def test_run__another_file_type_and_a_folder_that_cannot_be_written(tmp_path):
         runner.run('metric', FAST, out=tmp_path / 'file' / 'x.json')
 
 
+@pytest.mark.slow
 def test_run_all__writes_every_file_and_renders_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(
         runner, 'ALL', {'first': ('metric', {'image_size': (40, 48)}),

@@ -268,6 +268,7 @@ def test_train__two_at_once_in_one_folder(write_tiny_config, tmp_path):
     assert not (work_dir / LOCK_FILE).exists()
 
 
+@pytest.mark.slow
 def test_train__beside_one_that_runs_and_after_it_was_killed(write_tiny_config, tmp_path):
     config = write_tiny_config(extra=f'{NO_VALIDATION}train_cfg = dict(max_iters=400)\n')
     work_dir = tmp_path / 'work'
@@ -290,6 +291,7 @@ def test_train__beside_one_that_runs_and_after_it_was_killed(write_tiny_config, 
     assert not (work_dir / LOCK_FILE).exists()
 
 
+@pytest.mark.slow
 def test_train__two_processes_of_one_run_are_both_refused_with_one_sentence(
     write_tiny_config, tmp_path
 ):

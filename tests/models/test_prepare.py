@@ -50,6 +50,7 @@ def test_prepare_for_inference__equals_mmseg(small, size, packed, winograd, monk
     assert (found - expected).abs().max() < 1e-4
 
 
+@pytest.mark.slow
 def test_prepare_for_inference__equals_mmseg_at_full_width():
     stock, ours = build_pair(VARIANTS['T'])
     prepared = prepare_for_inference(ours.eval())

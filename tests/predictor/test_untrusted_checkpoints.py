@@ -43,6 +43,7 @@ def command(tmp_path):
     return {'type': 'subprocess.getoutput', 'cmd': f'mkdir {trace}'}, trace
 
 
+@pytest.mark.slow
 def test_embedded_config__random_changes_start_nothing(tmp_path):
     """SWINSEG_FUZZ_TRIALS=2000 for more."""
     # In a process of its own: what listens to all that starts cannot be taken away again.

@@ -61,6 +61,7 @@ def _train_test_and_segment(work: Path, options: tuple[str, ...], image: Path) -
         return set(np.unique(np.array(labels)).tolist())
 
 
+@pytest.mark.slow
 def test_preset__masks_of_0_and_255(tmp_path, capsys):
     _make_discs(tmp_path / 'data')
     image = tmp_path / 'data' / 'images' / 'val' / '0.jpg'
@@ -70,6 +71,7 @@ def test_preset__masks_of_0_and_255(tmp_path, capsys):
     assert 'batch: 1 process x 2 images x 4 parts = 8, that of the recipe' in out
 
 
+@pytest.mark.slow
 def test_preset__real_masks_of_single_bits(tmp_path):
     root = os.environ.get('SWINSEG_TEST_DATA')
     if root is None:

@@ -184,6 +184,7 @@ def _segment(checkpoint, folder, out):
 KILLS = int(os.environ.get('SWINSEG_KILLS', '3'))
 
 
+@pytest.mark.slow
 def test_main__killed_at_random_moments_it_ends_in_the_same_files(checkpoint, photos, tmp_path):
     for name in ('a.jpg', 'a.png', 'A.png', 'b.tif'):
         shutil.copy(photos / 'street.png', photos / name)

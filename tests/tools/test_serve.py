@@ -101,6 +101,7 @@ def attacked(folder: Path) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 def test_load__each_request_is_answered_or_told_to_wait(server, folder):
     data = [(folder / 'images' / f'{n}.png').read_bytes() for n in range(3)]
 
@@ -126,6 +127,7 @@ def test_load__each_request_is_answered_or_told_to_wait(server, folder):
     assert server.memory() - before < 100e6
 
 
+@pytest.mark.slow
 def test_hostile_uploads__are_refused(server):
     uploads = hostile_uploads(UPLOADS, seed=2026)
     # What the decoders allocate once is not growth.
@@ -210,6 +212,7 @@ ATTACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('attack', ATTACKS)
 def test_attack__honest_clients_are_answered(attacked, idle_memory, folder, attack):
     data = (folder / 'images' / '1.png').read_bytes()
@@ -233,6 +236,7 @@ def test_attack__honest_clients_are_answered(attacked, idle_memory, folder, atta
     assert attacked.log.stat().st_size - before < 20_000
 
 
+@pytest.mark.slow
 def test_attacks__signal_ends_the_server(folder):
     with serving(folder, *SHORT) as server, ExitStack() as stack:
         children = psutil.Process(server.process.pid).children(recursive=True)
@@ -244,6 +248,7 @@ def test_attacks__signal_ends_the_server(folder):
         assert psutil.wait_procs(children, timeout=20)[1] == []
 
 
+@pytest.mark.slow
 def test_signal__ends_it(server):
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == -signal.SIGTERM

@@ -73,6 +73,7 @@ def assert_honest_is_answered(address: str) -> None:
     assert httpx.post(f'{address}echo', content=b'abc', timeout=20).content == b'abc'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('sent', 'told'),
     [
@@ -92,6 +93,7 @@ def test_client_that_stalls__is_closed(address, sent, told):
         assert answer.endswith(b'{"error": "the request did not arrive in time; send it faster"}')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('sent', [b'GET /echo HTTP/1.1\r\nX: ', POST[:-4] + b'\r\nX: '])
 def test_client_that_trickles__is_closed(address, sent):
     started = time.monotonic()

@@ -63,6 +63,7 @@ def _gradients_of_shares(cfg: Config) -> tuple[dict, dict, float]:
     return gradients, states, held / whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('number', 'with_cp'), [(2, True), (3, False)])
 def test_shard__gradients_and_states_are_those_of_one_process(
     write_tiny_config, tmp_path, number, with_cp
@@ -102,6 +103,7 @@ training_hooks = dict(first_batch=dict(_delete_=True))
 """
 
 
+@pytest.mark.slow
 def test_train__shares_learn_what_one_process_does(write_tiny_config, tmp_path):
     """Losses, weights, moments and figures; resumed, bit by bit; and gone on with by one process."""
     config = write_tiny_config(extra=DETERMINISTIC + CLIPPED)
@@ -164,6 +166,7 @@ def _train_in_windows(cfg: Config, folder: Path) -> float | None:
     return train(cfg, work_dir=folder, seed=5, launcher='pytorch', check=False).best_score
 
 
+@pytest.mark.slow
 def test_validation__processes_may_have_other_numbers_of_windows(
     write_tiny_config, tmp_path, tiny_dataset
 ):

@@ -60,6 +60,7 @@ def test_wrap__gradients_are_those_of_one_process(write_tiny_config, tmp_path, n
     assert worst < 1e-6, worst
 
 
+@pytest.mark.slow
 def test_train__two_processes_learn_what_one_does(write_tiny_config, tmp_path):
     """The order of the images, their augmentation, losses, weights and figures; resumed, bit by bit."""
     config = write_tiny_config(extra=DETERMINISTIC)
@@ -90,6 +91,7 @@ def _train_without_sync_bn(cfg: Config, folder: Path) -> float | None:
     return train(cfg, work_dir=folder, seed=5, launcher='pytorch', check=False).best_score
 
 
+@pytest.mark.slow
 def test_train__validates_what_the_checkpoint_holds(write_tiny_config, tmp_path):
     """Also where each process counts statistics of its own."""
     cfg = load_config(write_tiny_config(extra=CURVES), {'train_cfg.max_iters': 2})
@@ -149,6 +151,7 @@ def _assert_same_matrix(cfg: Config, checkpoint: Path, tmp_path: Path, numbers: 
         assert all(outcome.out == outcome.err == '' for outcome in outcomes[1:])
 
 
+@pytest.mark.slow
 def test_evaluate__two_and_three_processes_count_the_same_pixels(
     write_tiny_config, tmp_path, tiny_run
 ):

@@ -162,6 +162,7 @@ def test_pyramid_conv3x3__autocast_trains():
         assert (x - y).norm() < 0.02 * y.norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('training', [True, False])
 def test_pyramid_conv3x3__compiles_to_one_graph(training):
     maps = [torch.randn(2, 64, s, s + 3, requires_grad=training) for s in (32, 16, 7)]

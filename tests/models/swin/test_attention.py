@@ -196,6 +196,7 @@ def test_export__gives_the_same_numbers():
             assert torch.equal(x, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('training', [False, True])
 def test_compile__gives_the_same_numbers_in_one_graph(training):
     backbone = randomize(SwinBackbone(**TWO_STAGES, drop_path_rate=0.0)).train(training)
