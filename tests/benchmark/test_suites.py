@@ -14,6 +14,8 @@ from swinseg.datasets import DataError
 from swinseg.errors import BenchmarkError
 from swinseg.predictor import Predictor
 
+pytestmark = pytest.mark.slow  # each measures whole networks, several times
+
 STOCK, OURS = 'stock mmseg', 'swinseg'
 
 

@@ -14,6 +14,7 @@ from swinseg.datasets import DataError
 from swinseg.engine import load_config, train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('persistent', [False, True])
 @pytest.mark.parametrize('broken', [False, True])
 def test_train__leaves_no_process_behind(
@@ -54,6 +55,7 @@ def test_fused_adamw__takes_the_same_steps():
     assert ((fused - plain).norm() / (plain - start).norm()).item() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('fused_first', [False, True])
 def test_resume__keeps_the_kernels_of_the_config(write_tiny_config, tmp_path, fused_first):
     steps = {'train_cfg.max_iters': 2}

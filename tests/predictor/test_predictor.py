@@ -15,6 +15,7 @@ from swinseg.predictor import PredictOptions, Predictor, PredictorError
 SLIDE = {'mode': 'slide', 'crop_size': (48, 48), 'stride': (31, 31)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('tta', [False, True], ids=['plain', 'tta'])
 @pytest.mark.parametrize('stock', [False, True], ids=['ours', 'stock'])
 @pytest.mark.parametrize('test_cfg', [{'mode': 'whole'}, SLIDE], ids=['whole', 'slide'])

@@ -44,6 +44,8 @@ from swinseg.datasets.prepare import (
 from swinseg.datasets.prepare.brush_rle import encode_brush
 from swinseg.errors import UserError
 
+pytestmark = pytest.mark.slow  # hundreds of files each
+
 TRIALS = int(os.environ.get('SWINSEG_FUZZ', '400'))
 # Of readers that have most of their code in common with others.
 FEWER_TRIALS = max(TRIALS // 4, 2)

@@ -34,6 +34,7 @@ def whole_run(tmp_path_factory, tiny_dataset) -> Path:
     return train_whole(tmp_path_factory.mktemp('whole'), tiny_dataset, EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('workers', [0, 2])
 def test_resume__bit_by_bit_with_another_number_of_workers(
     write_tiny_config, tmp_path, whole_run, workers
@@ -43,6 +44,7 @@ def test_resume__bit_by_bit_with_another_number_of_workers(
     assert_same_state(result.last, whole_run / 'iter_7.pth')
 
 
+@pytest.mark.slow
 def test_resume__bit_by_bit_from_workers_to_none(write_tiny_config, tmp_path, whole_run):
     cfg = _config(write_tiny_config, 2)
     cfg.train_cfg.max_iters = 5
@@ -95,6 +97,7 @@ class KilledError(Exception):
     """Stands for the kill of the process."""
 
 
+@pytest.mark.slow
 def test_resume__a_validation_that_was_cut_short_is_made_up_for(
     write_tiny_config, tmp_path, tiny_run, monkeypatch, capsys
 ):

@@ -80,6 +80,7 @@ def test_validation__fails_before_the_first_step(case, write_tiny_config, tmp_pa
     assert '\n' not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_trial__leaves_no_trace(write_tiny_config, tmp_path, monkeypatch):
     """Random transforms, batch norm, dropout, stochastic depth, counts of the metric and a resume."""
     extra = MIXED + (

@@ -43,6 +43,7 @@ def _gradients_of_a_share(cfg: Config) -> dict[str, torch.Tensor]:
     return gradients_of(model, share)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('number', 'with_cp'), [(2, True), (3, False)])
 def test_wrap__gradients_are_those_of_one_process(write_tiny_config, tmp_path, number, with_cp):
     """Batch norms and activation checkpoints among the layers; to rounding in float64."""

@@ -25,6 +25,7 @@ def _weights(state, prefix=''):
     }
 
 
+@pytest.mark.slow
 def test_ema__checkpoint_validation_and_resume(write_tiny_config, tmp_path):
     path = write_tiny_config(extra=EMA)
     work_dir = tmp_path / 'work'
@@ -80,6 +81,7 @@ default_hooks = dict(checkpoint=dict(interval=1))
 """
 
 
+@pytest.mark.slow
 def test_early_stopping__ends_the_training_and_remembers(write_tiny_config, tmp_path, capsys):
     cfg = load_config(write_tiny_config(extra=STOPPING))
     # The first validation is better than none, the two after it gain less than 100.

@@ -41,6 +41,7 @@ def whole_run(tmp_path_factory, tiny_dataset) -> Path:
     return train_whole(tmp_path_factory.mktemp('whole'), tiny_dataset, EXACT)
 
 
+@pytest.mark.slow
 def test_epochs__leave_checkpoints_validations_and_curves(write_tiny_config, tmp_path, capsys):
     extra = EPOCHS + CURVES + 'log_processor = dict(by_epoch=True)\n'
     cfg = load_config(write_tiny_config(extra=extra), {'train_cfg.max_epochs': 2})
@@ -69,6 +70,7 @@ def test_epochs__leave_checkpoints_validations_and_curves(write_tiny_config, tmp
         train(cfg, work_dir=tmp_path / 'work', resume=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('workers', [0, 1])
 def test_epochs__resume_bit_by_bit_from_the_middle_of_one(
     write_tiny_config, tmp_path, whole_run, monkeypatch, workers
@@ -97,6 +99,7 @@ def test_epochs__resume_bit_by_bit_at_the_end_of_one_when_the_newest_is_damaged(
     assert_same_state(tmp_path / 'work' / 'epoch_3.pth', whole_run / 'epoch_3.pth')
 
 
+@pytest.mark.slow
 def test_epochs__resume_bit_by_bit_from_checkpoints_by_iteration(write_tiny_config, tmp_path):
     """One is written before the schedules that count epochs have taken their step at the end of an epoch."""
     cfg = load_config(write_tiny_config(extra=EXACT))

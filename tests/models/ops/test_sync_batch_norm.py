@@ -61,6 +61,7 @@ def _together(case: str, momentum: float | None) -> dict[str, torch.Tensor]:
     return result | dict(layer.named_buffers())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('momentum', [0.1, None])
 @pytest.mark.parametrize('case', CASES)
 def test_forward__equals_that_of_the_whole_batch(tmp_path, case, momentum):
