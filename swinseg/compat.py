@@ -185,13 +185,13 @@ def safe_checkpoint_classes() -> list[Any]:
     """Every class beyond plain tensors and containers that a checkpoint of mmengine's Runner holds."""
     from mmengine.logging import HistoryBuffer
 
-    multiarray = getattr(np, '_core', None) or np.core  # numpy 2 made the package private
+    # What pickle writes of an array and of a scalar tells its helpers, whose module numpy 2 has moved.
     return [
         HistoryBuffer,
         np.ndarray,
         np.dtype,
-        multiarray.multiarray._reconstruct,
-        multiarray.multiarray.scalar,
+        np.empty(0).__reduce__()[0],
+        np.float64().__reduce__()[0],
         *(
             type(np.dtype(code))
             for code in ('f8', 'f4', 'i8', 'i4', 'u8', 'u4', 'u1', 'i2', 'u2', '?')

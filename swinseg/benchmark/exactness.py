@@ -17,7 +17,7 @@ AGREEMENT = 'same class (%)'
 def largest_difference(reference: Tensor, result: Tensor) -> float:
     """Return the largest absolute difference of two tensors of one shape, in float64."""
     assert reference.shape == result.shape, (reference.shape, result.shape)
-    difference = reference.double().cpu() - result.double().cpu()
+    difference = reference.cpu().double() - result.cpu().double()
     return float(difference.abs().max()) if difference.numel() else 0.0
 
 

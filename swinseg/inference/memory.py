@@ -201,19 +201,19 @@ def resident_peak_bytes(call: Callable[[], object]) -> int | None:
     if trim is not None:
         trim(0)
     try:
-        reset.write_text('5')  # sets the peak back to the present level
-        before = _kibibytes(status.read_text(), 'VmRSS')
+        reset.write_text('5', encoding='utf-8')  # sets the peak back to the present level
+        before = _kibibytes(status.read_text(encoding='utf-8'), 'VmRSS')
     except OSError:
         return None
     call()
-    return 1024 * max(0, _kibibytes(status.read_text(), 'VmHWM') - before)
+    return 1024 * max(0, _kibibytes(status.read_text(encoding='utf-8'), 'VmHWM') - before)
 
 
 def resident_bytes() -> int | None:
     """Return what this process has in memory now; None where the operating system does not tell."""
     if not sys.platform.startswith('linux'):
         return None
-    return 1024 * _kibibytes(Path('/proc/self/status').read_text(), 'VmRSS')
+    return 1024 * _kibibytes(Path('/proc/self/status').read_text(encoding='utf-8'), 'VmRSS')
 
 
 def _kibibytes(status: str, name: str) -> int:

@@ -24,6 +24,7 @@ from swinseg.models.ops.packed_layers import (
     PackedPyramidConv,
     has_packed_linear,
 )
+from swinseg.models.ops.precision import widest_float
 from swinseg.models.swin.backbone import SwinBackbone
 from swinseg.models.swin.blocks import MLP, PatchEmbed
 from swinseg.models.upernet import UPerNetHead, is_plain_conv, is_plain_conv3x3
@@ -140,16 +141,17 @@ def _to_float32(module: nn.Module, args: tuple, logits: Tensor) -> Tensor:
 
 
 def _fold(module: ConvModule) -> tuple[Tensor, Tensor | None]:
-    """Return weight and bias of the convolution with the batch norm in them, computed in float64."""
+    """Return weight and bias of the convolution with the batch norm in them, as exact as the device computes."""
     conv = module.conv
-    weight = conv.weight.double()
-    bias = None if conv.bias is None else conv.bias.double()
+    exact = widest_float(conv.weight.device)
+    weight = conv.weight.to(exact)
+    bias = None if conv.bias is None else conv.bias.to(exact)
     if module.with_norm:
         norm = module.norm
-        scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+        scale = norm.weight.to(exact) / (norm.running_var.to(exact) + norm.eps).sqrt()
         weight = weight * scale[:, None, None, None]
-        mean = norm.running_mean.double()
-        bias = norm.bias.double() + ((0 if bias is None else bias) - mean) * scale
+        mean = norm.running_mean.to(exact)
+        bias = norm.bias.to(exact) + ((0 if bias is None else bias) - mean) * scale
     return weight, bias
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-import resource
+import sys
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -23,6 +23,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from swinseg.errors import ServerError
 from swinseg.web.limits import Limits
+
+if sys.platform != 'win32':
+    import resource
 
 # Files that are no connections: libraries, pipes, what is being accepted.
 _OTHER_FILES = 256
@@ -269,6 +272,8 @@ def allow_open_files(connections: int) -> None:
     Raises:
         ServerError: it may not.
     """
+    if sys.platform == 'win32':
+        return  # Sockets are no files there, and the system has no limit of a process's own.
     needed = connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.sharedctypes import RawArray
@@ -178,7 +179,7 @@ class TimeoutLoader(DataLoader):
         stopped in the middle of handing over a batch, of which PyTorch's own timeout does not hear. It counts its
         ticks and does not look at a clock, so that a training that is stopped with Ctrl-Z may go on days later.
         """
-        if not _has_timer():
+        if sys.platform == 'win32' or not _has_timer():
             yield
             return
         ticks = ticks_after_signal = 0
@@ -309,7 +310,12 @@ def _state_of(pid: int) -> str | None:
     """Return why a process does not run, where the system tells."""
     try:
         # The name of the program stands before it in parentheses, and may hold any character.
-        letter = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
+        letter = (
+            Path(f'/proc/{pid}/stat')
+            .read_text(encoding='utf-8', errors='replace')
+            .rpartition(')')[2]
+            .split()[0]
+        )
     except (OSError, IndexError, ValueError):
         return None
     return _STATES.get(letter)

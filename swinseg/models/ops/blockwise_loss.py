@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from swinseg.errors import ArchitectureError
+from swinseg.models.ops.precision import widest_float
 from swinseg.models.postprocess import resized_rows
 from swinseg.models.tracing import is_traced
 
@@ -177,7 +178,8 @@ class _CrossEntropy(torch.autograd.Function):
         dtype = torch.promote_types(logits.dtype, torch.float32)
         valid = labels != ignore_index
         counted = valid.sum()
-        weight = torch.zeros((), dtype=torch.float64, device=logits.device)
+        exact = widest_float(logits.device)
+        weight = torch.zeros((), dtype=exact, device=logits.device)
         total = torch.zeros_like(weight)
         correct = torch.zeros((), dtype=torch.int64, device=logits.device)
         gradient = (
@@ -194,13 +196,13 @@ class _CrossEntropy(torch.autograd.Function):
                 factors = counts
                 if class_weight is not None:
                     factors = class_weight[targets].where(counts, 0).to(dtype)
-                    weight += factors.sum(dtype=torch.float64)
+                    weight += factors.sum(dtype=exact)
                 for rows, block in resized_rows(scores, truth.shape, align_corners=align_corners):
                     log_probability = F.log_softmax(block, dim=0)  # (K, R, W)
                     chosen = log_probability.gather(0, targets[rows][None])
                     is_best = (chosen == log_probability.amax(0))[0]
                     by_pixel = chosen[0].where(counts[rows], 0) * factors[rows]
-                    total -= by_pixel.sum(dtype=torch.float64)
+                    total -= by_pixel.sum(dtype=exact)
                     correct += (is_best & counts[rows]).sum()
                     if gradient is not None:
                         by_score = log_probability.exp_()

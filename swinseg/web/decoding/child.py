@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import sys
 import time
 from contextlib import suppress
@@ -28,6 +27,9 @@ from swinseg.datasets.files.heif import use_one_thread
 from swinseg.datasets.files.value_range import ValueRange
 from swinseg.errors import RequestError
 from swinseg.web.decoding.images import decode
+
+if sys.platform != 'win32':
+    import resource
 
 START = f"""
 import sys
@@ -56,7 +58,8 @@ def main() -> None:
     setting = options['value_range']
     value_range = None if setting is None else ValueRange.of(setting)
     files, answers = _take_streams()
-    os.nice(_NICENESS)
+    if hasattr(os, 'nice'):
+        os.nice(_NICENESS)
     cv2.setNumThreads(1)
     # Before the limits are set: what is loaded then is not at the cost of the first file.
     use_one_thread()
@@ -83,13 +86,17 @@ def _take_streams() -> tuple[BinaryIO, BinaryIO]:
 def _held_memory() -> int:
     """Return the bytes of data of this process, or 0 where only another system could say."""
     with suppress(OSError):
-        for line in Path('/proc/self/status').read_text().splitlines():
+        for line in (
+            Path('/proc/self/status').read_text(encoding='ascii', errors='replace').splitlines()
+        ):
             if line.startswith('VmData:'):
                 return int(line.split()[1]) * 1024
     return 0
 
 
 def _bound(memory: int) -> None:
+    if sys.platform == 'win32':
+        return  # It has no limits that a process sets itself; the parent's deadline is left.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Files of no length: the process has nothing to write but its answers.
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -101,6 +108,8 @@ def _bound(memory: int) -> None:
 
 def _bound_seconds(seconds: float) -> None:
     """End this process after some more seconds of processor time, whatever becomes of its parent."""
+    if sys.platform == 'win32':
+        return
     most = math.ceil(time.process_time() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import select
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +73,13 @@ class Decoder:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
                 # Ctrl-C is for the server, which lets the requests at work end.
                 env=self._environment(), start_new_session=True,
+                creationflags=getattr(subprocess, 'CREATE_NEW_PROCESS_GROUP', 0),
             )  # fmt: skip
-            os.set_blocking(self._pipes()[0].fileno(), False)
-            self._read_line(time.monotonic() + _SECONDS_TO_START)
+            if hasattr(select, 'poll') and hasattr(os, 'set_blocking'):
+                os.set_blocking(self._pipes()[0].fileno(), False)
+            deadline = time.monotonic() + _SECONDS_TO_START
+            with self._killed_at(deadline):
+                self._read_line(deadline)
         except (OSError, _Ended) as error:
             self._end()
             raise DecoderError(
@@ -94,7 +102,8 @@ class Decoder:
         seconds = self._limits.decode_seconds
         deadline = time.monotonic() + seconds
         try:
-            return self._ask(data, deadline)
+            with self._killed_at(deadline):
+                return self._ask(data, deadline)
         except (_Ended, OSError) as error:
             in_time = time.monotonic() < deadline
             self._end()
@@ -143,19 +152,19 @@ class Decoder:
         return image
 
     def _send(self, data: bytes | bytearray, deadline: float) -> None:
-        output = self._pipes()[0].fileno()
+        output = self._pipes()[0]
         view = memoryview(data)
         while view:
             self._wait(output, deadline, to_write=True)
-            view = view[os.write(output, view[: 1 << 20]) :]
+            view = view[output.write(view[: 1 << 20]) or 0 :]
 
     def _read_line(self, deadline: float) -> dict[str, Any]:
         """Read up to the end of a line and no further: pixels may follow."""
-        source = self._pipes()[1].fileno()
+        source = self._pipes()[1]
         line = b''
         while not line.endswith(b'\n') and len(line) < _LONGEST_LINE:
             self._wait(source, deadline)
-            byte = os.read(source, 1)
+            byte = source.read(1)
             if not byte:
                 raise _Ended('its output has ended')
             line += byte
@@ -163,27 +172,49 @@ class Decoder:
         return answer
 
     def _read_into(self, view: memoryview, deadline: float) -> None:
-        source = self._pipes()[1].fileno()
+        source = self._pipes()[1]
         while view:
             self._wait(source, deadline)
-            count = os.readv(source, [view])
+            count = source.readinto(view)
             if not count:
                 raise _Ended('its output has ended')
             view = view[count:]
 
-    def _wait(self, descriptor: int, deadline: float, *, to_write: bool = False) -> None:
+    def _wait(self, pipe: io.FileIO, deadline: float, *, to_write: bool = False) -> None:
         """Wait until a pipe can be read or written; unlike ``select``, ``poll`` knows no highest descriptor."""
-        poll = select.poll()
-        poll.register(descriptor, select.POLLOUT if to_write else select.POLLIN)
         left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(1000 * left):
+        if left <= 0:
+            raise _Ended('it takes too long')
+        if not hasattr(select, 'poll'):
+            return  # See _killed_at.
+        poll = select.poll()
+        poll.register(pipe.fileno(), select.POLLOUT if to_write else select.POLLIN)
+        if not poll.poll(1000 * left):
             raise _Ended('it takes too long')
 
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+    @contextlib.contextmanager
+    def _killed_at(self, deadline: float) -> Iterator[None]:
+        """Where a pipe cannot be waited for, as on Windows, kill the process at the deadline: all reads end then."""
+        process = self._process
+        if hasattr(select, 'poll') or process is None:
+            yield
+            return
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _pipes(self) -> tuple[io.FileIO, io.FileIO]:
         """Return the ends of the process's input and output."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise _Ended('it has ended')
+        # Without a buffer they are plain files.
+        assert isinstance(process.stdin, io.FileIO)
+        assert isinstance(process.stdout, io.FileIO)
         return process.stdin, process.stdout
 
     def _end(self) -> None:

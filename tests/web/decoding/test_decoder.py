@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import time
@@ -49,7 +50,7 @@ def pid_of(decoder: Decoder) -> int:
 
 def is_running(pid: int) -> bool:
     try:
-        return 'Z' not in Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]
+        return 'Z' not in Path(f'/proc/{pid}/stat').read_text('utf-8').rpartition(')')[2].split()[0]
     except FileNotFoundError:
         return False
 
@@ -137,7 +138,10 @@ def test_process__is_small_and_bounded(decoder):
     assert 'libtorch' not in modules
 
 
-def test_too_slow__is_ended_and_the_next_is_decoded():
+@pytest.mark.parametrize('has_poll', [True, False], ids=['poll', 'as_on_windows'])
+def test_too_slow__is_ended_and_the_next_is_decoded(has_poll, monkeypatch):
+    if not has_poll:
+        monkeypatch.delattr(select, 'poll')
     decoder = Decoder(Limits(decode_seconds=0.3))
     decoder.start()
     first = pid_of(decoder)
