@@ -1,19 +1,16 @@
-"""What Windows lacks is not needed: its missing modules and functions, taken away from a process of this system."""
+"""What Windows lacks is not needed: the modules and functions are taken away from a process of this system."""
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
 # The libraries come first: they choose their own files by the system.
 AS_ON_WINDOWS = """
-import asyncio, concurrent.futures, multiprocessing.connection, multiprocessing.sharedctypes, os, platform, select, signal, socket, subprocess, sys
-import tempfile, threading
-import cv2, matplotlib.pyplot, mmengine, PIL.Image, torch.distributed, torch.utils.data, uvicorn.protocols.http.h11_impl
-import fastapi, prometheus_client, psutil, safetensors.torch, tensorboard
+import asyncio, concurrent.futures, multiprocessing.connection, multiprocessing.sharedctypes
+import os, platform, select, signal, socket, subprocess, sys, tempfile, threading
+import cv2, matplotlib.pyplot, mmengine, PIL.Image, torch.distributed, torch.utils.data
+import fastapi, prometheus_client, psutil, safetensors.torch, tensorboard, uvicorn.protocols.http.h11_impl
 
 ABSENT_MODULES = ('fcntl', 'grp', 'pwd', 'resource', 'termios')
 for name in ABSENT_MODULES:

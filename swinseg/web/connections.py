@@ -272,15 +272,15 @@ def allow_open_files(connections: int) -> None:
     Raises:
         ServerError: it may not.
     """
-    if sys.platform == 'win32':
-        return  # Sockets are no files there, and the system has no limit of a process's own.
-    needed = connections + _OTHER_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise ServerError(
-            f'{connections} connections need {needed} open files, but this process may have {hard}; give a '
-            'smaller --connections, or allow more with ulimit -n'
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    # Elsewhere sockets are no files, and a process has no limit of its own.
+    if sys.platform != 'win32':
+        needed = connections + _OTHER_FILES
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == resource.RLIM_INFINITY or soft >= needed:
+            return
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise ServerError(
+                f'{connections} connections need {needed} open files, but this process may have {hard}; give a '
+                'smaller --connections, or allow more with ulimit -n'
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

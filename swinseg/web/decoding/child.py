@@ -95,23 +95,22 @@ def _held_memory() -> int:
 
 
 def _bound(memory: int) -> None:
-    if sys.platform == 'win32':
-        return  # It has no limits that a process sets itself; the parent's deadline is left.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Files of no length: the process has nothing to write but its answers.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    with suppress(
-        OSError, ValueError
-    ):  # Linux counts what can be written to; others have no such limit.
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    # Windows has no limits that a process sets itself; the parent's deadline is left there.
+    if sys.platform != 'win32':
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        # Files of no length: the process has nothing to write but its answers.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        with suppress(
+            OSError, ValueError
+        ):  # Linux counts what can be written to; others have no such limit.
+            resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
 
 def _bound_seconds(seconds: float) -> None:
     """End this process after some more seconds of processor time, whatever becomes of its parent."""
-    if sys.platform == 'win32':
-        return
-    most = math.ceil(time.process_time() + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+    if sys.platform != 'win32':
+        most = math.ceil(time.process_time() + seconds) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
 
 
 def _answer(

@@ -75,7 +75,7 @@ class Decoder:
                 env=self._environment(), start_new_session=True,
                 creationflags=getattr(subprocess, 'CREATE_NEW_PROCESS_GROUP', 0),
             )  # fmt: skip
-            if hasattr(select, 'poll') and hasattr(os, 'set_blocking'):
+            if sys.platform != 'win32':
                 os.set_blocking(self._pipes()[0].fileno(), False)
             deadline = time.monotonic() + _SECONDS_TO_START
             with self._killed_at(deadline):
@@ -185,18 +185,18 @@ class Decoder:
         left = deadline - time.monotonic()
         if left <= 0:
             raise _Ended('it takes too long')
-        if not hasattr(select, 'poll'):
-            return  # See _killed_at.
-        poll = select.poll()
-        poll.register(pipe.fileno(), select.POLLOUT if to_write else select.POLLIN)
-        if not poll.poll(1000 * left):
-            raise _Ended('it takes too long')
+        # On Windows see _killed_at.
+        if sys.platform != 'win32':
+            poll = select.poll()
+            poll.register(pipe.fileno(), select.POLLOUT if to_write else select.POLLIN)
+            if not poll.poll(1000 * left):
+                raise _Ended('it takes too long')
 
     @contextlib.contextmanager
     def _killed_at(self, deadline: float) -> Iterator[None]:
-        """Where a pipe cannot be waited for, as on Windows, kill the process at the deadline: all reads end then."""
+        """Where a pipe cannot be waited for, on Windows, kill the process at the deadline: all reads end then."""
         process = self._process
-        if hasattr(select, 'poll') or process is None:
+        if sys.platform != 'win32' or process is None:
             yield
             return
         timer = threading.Timer(max(0.0, deadline - time.monotonic()), process.kill)
