@@ -27,7 +27,7 @@ $(SETUP): $(VENV)/bin/python pyproject.toml constraints.txt
 
 # Draw the mini dataset, train on it, evaluate, and write masks.
 demo: $(SETUP)
-	$(BIN)/python -m swinseg.datasets.mini --out data/mini
+	$(BIN)/python -m swinseg prepare mini --out data/mini
 	rm -rf $(MINI)
 	$(BIN)/python tools/train.py configs/upernet_swin_t_mini.py --work-dir $(MINI)
 	$(BIN)/python tools/test.py configs/upernet_swin_t_mini.py $(MINI)/best_*.pth --out $(MINI)/test

@@ -1,4 +1,4 @@
-# A narrow Swin on the embedded mini set (python -m swinseg.datasets.mini --out data/mini), from random
+# A narrow Swin on the embedded mini set (swinseg prepare mini --out data/mini), from random
 # weights, in a few minutes on two CPU cores.
 _base_ = [
     './_base_/models/upernet_swin.py',

@@ -86,6 +86,10 @@ def quoted(value: object, *, most: int = 80) -> str:
     return repr(text) if isinstance(value, str) else text
 
 
+class UsageError(UserError):
+    """A command was called with arguments that it does not understand."""
+
+
 class BenchmarkError(UserError):
     """A benchmark's arguments, or the files that it reads, do not fit."""
 

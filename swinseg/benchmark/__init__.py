@@ -1,6 +1,6 @@
 """Measuring swinseg beside its peers: in one process, in turn, with the exactness of the results.
 
-``tools/benchmark.py`` is its command line. The largest parts: :mod:`~swinseg.benchmark.timing` runs functions in
+``swinseg benchmark`` is its command line. The largest parts: :mod:`~swinseg.benchmark.timing` runs functions in
 turn and compares their results, :mod:`~swinseg.benchmark.suites` has a file for each subject,
 :mod:`~swinseg.benchmark.results` is what is kept, and :mod:`~swinseg.benchmark.report`,
 :mod:`~swinseg.benchmark.plot` and :mod:`~swinseg.benchmark.readme` show it.

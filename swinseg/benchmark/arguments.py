@@ -1,4 +1,4 @@
-"""The command line of ``tools/benchmark.py``: every suite's options in one place."""
+"""The command line of ``swinseg benchmark``: every suite's options in one place."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the suite and all options; which of them a suite takes, it says itself."""
     add = parser.add_argument
     add('suite', choices=[*SUITES, 'all'])
-    add('--out', help='JSON file for the results, with a plot beside it; for all, a folder')
+    add(
+        '--out',
+        metavar='FILE',
+        help='JSON file for the results, with a plot beside it; for all, a folder',
+    )
     add('--device', help='cpu (default) or cuda')
     add('--threads', type=int, help="default: PyTorch's")
     add('--repeats', type=int, help='rounds at most')
     add('--seconds', type=float, help='for the rounds of one case; two are always run')
     add('--variants', nargs='+', metavar='V', help=f'some of {", ".join(VARIANTS)}; default: T')
-    add('--config', help='a config file instead of the variants')
+    add('--config', help='a file, or a shipped one by name, instead of the variants')
     add(
         '--sizes',
         nargs='+',
@@ -38,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help='model: without the limit',
     )
-    add('--batch', type=int, help='images at a time')
+    add('--batch-size', type=int, help='images at a time')
     add(
         '--memory-sizes',
         nargs='+',
@@ -49,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--checkpointing', action='store_true', default=None, help='train: recompute activations')
     add('--data-root', help="data: a folder in ADE20K's layout; default: drawn scenes")
     add('--images', type=int, help='data: images in each round')
-    add('--classes', type=int, help='metric, scene: number of classes')
+    add('--num-classes', type=int, help='metric, scene: number of classes')
     add(
         '--image-size',
         nargs=2,

@@ -16,7 +16,7 @@ from swinseg import env
 from swinseg.versions import __version__, installed_versions
 
 ROOT = Path(swinseg.__file__).parents[1]
-"""The clone that swinseg is imported from, with ``configs/`` and ``benchmarks/``."""
+"""What swinseg is imported from: a clone, with ``benchmarks/``, or the folder of installed packages."""
 
 _PACKAGES = (
     'torch',
@@ -54,6 +54,10 @@ def _line_of_report(label: str) -> str | None:
 
 def _revision() -> str | None:
     """The commit of the clone, marked where files differ from it; None outside of a clone."""
+    if not (
+        ROOT / '.git'
+    ).exists():  # packages may be installed somewhere in a clone of something else
+        return None
     try:
         done = subprocess.run(
             ['git', 'describe', '--always', '--dirty', '--abbrev=10', '--exclude=*'],

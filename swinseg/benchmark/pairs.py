@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from torch import nn
 
-from swinseg.benchmark.environment import ROOT
+from swinseg.config.shipped import shipped_folder
 from swinseg.engine import load_config
 from swinseg.errors import BenchmarkError
 
@@ -49,7 +49,7 @@ def config_of(variant: str, path: str | None = None) -> Config:
     """Return the config of a variant, or the one at ``path``.
 
     Raises:
-        BenchmarkError: the variant is none, or swinseg was installed without its configs.
+        BenchmarkError: the variant is none.
         ConfigError: the config cannot be read.
     """
     if path is not None:
@@ -58,12 +58,7 @@ def config_of(variant: str, path: str | None = None) -> Config:
         raise BenchmarkError(
             f'a variant is one of {", ".join(VARIANTS)}, found {variant!r}; try --variants T'
         )
-    file = ROOT / 'configs' / f'upernet_swin_{variant.lower()}_ade20k.py'
-    if not file.is_file():
-        raise BenchmarkError(
-            f'there is no config {file}; run from a clone of swinseg, or name a config with --config FILE'
-        )
-    return load_config(file)
+    return load_config(shipped_folder() / f'upernet_swin_{variant.lower()}_ade20k.py')
 
 
 def names_of(variants: tuple[str, ...], config: str | None) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ def from_json(text: str, *, source: str | os.PathLike[str]) -> Result:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BenchmarkError(
             f'{os.fspath(source)} is no benchmark result of format {FORMAT}; '
-            'write it again with tools/benchmark.py'
+            'write it again with swinseg benchmark'
         ) from error
 
 
@@ -164,6 +164,6 @@ def load(path: str | os.PathLike[str]) -> Result:
     except OSError as error:
         raise BenchmarkError(
             f'the benchmark result {os.fspath(path)} cannot be read: {error.strerror or error}; '
-            'write it with tools/benchmark.py'
+            'write it with swinseg benchmark'
         ) from error
     return from_json(text, source=path)

@@ -23,7 +23,7 @@ def checkpoint_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return class names, palette and config of a checkpoint, each None where it has none.
 
     Reads what mmengine (``dataset_meta``, ``cfg``) and mmcv 1 (``CLASSES``, ``PALETTE``, ``config``) save, and the
-    metadata that ``tools/convert_checkpoint.py`` writes into ``.safetensors`` files. The config is text in the
+    metadata that ``swinseg convert`` writes into ``.safetensors`` files. The config is text in the
     syntax of Python; it is parsed, not run: only literals, lists, tuples and ``dict(...)`` are understood. What
     it describes may still be harmful to build: see ``swinseg.config.untrusted``.
 

@@ -18,6 +18,7 @@ from swinseg.config.checking import check_config
 from swinseg.config.options import apply_options, parse_options
 from swinseg.config.references import fill_in_variables
 from swinseg.config.registered_types import spell_types
+from swinseg.config.shipped import shipped_names, shipped_path
 from swinseg.config.training_length import follow_length, length_of, settle_length
 from swinseg.config.variables import check_variables
 from swinseg.errors import ConfigError, UserError
@@ -31,7 +32,8 @@ def load_config(
     """Read a config file, apply overrides, and check every key.
 
     Args:
-        path: a ``.py`` config (``.json`` and ``.yaml`` work as in mmengine).
+        path: a ``.py`` config (``.json`` and ``.yaml`` work as in mmengine), or the name of one that comes with
+            swinseg, with or without ``.py``: ``'upernet_swin_t_ade20k'``. A file that exists comes first.
         options: overrides, as ``{'model.backbone.window_size': 12}`` or as ``['model.backbone.window_size=12']``.
             An override must name something that exists or that its class accepts. ``data_root`` alone
             stands for the ``data_root`` of the training, validation and test datasets. With another length of the
@@ -42,7 +44,7 @@ def load_config(
         ConfigError: the file is missing or fails, a key or a ``type`` is unknown, an option leads nowhere, or
             the number of classes of a head differs from that of the dataset.
     """
-    path = Path(path)
+    path = _found(Path(path))
     cfg = _read(path)
     overrides = parse_options(options) if isinstance(options, Sequence) else dict(options or {})
     check_variables(path, options=overrides)
@@ -58,9 +60,19 @@ def load_config(
     return cfg
 
 
+def _found(path: Path) -> Path:
+    """Return the file of a config: this one, the one in the current folder that is named so, or a shipped one."""
+    # A shipped one that was copied to be edited is named as before.
+    for candidate in (path, path.with_name(f'{path.name}.py') if path.name else path):
+        if os.path.isfile(candidate):
+            return candidate
+    shipped = shipped_path(path)
+    if shipped is None:
+        raise ConfigError(f'there is no config file {path}{_similar(path)}')
+    return shipped
+
+
 def _read(path: Path) -> Config:
-    if not os.path.isfile(path):
-        raise ConfigError(f'there is no config file {path}{_similar_files(path)}')
     if path.suffix not in ('.py', '.json', '.yaml', '.yml'):
         raise ConfigError(f'a config is a .py file, got {path}')
     try:
@@ -135,12 +147,22 @@ def _short(file: str | Path) -> str:
         return str(file)
 
 
-def _similar_files(path: Path) -> str:
+def _similar(path: Path) -> str:
     folders = [folder for folder in (path.parent, Path('configs')) if os.path.isdir(folder)]
-    files = {file.name: file for folder in reversed(folders) for file in folder.glob('*.py')}
-    near = difflib.get_close_matches(path.name, files, n=2, cutoff=0.6)
+    files = {file.name: str(file) for folder in reversed(folders) for file in folder.glob('*.py')}
+    # Of a file that is there and a shipped one of the same name, the former.
+    known = {f'{Path(name).name}.py': name for name in _shipped_names()} | files
+    name = f'{path.name.removesuffix(".py")}.py'
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
     if near:
-        return '; did you mean ' + ' or '.join(str(files[name]) for name in near) + '?'
+        return '; did you mean ' + ' or '.join(known[each] for each in near) + '?'
     return (
         '' if os.path.isdir(path.parent) else f' (the folder {path.parent} does not exist either)'
     )
+
+
+def _shipped_names() -> list[str]:
+    try:
+        return shipped_names()
+    except ConfigError:
+        return []

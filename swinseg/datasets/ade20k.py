@@ -51,8 +51,8 @@ class ADE20K(CheckedDataset):
 
         root = self.data_root or os.path.dirname(os.path.dirname(self.data_prefix['img_path']))
         if tuple(self._metainfo['classes']) == MINI_CLASSES:
-            return f'draw the mini set with: python -m swinseg.datasets.mini --out {root or "DIR"}'
+            return f'draw the mini set with: swinseg prepare mini --out {root or "DIR"}'
         return (
-            f'get it with: python tools/prepare_dataset.py ade20k --out {root or "DIR"}, or set data_root to '
+            f'get it with: swinseg prepare ade20k --out {root or "DIR"}, or set data_root to '
             'where its folders images and annotations are'
         )

@@ -1,4 +1,4 @@
-"""Training and evaluation of what a config describes: what ``tools/train.py`` and ``tools/test.py`` call."""
+"""Training and evaluation of what a config describes: what ``swinseg train`` and ``swinseg test`` call."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def train(
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``, how this process was started. With
             several, the returned figures are the same in all of them; only the first one writes files.
         check: whether a sample of the training and validation sets is checked first, by the rules of
-            ``tools/check_dataset.py``.
+            ``swinseg check``.
         resume_schedule: whose learning rate, other values of the optimizer and schedule a resumed run takes where
             they differ: ``'config'`` or ``'checkpoint'``; None takes the config's ``resume_schedule``, or
             ``'config'``.
@@ -198,7 +198,7 @@ def evaluate(
     tta: bool = False,
     out: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
-    worst: int = SHOWN,
+    shown: int = SHOWN,
     work_dir: str | os.PathLike[str] | None = None,
     launcher: str = 'none',
 ) -> Evaluation:
@@ -210,7 +210,7 @@ def evaluate(
         tta: whether the scales and flips of the config's ``tta_pipeline`` are averaged.
         out: folder for ``metrics.json``; None takes the work directory.
         report: folder for a report to look at, which all processes can write to; None makes none.
-        worst: how many of the worst and of the best images the report shows.
+        shown: how many of the worst and of the best images the report shows.
         work_dir: folder for the log; None takes the config's, or ``work_dirs/<name of the config>``.
         launcher: as for :func:`train`.
 
@@ -234,7 +234,7 @@ def evaluate(
     protocol = Protocol.from_config(cfg, tta=tta)
     if report is not None:
         require_report_folder(report)
-        _set_report(cfg, report, worst)
+        _set_report(cfg, report, shown)
     if tta:
         _set_test_time_augmentation(cfg)
     cfg.resume, cfg.load_from = False, None
@@ -271,7 +271,7 @@ def evaluate(
             protocol=str(protocol),
             seconds=seconds,
         )
-        page = write_report(record, report, shown=worst)
+        page = write_report(record, report, shown=shown)
     return Evaluation(
         metrics,
         report=figures,
@@ -387,7 +387,7 @@ def _set_test_time_augmentation(cfg: Config) -> None:
     cfg.model = {**wrapper, 'module': cfg.model}
 
 
-def _set_report(cfg: Config, folder: str | os.PathLike[str], worst: int) -> None:
+def _set_report(cfg: Config, folder: str | os.PathLike[str], shown: int) -> None:
     """Have the report's measurements taken beside those of the config's metric, by the same rules."""
     evaluators = (
         cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
@@ -398,7 +398,7 @@ def _set_report(cfg: Config, folder: str | os.PathLike[str], worst: int) -> None
         for name in ('ignore_index', 'nan_to_num', 'beta')
         if name in metric
     }
-    check_shown(worst)
+    check_shown(shown)
     if any(metric.get('format_only') for metric in evaluators):
         raise ConfigError(
             'a report compares predictions with labels, but test_evaluator has format_only=True in '

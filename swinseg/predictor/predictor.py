@@ -97,7 +97,7 @@ class Predictor:
         """Build the model of a checkpoint, load its weights and prepare it for inference.
 
         Args:
-            path: checkpoint file or address. Those that ``tools/train.py`` writes hold their
+            path: checkpoint file or address. Those that ``swinseg train`` writes hold their
                 config, class names and palette.
             config: config file; needed for weights that hold none. It replaces the one inside the
                 checkpoint.
@@ -193,7 +193,7 @@ class Predictor:
             options: how, and what to return beside the labels.
 
         Returns:
-            The same labels as ``tools/test.py`` evaluates, at the image's own size.
+            The same labels as ``swinseg test`` evaluates, at the image's own size.
 
         Raises:
             DataError: a file is missing, empty, no image, truncated or damaged, or has more than 8 bits of which

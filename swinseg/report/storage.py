@@ -64,15 +64,15 @@ def load_record(folder: str | os.PathLike[str]) -> EvaluationRecord:
     except OSError as error:
         raise ReportError(
             f'{os.fspath(folder)} has no {RECORD_FILE} that can be read ({error.strerror}); give a folder that '
-            'tools/test.py wrote with --report'
+            'swinseg test wrote with --report'
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ReportError(
-            f'{path} is not the record of an evaluation, or is damaged; write it anew with tools/test.py --report'
+            f'{path} is not the record of an evaluation, or is damaged; write it anew with swinseg test --report'
         ) from error
     raise ReportError(
         f'{path} has format {version}, but this version reads format {FORMAT}; write it anew with '
-        'tools/test.py --report'
+        'swinseg test --report'
     )
 
 
@@ -88,7 +88,7 @@ def read_labels(folder: str | os.PathLike[str], name: str) -> NDArray[np.integer
             return np.asarray(image)
     except (OSError, SyntaxError) as error:
         raise ReportError(
-            f'{path} cannot be read as a label map; write the report anew with tools/test.py --report'
+            f'{path} cannot be read as a label map; write the report anew with swinseg test --report'
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Segmenting files, folders and globs of images, scenes and videos: what ``tools/segment.py`` calls."""
+"""Segmenting files, folders and globs of images, scenes and videos: what ``swinseg segment`` calls."""
 
 from swinseg.segment.batch import Options, results_of, segment_all
 from swinseg.segment.outcome import Done, Outcome, summary, table

@@ -1,4 +1,4 @@
-"""The arguments of ``tools/segment.py`` about how to segment."""
+"""The arguments of ``swinseg segment`` about how to segment."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def create_app(
     token: str | None = None,
     access: Access | None = None,
 ) -> FastAPI:
-    """Make the application of ``tools/serve.py``.
+    """Make the application of ``swinseg serve``.
 
     Args:
         predictor: used by this application only.

@@ -1,4 +1,4 @@
-"""The arguments of ``tools/serve.py`` about limits, and about who may ask."""
+"""The arguments of ``swinseg serve`` about limits, and about who may ask."""
 
 from __future__ import annotations
 

@@ -51,13 +51,13 @@ def test_run__another_file_type_and_a_folder_that_cannot_be_written(tmp_path):
 def test_run_all__writes_every_file_and_renders_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(
         runner, 'ALL', {'first': ('metric', {'image_size': (40, 48)}),
-                        'second': ('metric', {'image_size': (32, 40), 'classes': 5})},
+                        'second': ('metric', {'image_size': (32, 40), 'num_classes': 5})},
     )  # fmt: skip
     page = tmp_path / 'README.md'
     page.write_text('<!-- begin: first -->\n<!-- end: first -->\n')
     runner.run('all', {'repeats': 1, 'seconds': 0.0}, out=tmp_path, say=lambda line: None)
-    assert load(tmp_path / 'first.json').options['classes'] == 150
-    assert load(tmp_path / 'second.json').options['classes'] == 5
+    assert load(tmp_path / 'first.json').options['num_classes'] == 150
+    assert load(tmp_path / 'second.json').options['num_classes'] == 5
     assert '![first](first.png)' in page.read_text()
     assert '40 x 48 pixels' in page.read_text()
 

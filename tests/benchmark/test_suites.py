@@ -180,7 +180,7 @@ def test_data__an_empty_folder(tmp_path):
 
 
 def test_metric__counts_and_labels_agree():
-    (table,) = run('metric', image_size=[40, 56], classes=150)
+    (table,) = run('metric', image_size=[40, 56], num_classes=150)
     counts = [row.exactness[LARGEST] for row in table.rows if LARGEST in row.exactness]
     assert counts == [0, 0]
     labels = [row.exactness[AGREEMENT] for row in table.rows if AGREEMENT in row.exactness]
@@ -242,7 +242,9 @@ def test_slide__alone(small_config):
 
 def test_scene__at_two_heights(small_config):
     pytest.importorskip('rasterio')
-    (table,) = run('scene', small_config, classes=12, image_size=[300, 200], window=64, stride=48)
+    (table,) = run(
+        'scene', small_config, num_classes=12, image_size=[300, 200], window=64, stride=48
+    )
     assert table.cases == ['150 x 200', '300 x 200']
     for row in table.rows:
         assert row.exactness[AGREEMENT] == 100
@@ -251,7 +253,7 @@ def test_scene__at_two_heights(small_config):
 
 def test_scene__another_place_or_label_shows(small_config, tmp_path):
     rasterio = pytest.importorskip('rasterio')
-    options = scene.SceneOptions(config=small_config, classes=12, window=64, stride=48)
+    options = scene.SceneOptions(config=small_config, num_classes=12, window=64, stride=48)
     predictor = scene._predictor(options)
     path = tmp_path / 'scene.tif'
     scene.draw_scene_file(path, height=96, width=80)

@@ -120,7 +120,7 @@ def test_ade20k__missing_data_says_how_to_get_it(tmp_path):
     with pytest.raises(DataError) as caught:
         ADE20K(data_root=str(tmp_path / 'ade'), data_prefix=PREFIX)
     message = str(caught.value)
-    assert 'does not exist; get it with: python tools/prepare_dataset.py ade20k' in message
+    assert 'does not exist; get it with: swinseg prepare ade20k' in message
     assert f'--out {tmp_path / "ade"}, or set data_root to where its folders images' in message
     assert '\n' not in message
 
@@ -128,7 +128,7 @@ def test_ade20k__missing_data_says_how_to_get_it(tmp_path):
 def test_ade20k__missing_mini_set_says_how_to_draw_it(tmp_path):
     from swinseg.datasets.mini.dataset import CLASSES
 
-    with pytest.raises(DataError, match=f'python -m swinseg.datasets.mini --out {tmp_path}$'):
+    with pytest.raises(DataError, match=f'swinseg prepare mini --out {tmp_path}$'):
         ADE20K(data_root=str(tmp_path), data_prefix=PREFIX, metainfo={'classes': CLASSES})
 
 

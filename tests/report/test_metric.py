@@ -170,7 +170,7 @@ def test_evaluate__report(write_tiny_config, tmp_path, tiny_run):
     cfg = load_config(write_tiny_config())
     checkpoint, folder = tiny_run / 'iter_4.pth', tmp_path / 'report'
     plain = evaluate(cfg, checkpoint, work_dir=tmp_path / 'work')
-    result = evaluate(cfg, checkpoint, report=folder, worst=1, work_dir=tmp_path / 'work')
+    result = evaluate(cfg, checkpoint, report=folder, shown=1, work_dir=tmp_path / 'work')
     assert plain.page is None
     assert result.page.parent == folder
     assert result == plain
@@ -193,18 +193,18 @@ def test_evaluate__report_of_averaged_scores(write_tiny_config, tmp_path, tiny_r
 
 
 @pytest.mark.parametrize(
-    ('options', 'worst', 'sentence'),
+    ('options', 'shown', 'sentence'),
     [
         ({'test_evaluator.format_only': True}, 8, 'test_evaluator has format_only=True'),
         ({}, 0, 'at least one of the worst images, but 0 was asked for'),
     ],
 )
 def test_evaluate__report_that_cannot_be(
-    write_tiny_config, tmp_path, tiny_run, options, worst, sentence
+    write_tiny_config, tmp_path, tiny_run, options, shown, sentence
 ):
     with pytest.raises(UserError, match=sentence):
         evaluate(
-            load_config(write_tiny_config(), options), tiny_run / 'iter_4.pth', worst=worst,
+            load_config(write_tiny_config(), options), tiny_run / 'iter_4.pth', shown=shown,
             report=tmp_path / 'report', work_dir=tmp_path / 'work',
         )  # fmt: skip
     assert not (tmp_path / 'report').exists()

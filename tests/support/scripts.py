@@ -28,8 +28,9 @@ def load(name: str) -> ModuleType:
 
 
 def run(name: str, *arguments: object) -> int:
-    """Call the script's ``main`` with ``arguments`` and return the exit code."""
-    return cli.run(lambda: load(name).main([str(argument) for argument in arguments]))
+    """Run the script with ``arguments`` and return the exit code."""
+    command = load(name).COMMAND
+    return cli.main(command, [str(argument) for argument in arguments], prog=f'{name}.py')
 
 
 def run_in_process(name: str, *arguments: object, folder: Path) -> processes.Outcome:

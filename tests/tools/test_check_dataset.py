@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from support import bad_data
-from support.scripts import assert_one_clear_line, load, run
+from support.scripts import assert_one_clear_line, run
 
 CODES = {
     'empty folder': 'cannot-be-built',
@@ -155,7 +155,7 @@ def test_check__output_that_cannot_be_written(write_tiny_config, tmp_path, capsy
 
 def test_check__help(capsys):
     with pytest.raises(SystemExit) as caught:
-        load('check_dataset').main(['--help'])
+        run('check_dataset', '--help')
     assert caught.value.code == 0
     text = capsys.readouterr().out
     for option in ('--split', '--json', '--html', '--sample', '--workers', '--cfg-options'):

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import random
-import runpy
 import shutil
 import signal
 import time
@@ -18,13 +17,10 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from support import scripts, tiny_checkpoint
-from swinseg.cli import run
 from swinseg.output_record import RECORD_FILE
 from swinseg.predictor import Predictor
 from swinseg.segment.progress import Progress
 from swinseg.visualization import color_blind_palette
-
-SCRIPT = Path(__file__).parents[2] / 'tools' / 'segment.py'
 
 
 @pytest.fixture(scope='module')
@@ -46,12 +42,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def segment(checkpoint):
-    main = runpy.run_path(str(SCRIPT))['main']
-
-    def call(*arguments):
-        return run(lambda: main([str(checkpoint), *map(str, arguments)]))
-
-    return call
+    return lambda *arguments: scripts.run('segment', checkpoint, *arguments)
 
 
 def files(folder):
@@ -153,10 +144,9 @@ def test_main__results_beside_the_inputs(segment, photos, capsys):
 def test_main__a_file_of_the_user_is_kept_and_the_model_is_not_even_loaded(
     photos, tmp_path, capsys
 ):
-    main = runpy.run_path(str(SCRIPT))['main']
     (photos / 'street_color.png').write_text('a picture of mine')
     arguments = ['no.pth', str(photos / 'street.png'), '--out', str(photos)]
-    assert run(lambda: main(arguments)) == 2
+    assert scripts.run('segment', *arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith(f'error: {photos / "street_color.png"} is there already and no earlier')
     assert error.count('\n') == 1
@@ -177,8 +167,7 @@ def test_main__names_of_300_characters_do_not_stop_the_rest(segment, photos, tmp
 
 def _segment(checkpoint, folder, out):
     torch.set_num_threads(1)
-    main = runpy.run_path(str(SCRIPT))['main']
-    os._exit(run(lambda: main([str(checkpoint), str(folder), '--out', str(out), '--sheet'])))
+    os._exit(scripts.run('segment', checkpoint, folder, '--out', out, '--sheet'))
 
 
 KILLS = int(os.environ.get('SWINSEG_KILLS', '3'))
@@ -376,8 +365,7 @@ def test_main__bad_input_is_one_line_and_two(segment, photos, tmp_path, capsys, 
 
 
 def test_main__a_broken_checkpoint(photos, tmp_path, capsys):
-    main = runpy.run_path(str(SCRIPT))['main']
     (tmp_path / 'cut.pth').write_bytes(b'PK\x03\x04 and no more')
     arguments = [str(tmp_path / 'cut.pth'), str(photos), '--out', str(tmp_path / 'out')]
-    assert run(lambda: main(arguments)) == 2
+    assert scripts.run('segment', *arguments) == 2
     assert 'cut.pth' in capsys.readouterr().err

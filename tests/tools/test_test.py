@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from support import bad_data
-from support.scripts import assert_one_clear_line, load, run, run_in_process
+from support.scripts import assert_one_clear_line, run, run_in_process
 from swinseg.datasets.mini.dataset import CLASSES
 
 
@@ -57,7 +57,7 @@ def test_test__stock_metric_prints_its_figures(write_tiny_config, tmp_path, tiny
 
 def test_test__help(capsys):
     with pytest.raises(SystemExit) as caught:
-        load('test').main(['--help'])
+        run('test', '--help')
     assert caught.value.code == 0
     text = capsys.readouterr().out
     for option in ('--tta', '--out', '--cfg-options', '--launcher'):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from support import bad_data
-from support.scripts import TOOLS, assert_one_clear_line, load, run, run_in_process
+from support.scripts import TOOLS, assert_one_clear_line, run, run_in_process
 from support.tiny_config import CURVES
 from swinseg.checkpoints import checkpoint_meta, read_checkpoint
 from swinseg.datasets.mini.dataset import CLASSES
@@ -55,7 +55,7 @@ def test_train__resumes_at_the_right_iteration(write_tiny_config, tmp_path, caps
 
 def test_train__help(capsys):
     with pytest.raises(SystemExit) as caught:
-        load('train').main(['--help'])
+        run('train', '--help')
     assert caught.value.code == 0
     text = capsys.readouterr().out
     for option in ('--work-dir', '--resume', '--amp', '--seed', '--cfg-options', '--launcher'):

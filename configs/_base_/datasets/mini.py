@@ -1,5 +1,5 @@
 # The embedded mini set, ten of ADE20K's classes; draw it with
-#     python -m swinseg.datasets.mini --out data/mini
+#     swinseg prepare mini --out data/mini
 _base_ = './common.py'
 
 crop_size = (128, 128)

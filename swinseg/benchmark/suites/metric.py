@@ -30,12 +30,12 @@ class MetricOptions(Options):
 
     Attributes:
         image_size: height and width of the label map in pixels.
-        classes: number of classes.
+        num_classes: number of classes.
         config: of the model whose logits are decided; None takes that of Swin-T.
     """
 
     image_size: tuple[int, ...] = (512, 683)
-    classes: int = 150
+    num_classes: int = 150
     config: str | None = None
 
     def check(self) -> None:
@@ -45,8 +45,10 @@ class MetricOptions(Options):
             raise BenchmarkError(
                 f'--image-size takes height and width, found {len(self.image_size)} numbers'
             )
-        if not 2 <= self.classes <= MAX_CLASSES:
-            raise BenchmarkError(f'--classes must be from 2 to {MAX_CLASSES}, found {self.classes}')
+        if not 2 <= self.num_classes <= MAX_CLASSES:
+            raise BenchmarkError(
+                f'--num-classes must be from 2 to {MAX_CLASSES}, found {self.num_classes}'
+            )
 
 
 def run(options: MetricOptions) -> Iterator[Table]:
@@ -70,8 +72,8 @@ def run(options: MetricOptions) -> Iterator[Table]:
 
 
 def _counting(options: MetricOptions, our_dtype: type[np.integer], case: str) -> list[Row]:
-    prediction, label = draw_label_maps(options.image_size, options.classes)
-    classes = tuple(str(index) for index in range(options.classes))
+    prediction, label = draw_label_maps(options.image_size, options.num_classes)
+    classes = tuple(str(index) for index in range(options.num_classes))
     stock, ours = IoUMetric(prefix='stock'), MeanIoUMetric()  # a prefix, or mmengine warns
     for metric in (stock, ours):
         metric.dataset_meta = dict(classes=classes)
@@ -134,7 +136,7 @@ def _deciding(options: MetricOptions) -> list[Row]:
     """Logits of a 512-pixel model resized to the image's own size, and the class of each pixel."""
     pair = build_pair('T', options.config)
     height, width = options.image_size
-    logits = 4 * draw_image(1, options.classes, height, width, device=options.device)
+    logits = 4 * draw_image(1, options.num_classes, height, width, device=options.device)
     target = (height * 5 // 4, width * 5 // 4)
     rows, _ = compare(
         [
@@ -144,7 +146,7 @@ def _deciding(options: MetricOptions) -> list[Row]:
         of_labels,
         rounds=options.rounds,
         device=options.device,
-        case=f'labels of {target[0]} x {target[1]} pixels from {options.classes} logits',
+        case=f'labels of {target[0]} x {target[1]} pixels from {options.num_classes} logits',
     )
     return rows
 

@@ -41,7 +41,7 @@ class ModelOptions(Options):
         variants: of the model.
         config: instead of the variants' configs.
         sizes: sides of the image in pixels.
-        batch: images at a time.
+        batch_size: images at a time.
         dtypes: precisions.
         peers: beside stock mmseg; some of :data:`PEERS`.
         limit: whether to measure this machine's best convolution, the limit of all times.
@@ -50,7 +50,7 @@ class ModelOptions(Options):
     variants: tuple[str, ...] = ('T',)
     config: str | None = None
     sizes: tuple[int, ...] = (512,)
-    batch: int = 1
+    batch_size: int = 1
     dtypes: tuple[str, ...] = ('float32', 'bfloat16')
     peers: tuple[str, ...] = ('onnxruntime', 'openvino')
     limit: bool = True
@@ -61,8 +61,8 @@ class ModelOptions(Options):
         unknown = [peer for peer in self.peers if peer not in PEERS]
         if unknown:
             raise BenchmarkError(f'--peers takes {", ".join(PEERS)}, found {unknown[0]!r}')
-        if self.batch < 1:
-            raise BenchmarkError(f'--batch must be at least 1, found {self.batch}')
+        if self.batch_size < 1:
+            raise BenchmarkError(f'--batch-size must be at least 1, found {self.batch_size}')
 
 
 def run(options: ModelOptions) -> Iterator[Table]:
@@ -88,7 +88,7 @@ def _at_one_size(options: ModelOptions, variant: str, dtype: str, rate: float | 
     (side,) = options.sizes
     rows, left_out = _measure(options, pair, side, dtype, rate, all_peers=True)
     return Table(
-        f'{variant}, {side} x {side}, batch {options.batch}, {dtype}',
+        f'{variant}, {side} x {side}, batch {options.batch_size}, {dtype}',
         tuple(rows),
         baseline=STOCK,
         ours=PREPARED + _suffix(dtype),
@@ -109,7 +109,7 @@ def _growth(options: ModelOptions, variant: str, dtype: str, rate: float | None)
         exponent = growth_exponent([side**2 for side in options.sizes], seconds)
         notes.append(f'{name}: time grows as pixels to the power of {exponent:.3f}')
     return Table(
-        f'{variant}, growth with the image, batch {options.batch}, {dtype}',
+        f'{variant}, growth with the image, batch {options.batch_size}, {dtype}',
         tuple(rows),
         baseline=STOCK,
         ours=PREPARED + _suffix(dtype),
@@ -141,7 +141,7 @@ def _measure(
     case: str = '',
 ) -> tuple[list[Row], dict[str, str]]:
     """Time one model at one size in one precision; the baseline is stock mmseg in float32."""
-    image = draw_image(options.batch, 3, side, side, device=options.device)
+    image = draw_image(options.batch_size, 3, side, side, device=options.device)
     candidates = [Candidate(STOCK, lambda: pair.stock(image))]
     if dtype != 'float32':
         candidates.append(Candidate(f'{STOCK}, {dtype}', _call(pair.stock, image, dtype)))
@@ -159,7 +159,7 @@ def _measure(
             candidates, of_logits, rounds=options.rounds, device=options.device, case=case
         )
     stock, ours = (
-        options.batch * count_multiply_adds(model, (side, side))
+        options.batch_size * count_multiply_adds(model, (side, side))
         for model in (pair.stock, pair.ours)
     )
     return [

@@ -47,14 +47,14 @@ class SceneOptions(Options):
 
     Attributes:
         config: of the model; None takes a very small one.
-        classes: K, whatever the config says.
+        num_classes: K, whatever the config says.
         image_size: height and width of the scene in pixels; one of half the height is measured before it.
         window: side of a window in pixels.
         stride: distance of neighboring windows in pixels.
     """
 
     config: str | None = None
-    classes: int = 150
+    num_classes: int = 150
     image_size: tuple[int, ...] = (20_000, 20_000)
     window: int = 512
     stride: int = 384
@@ -66,8 +66,10 @@ class SceneOptions(Options):
             raise BenchmarkError(
                 f'--image-size takes height and width, found {len(self.image_size)} numbers'
             )
-        if not 2 <= self.classes <= MAX_CLASSES:
-            raise BenchmarkError(f'--classes must be from 2 to {MAX_CLASSES}, found {self.classes}')
+        if not 2 <= self.num_classes <= MAX_CLASSES:
+            raise BenchmarkError(
+                f'--num-classes must be from 2 to {MAX_CLASSES}, found {self.num_classes}'
+            )
         if not 0 < self.stride <= self.window:
             raise BenchmarkError(
                 f'--stride must be from 1 to the window, {self.window}, found {self.stride}'
@@ -89,7 +91,7 @@ def run(options: SceneOptions) -> Iterator[Table]:
             rows.append(_measure(options, predictor, scene, (each, width), rows))
     name = 'small model' if options.config is None else Path(options.config).stem
     yield Table(
-        f'{name}, {options.classes} classes, GeoTIFF of three bands, windows of {options.window} every '
+        f'{name}, {options.num_classes} classes, GeoTIFF of three bands, windows of {options.window} every '
         f'{options.stride}, blend gaussian',
         tuple(rows),
         notes=(
@@ -106,7 +108,7 @@ def _predictor(options: SceneOptions) -> Predictor:
         cfg.merge_from_dict(dict(model=_SMALL))
     settings = cfg.model
     for head in ('decode_head', 'auxiliary_head'):
-        settings[head].num_classes = options.classes
+        settings[head].num_classes = options.num_classes
     settings.backbone.init_cfg = None
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = MODELS.build(settings)
@@ -114,7 +116,7 @@ def _predictor(options: SceneOptions) -> Predictor:
     return Predictor(
         prepare_for_inference(model.to(options.device).eval()),
         [dict(type='LoadImage'), dict(type='PackSegInputs')],
-        classes=[f'class {index}' for index in range(options.classes)],
+        classes=[f'class {index}' for index in range(options.num_classes)],
     )
 
 
@@ -183,7 +185,7 @@ def _check_labels(
     """
     rasterio = import_rasterio()
     with rasterio.open(scene) as source, rasterio.open(labels) as result:
-        colors = [result.colormap(1)[index][:3] for index in range(options.classes)]
+        colors = [result.colormap(1)[index][:3] for index in range(options.num_classes)]
         said = (result.shape, result.transform, result.crs, colors)
         expected = (source.shape, source.transform, source.crs, [*map(tuple, predictor.palette)])
         for found, wanted in zip(said, expected, strict=True):

@@ -35,7 +35,7 @@ class TrainOptions(Options):
         config: instead of the variants' configs.
         sizes: sides of the crops that are timed, in pixels.
         memory_sizes: sides of the crops whose peak memory is measured.
-        batch: crops at a time.
+        batch_size: crops at a time.
         dtypes: float32, or autocast to another one.
         checkpointing: recompute the backbone's activations in the backward pass, in both models.
     """
@@ -44,16 +44,18 @@ class TrainOptions(Options):
     config: str | None = None
     sizes: tuple[int, ...] = (256,)
     memory_sizes: tuple[int, ...] = (512,)
-    batch: int = 2
+    batch_size: int = 2
     dtypes: tuple[str, ...] = ('float32', 'bfloat16')
     checkpointing: bool = False
 
     def check(self) -> None:
         """Refuse values that cannot be measured."""
         super().check()
-        if self.batch < 2:
+        if self.batch_size < 2:
             # Batch norm over the 1 x 1 map of the pyramid pooling needs two values.
-            raise BenchmarkError(f'--batch must be at least 2 in training, found {self.batch}')
+            raise BenchmarkError(
+                f'--batch-size must be at least 2 in training, found {self.batch_size}'
+            )
         if 'float16' in self.dtypes:
             raise BenchmarkError(
                 'a training step in float16 needs scaled losses, which this suite does not measure; '
@@ -70,7 +72,7 @@ def run(options: TrainOptions) -> Iterator[Table]:
 
 def _title(options: TrainOptions, variant: str, what: str) -> str:
     checkpointing = ', checkpointing' if options.checkpointing else ''
-    return f'{what}, {variant}, batch {options.batch}{checkpointing}'
+    return f'{what}, {variant}, batch {options.batch_size}{checkpointing}'
 
 
 def _timed(options: TrainOptions, variant: str) -> Table:
@@ -209,11 +211,11 @@ def _batch(
 ) -> tuple[Tensor, list[SegDataSample]]:
     generator = torch.Generator().manual_seed(2)
     samples = []
-    for _ in range(options.batch):
+    for _ in range(options.batch_size):
         label = torch.randint(num_classes, (1, side, side), generator=generator)
         label[:, :, : side // 16] = 255
         meta = dict(img_shape=(side, side), ori_shape=(side, side), pad_shape=(side, side))
         sample = SegDataSample(metainfo=meta)
         sample.gt_sem_seg = PixelData(data=label.to(options.device))
         samples.append(sample)
-    return draw_image(options.batch, 3, side, side, device=options.device), samples
+    return draw_image(options.batch_size, 3, side, side, device=options.device), samples

@@ -1,4 +1,4 @@
-"""Checking the datasets of a config: what ``tools/check_dataset.py`` and a training call."""
+"""Checking the datasets of a config: what ``swinseg check`` and a training call."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class ValueRange:
                 return cls(tuple((float(low), float(high)) for low, high in pairs))
         raise DataError(
             f"value_range must be [low, high], one such pair for each band, '{HIGH_BYTE}' or '{PER_IMAGE}', "
-            f'but is {shown(setting)}; tools/check_dataset.py measures the range of a dataset'
+            f'but is {shown(setting)}; swinseg check measures the range of a dataset'
         )
 
     @property
@@ -116,7 +116,7 @@ class ValueRange:
             if pixels.dtype != np.uint16:
                 raise DataError(
                     f"image {name} holds {_kind(pixels.dtype)} values, of which value_range='{HIGH_BYTE}' knows "
-                    'nothing; say their lowest and highest value, which tools/check_dataset.py measures'
+                    'nothing; say their lowest and highest value, which swinseg check measures'
                 )
             return (pixels >> 8).astype(np.uint8)
         layers = pixels[..., None] if pixels.ndim == 2 else pixels
@@ -144,7 +144,7 @@ def too_deep(name: str, dtype: np.dtype[Any]) -> DataError:
     return DataError(
         f'image {name} holds {_kind(dtype)} values, and nothing says which of them are dark and which are bright: '
         'a model learns and sees 0 to 255; say value_range=[low, high] of LoadImage in the config that it is '
-        'trained with (tools/check_dataset.py measures it), or --value-range to segment with a model that was '
+        'trained with (swinseg check measures it), or --value-range to segment with a model that was '
         'trained on 8 bits'
     )
 

@@ -1,6 +1,6 @@
 """Faults of a label's values or size, what they probably mean, and the setting that mends them.
 
-Training, its quick check and ``tools/check_dataset.py`` all say it with these functions.
+Training, its quick check and ``swinseg check`` all say it with these functions.
 """
 
 from __future__ import annotations

@@ -1,36 +1,20 @@
-"""Command line that writes the mini dataset: ``python -m swinseg.datasets.mini --out data/mini``."""
+"""Command line that writes the mini set as ``swinseg prepare mini`` does, and knows where it goes by itself."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
 
-from swinseg.datasets.mini.dataset import make_dataset
+from swinseg.datasets.prepare.command_line import LAYOUTS
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, write the set and say so."""
+    mini = LAYOUTS['mini']
     parser = argparse.ArgumentParser(description='Draw the embedded mini set.')
+    mini.add_arguments(parser)
     parser.add_argument('--out', default='data/mini', help='folder to write (default: %(default)s)')
-    parser.add_argument(
-        '--train', type=int, default=400, help='training scenes (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--val', type=int, default=80, help='validation scenes (default: %(default)s)'
-    )
-    parser.add_argument('--size', type=int, default=192, help='shorter side (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='(default: %(default)s)')
-    options = parser.parse_args(arguments)
-    start = time.perf_counter()
-    drawn = make_dataset(
-        options.out, train=options.train, val=options.val, size=options.size, seed=options.seed
-    )
-    if drawn:
-        seconds = time.perf_counter() - start
-        print(f'drew {options.train} + {options.val} scenes in {options.out} in {seconds:.1f} s')
-    else:
-        print(f'{options.out} is complete already')
+    print(mini.convert(parser.parse_args(arguments)))
     return 0
 
 

@@ -1,6 +1,6 @@
 """The embedded mini set: drawn scenes in ADE20K's folder layout, with its raw label values and colors.
 
-``python -m swinseg.datasets.mini --out data/mini`` writes it. The same arguments give the same files.
+``swinseg prepare mini --out data/mini`` writes it. The same arguments give the same files.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
-"""The layouts that ``tools/prepare_dataset.py`` knows, with their arguments."""
+"""The layouts that ``swinseg prepare`` knows, with their arguments."""
 
 from __future__ import annotations
 
 import json
+import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from swinseg.datasets.mini.dataset import make_dataset
 from swinseg.datasets.prepare.ade20k import URL, prepare_ade20k
 from swinseg.datasets.prepare.exported_folder import exported_folder
 from swinseg.datasets.prepare.formats.coco import from_coco
@@ -105,7 +107,7 @@ def _add_via(parser: ArgumentParser) -> None:
 def _add_mapillary(parser: ArgumentParser) -> None:
     parser.add_argument('root', help='folder with config_v2.0.json, training and validation')
     parser.add_argument(
-        '--version', choices=VERSIONS, help='of the classes (default: the newest there)'
+        '--classes-version', choices=VERSIONS, help='of the classes (default: the newest there)'
     )
     _add_val_share(parser)
 
@@ -143,7 +145,7 @@ def _via(args: Namespace) -> Source:
 
 
 def _mapillary(args: Namespace) -> Source:
-    return from_mapillary(args.root, version=args.version, val_share=args.val_share)
+    return from_mapillary(args.root, version=args.classes_version, val_share=args.val_share)
 
 
 def _written(source_of: Callable[[Namespace], Source]) -> Callable[[Namespace], str]:
@@ -190,7 +192,31 @@ def _ade20k(args: Namespace) -> str:
         print('\r' + ' ' * 24 + '\r', end='')
 
 
+def _add_mini(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        '--train-images', type=int, default=400, metavar='N',
+        help='training scenes (default: %(default)s)',
+    )  # fmt: skip
+    add(
+        '--val-images', type=int, default=80, metavar='N',
+        help='validation scenes (default: %(default)s)',
+    )  # fmt: skip
+    add('--size', type=int, default=192, metavar='PX', help='shorter side (default: %(default)s)')
+    add('--seed', type=int, default=0, metavar='N', help='(default: %(default)s)')
+
+
+def _mini(args: Namespace) -> str:
+    start = time.perf_counter()
+    scenes = {'train': args.train_images, 'val': args.val_images}
+    if not make_dataset(args.out, **scenes, size=args.size, seed=args.seed):
+        return f'{args.out} is complete already'
+    seconds = time.perf_counter() - start
+    return f'drew {args.train_images} + {args.val_images} scenes in {args.out} in {seconds:.1f} s'
+
+
 LAYOUTS: dict[str, Layout] = {
+    'mini': Layout('the embedded mini set of drawn scenes, for a first try', _add_mini, _mini),
     'masks': Layout('masks whose colors say the class', _add_masks, _written(_masks)),
     'cityscapes': _of_one_folder(
         'label ids of Cityscapes to its 19 classes', 'with leftImg8bit and gtFine', from_cityscapes

@@ -115,7 +115,7 @@ def _check_decoder(loader: LoadImageFromFile, path: str) -> None:
     if dtype != np.uint8:
         raise DataError(
             f'image {path} holds values of {8 * dtype.itemsize} bits, of which LoadImageFromFile keeps the '
-            'highest 8; take LoadImage(value_range=...), whose range tools/check_dataset.py measures with '
+            'highest 8; take LoadImage(value_range=...), whose range swinseg check measures with '
             "LoadImage(), or LoadImage(value_range='high_byte') for just that"
         )
 

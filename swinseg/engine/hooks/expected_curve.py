@@ -67,6 +67,6 @@ class ExpectedCurveHook(Hook):
         if known and found < self.share * known[-1]:
             runner.logger.warning(
                 f'mIoU {found:.2f} at iteration {runner.iter} is far below the {known[-1]:g} that {what}: look at '
-                'the receipt of the weights, at the line about the batch, and with tools/check_dataset.py at '
+                'the receipt of the weights, at the line about the batch, and with swinseg check at '
                 'the labels'
             )

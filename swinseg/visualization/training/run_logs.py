@@ -1,4 +1,4 @@
-"""From logs of trainings to pictures: what ``tools/plot_log.py`` calls."""
+"""From logs of trainings to pictures: what ``swinseg plot`` calls."""
 
 from __future__ import annotations
 

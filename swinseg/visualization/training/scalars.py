@@ -48,7 +48,7 @@ def scalars_of(run: str | os.PathLike[str]) -> list[Path]:
     found = [path] if os.path.isfile(path) else [own] if os.path.isfile(own) else find_scalars(path)
     if not found:
         raise VisualizationError(
-            f'no training log was found in {path}: give the work directory of tools/train.py, or the '
+            f'no training log was found in {path}: give the work directory of swinseg train, or the '
             'scalars.json of a run (WORK_DIR/TIMESTAMP/vis_data/scalars.json)'
         )
     return found

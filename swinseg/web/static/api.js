@@ -70,7 +70,7 @@ async function call(address, options = {}) {
     response = await fetch(address, { ...options, headers });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new ApiError('The server does not answer; look whether tools/serve.py still runs.', 0);
+    throw new ApiError('The server does not answer; look whether swinseg serve still runs.', 0);
   }
   if (response.ok) return response;
   const sentence = await sentenceOf(response);

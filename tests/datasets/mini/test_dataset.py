@@ -136,7 +136,7 @@ def test_mini_config__trains_on_what_is_drawn(tmp_path):
 
 
 def test_main__says_what_it_did(tmp_path, capsys):
-    arguments = ['--out', str(tmp_path), '--train', '1', '--val', '1', '--size', '48']
+    arguments = ['--out', str(tmp_path), '--train-images', '1', '--val-images', '1', '--size', '48']
     assert main(arguments) == 0
     assert capsys.readouterr().out.startswith(f'drew 1 + 1 scenes in {tmp_path} in ')
     assert main(arguments) == 0

@@ -138,7 +138,7 @@ def _pictures_without_rule(
         sentence += ', all of them in the palette; set color_labels=True'
         return [Finding('color-masks', 'error', split, sentence, paths, ('color_labels=True',))]
     if not is_whole:
-        sentence += '; tools/check_dataset.py lists the colors of all labels, with the setting'
+        sentence += '; swinseg check lists the colors of all labels, with the setting'
         return [Finding('color-masks', 'error', split, sentence, paths)]
     colors = [list(color) for color in table.shares]
     sentence += (

@@ -1,6 +1,6 @@
 """The rules by which a dataset is refused: which there are, and what each must have seen to be right.
 
-Training (on a sample) and ``tools/check_dataset.py`` (on every file) apply the same ones, each written once:
+Training (on a sample) and ``swinseg check`` (on every file) apply the same ones, each written once:
 
 - What is wrong with a file, or with a label beside its image, is known as soon as it is read, and so is what the
   images' values and channels are: of a sample these findings are reported as they are of everything.

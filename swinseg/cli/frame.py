@@ -1,14 +1,18 @@
-"""Frame of every script under ``tools/``: exit codes, and one clear line for a user's mistake."""
+"""Frame of every command: its arguments, exit codes, and one clear line for a user's mistake."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import difflib
 import errno
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 from swinseg.engine.distributed.launch import (
     LaunchError,
@@ -18,12 +22,97 @@ from swinseg.engine.distributed.launch import (
     leave,
     read_launch_variables,
 )
-from swinseg.errors import Interrupted, UserError
+from swinseg.errors import Interrupted, UsageError, UserError
+from swinseg.versions import __version__
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parents[1])
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand of ``swinseg``, which a script in ``tools/`` may call too.
+
+    Attributes:
+        description: a sentence for its help.
+        example: arguments of a call that shows what it is for.
+        add_arguments: adds its arguments to a parser.
+        run: does the work; gets what the parser found, and returns the exit code, None for 0.
+        notes: for the end of its help.
+    """
+
+    description: str
+    example: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int | None]
+    notes: str = ''
+
+    @property
+    def epilog(self) -> str:
+        """The end of the help, in which ``%(prog)s`` stands for the name of the command."""
+        parts = (self.notes, f'example:\n  %(prog)s {self.example}')
+        return '\n\n'.join(part for part in parts if part)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises :class:`UsageError` for what it does not understand, with the nearest options."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options.setdefault('formatter_class', argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **options)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the arguments, of which none may be unknown."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._about_unknown(unknown, found))
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong, and where the help is."""
+        raise UsageError(f'{message}; {self.prog} --help says what there is')
+
+    def _about_unknown(self, unknown: Sequence[str], found: argparse.Namespace) -> str:
+        text = f'unrecognized arguments: {" ".join(unknown)}'
+        first = unknown[0].partition('=')[0]
+        # Options of a layout, say, are those of its own parser.
+        options = [name for parser in self._chosen(found) for name in parser._option_string_actions]
+        near = difflib.get_close_matches(first, options, n=2) if first.startswith('-') else []
+        return f'{text} (did you mean {" or ".join(near)}?)' if near else text
+
+    def _chosen(self, found: argparse.Namespace) -> Iterator[argparse.ArgumentParser]:
+        yield self
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parser = action.choices.get(str(getattr(found, action.dest, '')))
+                if parser is not None:
+                    yield parser
+
+
+def parser_of(command: Command, *, prog: str | None = None) -> Parser:
+    """Return a parser with the arguments of ``command``.
+
+    Args:
+        command: whose arguments.
+        prog: how it is called; None for the name of the script.
+    """
+    parser = Parser(prog=prog, description=command.description, epilog=command.epilog)
+    command.add_arguments(parser)
+    parser.add_argument('--version', action='version', version=f'swinseg {__version__}')
+    return parser
+
+
+def main(command: Command, argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
+    """Parse, run, and return the exit code as :func:`run` does.
+
+    Args:
+        command: what to run.
+        argv: its arguments; None for those of this process.
+        prog: how it is called; None for the name of the script.
+    """
+    return run(lambda: command.run(parser_of(command, prog=prog).parse_args(argv)))
 
 
 def one_sentence(error: BaseException) -> str:

@@ -1,0 +1,73 @@
+"""``swinseg completion``: scripts by which a shell completes subcommands, options, files and names of configs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shlex
+
+import shtab
+
+from swinseg.cli.frame import Command, Parser, parser_of
+from swinseg.config.shipped import shipped_names
+from swinseg.versions import __version__
+from swinseg_command import DESCRIPTION, SUBCOMMANDS
+
+_FOLDERS = ('DIR',)
+_CONFIGS = {'bash': '_swinseg_configs', 'zsh': '_swinseg_configs', 'tcsh': 'f'}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the shell."""
+    parser.add_argument('shell', choices=shtab.SUPPORTED_SHELLS, help='for which')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the script."""
+    print(shtab.complete(whole_parser(), shell=args.shell, preamble=_preamble()))
+
+
+def whole_parser() -> Parser:
+    """Return a parser of ``swinseg`` with all its subcommands, whose arguments say how a shell completes them."""
+    parser = Parser(prog='swinseg', description=DESCRIPTION)
+    parser.add_argument('--version', action='version', version=f'swinseg {__version__}')
+    subcommands = parser.add_subparsers(dest='subcommand', metavar='SUBCOMMAND')
+    for name, (module, text) in SUBCOMMANDS.items():
+        command = importlib.import_module(module).COMMAND
+        made = parser_of(command, prog=f'swinseg {name}')
+        subcommands.add_parser(name, help=text, parents=[made], add_help=False)
+    _say_how_to_complete(parser)
+    return parser
+
+
+def _say_how_to_complete(parser: argparse.ArgumentParser) -> None:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                _say_how_to_complete(each)
+        elif action.nargs == 0 or action.choices is not None or action.type in (int, float):
+            continue
+        elif action.dest in ('config', 'copy'):
+            action.complete = _CONFIGS  # type: ignore[attr-defined]
+        elif action.metavar in _FOLDERS:
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        else:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+
+
+def _preamble() -> dict[str, str]:
+    """Return the functions that complete a config: shipped names and files."""
+    names = ' '.join(shlex.quote(name) for name in shipped_names())
+    return {
+        'bash': f'_swinseg_configs() {{\n  compgen -W {shlex.quote(names)} -- "$1"\n  compgen -f -- "$1"\n}}\n',
+        'zsh': f'_swinseg_configs() {{\n  compadd -- {names}\n  _files\n}}\n',
+    }
+
+
+COMMAND = Command(
+    description='Print a script that lets the shell complete this command.',
+    example='bash > ~/.local/share/bash-completion/completions/swinseg',
+    add_arguments=add_arguments,
+    run=run,
+    notes='zsh: into a file _swinseg in a folder of $fpath; tcsh: read it with source.',
+)

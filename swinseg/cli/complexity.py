@@ -1,0 +1,74 @@
+"""``swinseg complexity``: multiply-adds of a model, and of window attention beside global attention."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+from swinseg.cli.arguments import CONFIG_HELP, add_cfg_options
+from swinseg.cli.frame import Command
+from swinseg.config.loading import load_config
+from swinseg.errors import UsageError
+from swinseg.files import make_folder, require_own
+from swinseg.models.complexity import (
+    attention_costs,
+    format_attention_costs,
+    format_model_costs,
+)
+from swinseg.visualization.png_files import PLOT_MARK
+from swinseg.visualization.training.cost_plot import plot_attention_costs
+
+SIDES = [7, 14, 28, 42, 56, 84, 112, 224]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the config, the sizes and the folder."""
+    parser.add_argument('config', nargs='?', help=f'also count the model of this: {CONFIG_HELP}')
+    parser.add_argument(
+        '--sizes', type=int, nargs='+', default=[224, 512, 1024, 2048], metavar='PX',
+        help='sides of square images',
+    )  # fmt: skip
+    parser.add_argument(
+        '--sides', type=int, nargs='+', default=SIDES, metavar='TOKENS', help='of square maps'
+    )
+    parser.add_argument(
+        '--window-size', type=int, default=7, metavar='TOKENS',
+        help='side of a window of attention (default: %(default)s)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--out', default='work_dirs/complexity', metavar='DIR',
+        help='for the plot (default: %(default)s)',
+    )  # fmt: skip
+    add_cfg_options(parser, explanation='such as model.backbone.window_size=12')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Count, measure, print and draw."""
+    if args.cfg_options and not args.config:
+        raise UsageError('--cfg-options changes a config, but none is named; put one before it')
+    plot = make_folder(args.out) / 'attention_cost.png'
+    require_own(plot, PLOT_MARK)
+    if args.config:
+        config = load_config(args.config, args.cfg_options)
+        init_default_scope(config.get('default_scope', 'mmseg'))
+        with torch.device('meta'):
+            print(format_model_costs(MODELS.build(config.model), args.sizes), end='\n\n')
+    costs = attention_costs(args.sides, window=args.window_size)
+    print(format_attention_costs(costs))
+    title = (
+        f'One attention layer, C = 96, M = {args.window_size}, '
+        f'{torch.get_num_threads()} CPU threads'
+    )
+    plot_attention_costs(costs, plot, title=title)
+    print(f'plot: {plot}')
+
+
+COMMAND = Command(
+    description='Show what the model costs: multiply-adds at several image sizes, and W-MSA against global MSA.',
+    example='upernet_swin_t_ade20k --sizes 512 1024',
+    add_arguments=add_arguments,
+    run=run,
+)

@@ -1,0 +1,48 @@
+"""``swinseg convert``: weights from one library's names to those of another."""
+
+from __future__ import annotations
+
+import argparse
+
+from swinseg.checkpoints.convert import convert
+from swinseg.checkpoints.formats import FORMATS
+from swinseg.cli.frame import Command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add input, output and their formats."""
+    parser.add_argument('input', help='checkpoint to read: a file or an http(s) address')
+    parser.add_argument('output', help='file to write: .pth or .safetensors')
+    parser.add_argument('--to', default='mmseg', choices=FORMATS, help='default: mmseg')
+    parser.add_argument(
+        '--from',
+        default='auto',
+        dest='source_format',
+        choices=['auto', *FORMATS],
+        help='default: tell from the keys',
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace the output if it is there'
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert the file and print what was done."""
+    print(
+        convert(
+            args.input,
+            args.output,
+            target=args.to,
+            source_format=args.source_format,
+            overwrite=args.overwrite,
+        )
+    )
+
+
+COMMAND = Command(
+    description='Convert a checkpoint between mmseg, Microsoft, timm, Hugging Face and torchvision.',
+    example='work_dirs/t/best_mIoU_iter_160000.pth swin_t_hf.safetensors --to huggingface',
+    add_arguments=add_arguments,
+    run=run,
+    notes='formats:\n' + '\n'.join(f'  {name}: {what}' for name, what in FORMATS.items()),
+)

@@ -1,0 +1,56 @@
+"""``swinseg segment``: images, scenes and videos in, masks out."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+
+from swinseg.cli.frame import EXIT_BAD_INPUT, Command
+from swinseg.errors import Interrupted
+from swinseg.files import make_folder
+from swinseg.predictor.arguments import add_model, predictor_of
+from swinseg.segment import find_sources, results_of, segment_all, summary, table
+from swinseg.segment.arguments import add_options, options_of
+from swinseg.visualization import color_blind_palette
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the model, the inputs, where results go, and how to segment."""
+    add_model(parser)
+    parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, quoted globs')
+    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='for the results')
+    parser.add_argument(
+        '--overwrite', action='store_true',
+        help='replace files in DIR that are no earlier results of the same inputs as well',
+    )  # fmt: skip
+    add_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment; 2 when a file was skipped."""
+    sources = find_sources(args.inputs, out=args.out)
+    out = make_folder(args.out)
+    options = options_of(args)
+    # Before the model is loaded.
+    results_of(sources, out, options, overwrite=args.overwrite).check()
+    predictor = predictor_of(args)
+    if args.palette == 'color-blind':
+        predictor.palette = color_blind_palette(len(predictor.classes))
+    outcome = segment_all(predictor, sources, out, options, overwrite=args.overwrite)
+    print(table(outcome))
+    for source in sources:
+        if source.renamed:
+            print(f'the results of {source.path} are named {source.name}_...')
+    print(summary(outcome, out))
+    if outcome.interrupted:
+        raise Interrupted(outcome.interrupted, signal.SIGINT)
+    return EXIT_BAD_INPUT if outcome.skipped else 0
+
+
+COMMAND = Command(
+    description='Segment images, scenes and videos with a checkpoint: labels, colors, overlays with a legend.',
+    example='work_dirs/t/best_mIoU_iter_160000.pth photos/ map.tif walk.mp4 --out masks --sheet',
+    add_arguments=add_arguments,
+    run=run,
+)
