@@ -21,9 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='JSON file for the results, with a plot beside it; for all, a folder',
     )
     add('--device', help='cpu (default) or cuda')
-    add('--threads', type=int, help="default: PyTorch's")
-    add('--repeats', type=int, help='rounds at most')
-    add('--seconds', type=float, help='for the rounds of one case; two are always run')
+    add('--threads', type=int, metavar='N', help="default: PyTorch's")
+    add('--repeats', type=int, metavar='N', help='rounds at most')
+    add(
+        '--seconds',
+        type=float,
+        metavar='SECONDS',
+        help='for the rounds of one case; two are always run',
+    )
     add('--variants', nargs='+', metavar='V', help=f'some of {", ".join(VARIANTS)}; default: T')
     add('--config', help='a file, or a shipped one by name, instead of the variants')
     add(
@@ -42,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help='model: without the limit',
     )
-    add('--batch-size', type=int, help='images at a time')
+    add('--batch-size', type=int, metavar='N', help='images at a time')
     add(
         '--memory-sizes',
         nargs='+',
@@ -52,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--checkpointing', action='store_true', default=None, help='train: recompute activations')
     add('--data-root', help="data: a folder in ADE20K's layout; default: drawn scenes")
-    add('--images', type=int, help='data: images in each round')
-    add('--num-classes', type=int, help='metric, scene: number of classes')
+    add('--images', type=int, metavar='N', help='data: images in each round')
+    add('--num-classes', type=int, metavar='N', help='metric, scene: number of classes')
     add(
         '--image-size',
         nargs=2,
@@ -61,9 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=('H', 'W'),
         help='metric, slide, scene, video: of the image',
     )
-    add('--frames', type=int, help='video: of the clip')
-    add('--window', type=int, help='slide, scene: side of a window')
-    add('--stride', type=int, help='slide, scene: distance of windows')
+    add('--frames', type=int, metavar='N', help='video: of the clip')
+    add('--window', type=int, metavar='N', help='slide, scene: side of a window')
+    add('--stride', type=int, metavar='N', help='slide, scene: distance of windows')
     add(
         '--alone',
         action='store_true',

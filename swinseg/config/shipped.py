@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import os
 import re
 from pathlib import Path
@@ -83,9 +84,7 @@ def copy_shipped(
     """
     start = shipped_path(name)
     if start is None:
-        raise ConfigError(
-            f'swinseg ships no config {name}; swinseg configs lists those that it does'
-        )
+        raise ConfigError(f'swinseg ships no config {name}{_nearest(name)}')
     root = shipped_folder()
     files = _with_bases(start)
     copies = [Path(out) / file.relative_to(root) for file in files]
@@ -99,6 +98,12 @@ def copy_shipped(
         make_folder(copy.parent)
         write_text(copy, file.read_text(encoding='utf-8'))
     return copies
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name.removesuffix('.py'), shipped_names(), n=2, cutoff=0.6)
+    meant = f'did you mean {" or ".join(near)}? ' if near else ''
+    return f'; {meant}swinseg configs lists those that it does'
 
 
 def _same(file: Path, copy: Path) -> bool:

@@ -5,7 +5,8 @@ import warnings
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from swinseg.cli import one_sentence, run
+from support.scripts import assert_one_clear_line
+from swinseg.cli import Command, main, one_sentence, run
 from swinseg.datasets import DataError
 from swinseg.errors import UserError
 from swinseg.segment import sources
@@ -77,3 +78,42 @@ def test_run__what_we_warn_of_is_a_sentence():
     before = warnings.formatwarning
     assert run(main) == 0
     assert warnings.formatwarning is before
+
+
+def _count(parser):
+    parser.add_argument('--number', type=int, choices=[1, 2])
+    layouts = parser.add_subparsers(dest='layout')
+    layouts.add_parser('wide').add_argument('--columns')
+
+
+COUNT = Command('Count.', '--number 1', _count, lambda args: args.number, notes='Notes.')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        (['--numbr=1'], r'unrecognized arguments: --numbr=1 \(did you mean --number\?\)'),
+        (
+            ['wide', '--colums=3'],
+            r'unrecognized arguments: --colums=3 \(did you mean --columns\?\)',
+        ),
+        (['--number', 'x'], "argument --number: invalid int value: 'x'"),
+        (['--number', '3'], 'argument --number: invalid choice: 3'),
+        (['nothing'], "'nothing'.*wide"),
+        (['--number'], 'argument --number: expected one argument; count --help says what there is'),
+    ],
+)
+def test_main__bad_usage_is_one_line_and_two(capsys, arguments, expected):
+    assert_one_clear_line(main(COUNT, arguments, prog='count'), capsys, expected)
+
+
+def test_main__gives_the_command_its_arguments_and_returns_its_code():
+    assert main(COUNT, ['--number', '2']) == 2
+    assert main(COUNT, []) == 0
+
+
+def test_main__help_ends_with_an_example(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(COUNT, ['--help'], prog='swinseg count')
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.endswith('Notes.\n\nexample:\n  swinseg count --number 1\n')
