@@ -7,12 +7,16 @@ import argparse
 from swinseg.checkpoints.convert import convert
 from swinseg.checkpoints.formats import FORMATS
 from swinseg.cli.frame import Command
+from swinseg.hub.folder import is_folder_name, write_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add input, output and their formats."""
     parser.add_argument('input', help='checkpoint to read: a file or an http(s) address')
-    parser.add_argument('output', help='file to write: .pth or .safetensors')
+    parser.add_argument(
+        'output',
+        help='file to write: .pth or .safetensors; with --to huggingface also a folder for transformers',
+    )
     parser.add_argument('--to', default='mmseg', choices=FORMATS, help='default: mmseg')
     parser.add_argument(
         '--from',
@@ -24,10 +28,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--overwrite', action='store_true', help='replace the output if it is there'
     )
+    folder = parser.add_argument_group('folders for transformers')
+    folder.add_argument('--config', help='config of weights that hold none')
+    folder.add_argument('--license', metavar='ID', help='of the weights, for the card: apache-2.0')
+    folder.add_argument(
+        '--evaluation', metavar='PATH', help='metrics.json of swinseg test, for the card'
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Convert the file and print what was done."""
+    if args.to == 'huggingface' and is_folder_name(args.output):
+        print(
+            write_folder(
+                args.input,
+                args.output,
+                config=args.config,
+                source_format=args.source_format,
+                license=args.license,
+                evaluation=args.evaluation,
+                overwrite=args.overwrite,
+            )
+        )
+        return
     print(
         convert(
             args.input,

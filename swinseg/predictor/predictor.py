@@ -29,6 +29,7 @@ from swinseg.config.pipelines import pipeline_of
 from swinseg.datasets.files.value_range import Setting, ValueRange
 from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.errors import PredictorError
+from swinseg.hub.folder import read_folder
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.models.scoring import normalize_inputs
 from swinseg.predictor import building, rejection
@@ -97,8 +98,8 @@ class Predictor:
         """Build the model of a checkpoint, load its weights and prepare it for inference.
 
         Args:
-            path: checkpoint file or address. Those that ``swinseg train`` writes hold their
-                config, class names and palette.
+            path: checkpoint file or address, or a folder as Hugging Face's hub has them. Those that
+                ``swinseg train`` writes hold their config, class names and palette.
             config: config file; needed for weights that hold none. It replaces the one inside the
                 checkpoint.
             device: ``'auto'`` (a CUDA device where there is one, else the CPU) or PyTorch's name of
@@ -121,7 +122,10 @@ class Predictor:
         """
         target = building.choose_device(device)
         precision = building.choose_dtype(dtype, target)
-        checkpoint = read_checkpoint(path)
+        if os.path.isdir(path):
+            checkpoint = read_folder(path, with_config=config is None)
+        else:
+            checkpoint = read_checkpoint(path)
         meta = checkpoint_meta(checkpoint)
         cfg = building.choose_config(path, config, meta['config'], trust=trust)
         is_trusted = trust or config is not None
