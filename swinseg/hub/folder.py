@@ -49,8 +49,9 @@ CONFIG, WEIGHTS, PROCESSOR, CARD = (
 )  # fmt: skip
 FILES = (CARD, CONFIG, WEIGHTS, PROCESSOR)
 """What a folder that is written here holds."""
+INDEX = 'model.safetensors.index.json'
+"""Names the files of weights that are kept in several."""
 
-_INDEX = 'model.safetensors.index.json'
 _OLD_WEIGHTS = 'pytorch_model.bin'
 _MOST_BYTES_OF_JSON = 10_000_000
 _FIRST_LAYER = 'backbone.patch_embed.projection.weight'
@@ -211,15 +212,7 @@ def read_folder(path: str | os.PathLike[str], *, with_config: bool = True) -> di
         CheckpointError: no such folder, a file is missing or damaged, or it is of another architecture.
     """
     folder = Path(path)
-    config_file = folder / CONFIG
-    if not config_file.is_file():
-        problem = 'has no config.json' if folder.is_dir() else 'is no folder'
-        raise CheckpointError(
-            f'{os.fspath(path)} {problem}; expected one with config.json, model.safetensors and '
-            "preprocessor_config.json, as tools/convert_checkpoint.py --to huggingface and transformers' "
-            'save_pretrained write it'
-        )
-    model, classes = from_upernet_config(_read_json(config_file), name=str(config_file))
+    model, classes = read_architecture(folder)
     weights, header = _read_weights(folder)
     kept = checkpoint_meta({'meta': header})
     meta: dict[str, Any] = {'classes': classes}
@@ -230,6 +223,23 @@ def read_folder(path: str | os.PathLike[str], *, with_config: bool = True) -> di
     elif with_config:
         meta['config'] = _config_text({**_described(folder, model)})
     return {'state_dict': weights, 'meta': meta}
+
+
+def read_architecture(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return the model, without ``data_preprocessor``, and the class names that ``config.json`` describes.
+
+    Raises:
+        CheckpointError: no such folder or file, or it is of another architecture.
+    """
+    file = folder / CONFIG
+    if not file.is_file():
+        problem = 'has no config.json' if folder.is_dir() else 'is no folder'
+        raise CheckpointError(
+            f'{folder} {problem}; expected one with config.json, model.safetensors and '
+            'preprocessor_config.json, as tools/convert_checkpoint.py --to huggingface writes it, and '
+            "transformers' save_pretrained"
+        )
+    return from_upernet_config(_read_json(file), name=str(file))
 
 
 def _described(folder: Path, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,12 +256,9 @@ def _described(folder: Path, model: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_weights(folder: Path) -> tuple[formats.StateDict, Mapping[str, Any]]:
     """Return the weights in mmseg's names, and what the header of their file says."""
-    files = [folder / WEIGHTS]
-    if not files[0].is_file():
-        files = _parts(folder)
     weights: formats.StateDict = {}
     header: Mapping[str, Any] = {}
-    for file in files:
+    for file in weight_files(folder):
         checkpoint = read_checkpoint(file)
         weights |= state_dict_of(checkpoint)
         header = checkpoint.get('meta') or {}
@@ -261,8 +268,15 @@ def _read_weights(folder: Path) -> tuple[formats.StateDict, Mapping[str, Any]]:
         raise CheckpointError(f'{folder}: {error}') from error
 
 
-def _parts(folder: Path) -> list[Path]:
-    index = folder / _INDEX
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that hold weights: one, or several that an index names.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    index = folder / INDEX
     if index.is_file():
         names = _read_json(index).get('weight_map')
         parts = sorted(set(names.values())) if isinstance(names, dict) else []
@@ -275,7 +289,7 @@ def _parts(folder: Path) -> list[Path]:
     if (folder / _OLD_WEIGHTS).is_file():
         return [folder / _OLD_WEIGHTS]
     raise CheckpointError(
-        f'{folder} has no {WEIGHTS}, {_INDEX} or {_OLD_WEIGHTS}; fetch the folder again, with its large files'
+        f'{folder} has no {WEIGHTS}, {INDEX} or {_OLD_WEIGHTS}; fetch the folder again, with its large files'
     )
 
 

@@ -197,15 +197,20 @@ def _loading_notes(step: Step) -> list[str]:
 def _edges(step: Step) -> dict[str, int] | None:
     """Return the processor's ``size`` for a step, or None where it has none."""
     scale = step.get('scale')
-    if has_type(step, 'ResizeShortestEdge'):
-        shortest = min(scale) if isinstance(scale, (list, tuple)) else scale
-        return {'shortest_edge': int(shortest), 'longest_edge': int(step['max_size'])}
     if scale is None:
         return None
-    width, height = scale if isinstance(scale, (list, tuple)) else (scale, scale)
+    try:
+        width, height = map(int, scale if isinstance(scale, (list, tuple)) else (scale, scale))
+        if has_type(step, 'ResizeShortestEdge'):
+            return {'shortest_edge': min(width, height), 'longest_edge': int(step['max_size'])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f'expected a width and a height as scale of {type_name(step["type"])} in the test pipeline, found '
+            f'{quoted(dict(step))}; give the config that the model was tested with by --config'
+        ) from error
     if not step.get('keep_ratio', False):
-        return {'height': int(height), 'width': int(width)}
-    return {'shortest_edge': int(min(width, height)), 'longest_edge': int(max(width, height))}
+        return {'height': height, 'width': width}
+    return {'shortest_edge': min(width, height), 'longest_edge': max(width, height)}
 
 
 def _resampling(step: Step, edges: Mapping[str, int]) -> tuple[int, list[str]]:
