@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -138,30 +137,6 @@ def push_folder(
     return PushReceipt(address, branch, private, sizes, tuple(remarks), str(commit.commit_url))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the command line."""
-    parser.add_argument('folder', help='as convert --to huggingface writes it')
-    parser.add_argument('repo', metavar='OWNER/NAME', help='created where it does not exist')
-    parser.add_argument('--private', action='store_true', help='a new one only its owner sees')
-    parser.add_argument('--revision', metavar='BRANCH', help='default: main')
-    parser.add_argument(
-        '--dry-run', action='store_true', help='say what would go; needs no token and no network'
-    )
-
-
-def run(args: argparse.Namespace) -> None:
-    """Upload the folder and print what went. The token is that of ``HF_TOKEN`` or ``hf auth login``."""
-    print(
-        push_folder(
-            args.folder,
-            args.repo,
-            private=args.private,
-            revision=args.revision,
-            dry_run=args.dry_run,
-        )
-    )
-
-
 def _files(folder: Path) -> tuple[list[Path], list[str]]:
     """Return the files of a folder that belong to its model, and remarks."""
     read_architecture(folder)
@@ -234,10 +209,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].rstrip('.') if lines else type(error).__name__
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Upload a folder, by the arguments of a command line."""
-    parser = argparse.ArgumentParser(description='Upload a folder to the Hugging Face hub.')
-    add_arguments(parser)
-    run(parser.parse_args(argv))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import json
 
 import pytest
@@ -8,8 +7,8 @@ import pytest
 from support import hub_folders
 from support.hub_uploads import TOKEN, hub_server
 from swinseg import cli
+from swinseg.cli.push import COMMAND
 from swinseg.errors import UserError
-from swinseg.hub import push
 from swinseg.hub.folder import FILES, write_folder
 from swinseg.hub.push import PushError, push_folder
 
@@ -233,16 +232,14 @@ def test_push_folder__no_folder(hub, tmp_path):
 
 
 def test_command_line(hub, folder, capsys, monkeypatch):
-    parser = argparse.ArgumentParser()
-    push.add_arguments(parser)
-    assert cli.run(lambda: push.run(parser.parse_args([str(folder), REPO, '--dry-run']))) == 0
+    assert cli.main(COMMAND, [str(folder), REPO, '--dry-run']) == 0
     assert f'would upload to {hub.address}/{REPO}' in capsys.readouterr().out
     arguments = [str(folder), REPO, '--private', '--revision', 'new']
-    assert cli.run(lambda: push.main(arguments)) == 2
+    assert cli.main(COMMAND, arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith('error: no token for ')
     assert error.count('\n') == 1
     monkeypatch.setenv('HF_TOKEN', TOKEN)
-    assert cli.run(lambda: push.main(arguments)) == 0
+    assert cli.main(COMMAND, arguments) == 0
     assert 'uploaded to' in capsys.readouterr().out
     assert sorted(uploaded(hub, 'new')) == sorted(FILES)
