@@ -33,8 +33,8 @@ SOURCES = (
 TINY = (
     'model.backbone.embed_dims=16', 'model.backbone.depths=[1,1,2,1]', 'model.backbone.num_heads=[1,2,4,8]',
     'model.backbone.window_size=4', 'model.decode_head.in_channels=[16,32,64,128]',
-    'model.decode_head.channels=16', 'model.auxiliary_head.in_channels=64', 'model.auxiliary_head.channels=16',
-    'train_dataloader.batch_size=2',
+    'model.decode_head.channels=16', 'model.auxiliary_head.in_channels=64',
+    'model.auxiliary_head.channels=16', 'train_dataloader.batch_size=2',
     'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
     'val_dataloader.persistent_workers=False', 'test_dataloader.num_workers=0',
     'test_dataloader.persistent_workers=False', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2',

@@ -146,3 +146,5 @@ def _run_all(given: Mapping[str, Any], out: str | os.PathLike[str] | None, say: 
     if (folder / 'README.md').is_file():
         render_readme(folder / 'README.md')
         say(f'tables: {folder / "README.md"}')
+    else:
+        say(f'no tables: {folder} has no README.md for them, which only a clone of swinseg brings')

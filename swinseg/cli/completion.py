@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import shlex
+from typing import Any
 
 import shtab
 
@@ -14,7 +15,6 @@ from swinseg.versions import __version__
 from swinseg_command import DESCRIPTION, SUBCOMMANDS
 
 _FOLDERS = ('DIR',)
-_CONFIGS = {'bash': '_swinseg_configs', 'zsh': '_swinseg_configs', 'tcsh': 'f'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the script."""
-    print(shtab.complete(whole_parser(), shell=args.shell, preamble=_preamble()))
+    print(shtab.complete(whole_parser(), shell=args.shell))
 
 
 def whole_parser() -> Parser:
@@ -36,32 +36,33 @@ def whole_parser() -> Parser:
         command = importlib.import_module(module).COMMAND
         made = parser_of(command, prog=f'swinseg {name}')
         subcommands.add_parser(name, help=text, parents=[made], add_help=False)
-    _say_how_to_complete(parser)
+    _say_how_to_complete(parser, configs=_names_and_files())
     return parser
 
 
-def _say_how_to_complete(parser: argparse.ArgumentParser) -> None:
+def _say_how_to_complete(parser: argparse.ArgumentParser, *, configs: Any) -> None:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for each in action.choices.values():
-                _say_how_to_complete(each)
+                _say_how_to_complete(each, configs=configs)
         elif action.nargs == 0 or action.choices is not None or action.type in (int, float):
             continue
         elif action.dest in ('config', 'copy'):
-            action.complete = _CONFIGS  # type: ignore[attr-defined]
+            action.complete = configs  # type: ignore[attr-defined]
         elif action.metavar in _FOLDERS:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         else:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
 
 
-def _preamble() -> dict[str, str]:
-    """Return the functions that complete a config: shipped names and files."""
+def _names_and_files() -> Any:
+    """Return how a config is completed: in bash and zsh by the names of the shipped ones and by files."""
     names = ' '.join(shlex.quote(name) for name in shipped_names())
-    return {
+    functions = {
         'bash': f'_swinseg_configs() {{\n  compgen -W {shlex.quote(names)} -- "$1"\n  compgen -f -- "$1"\n}}\n',
         'zsh': f'_swinseg_configs() {{\n  compadd -- {names}\n  _files\n}}\n',
     }
+    return {**shtab.FILE, **dict.fromkeys(functions, '_swinseg_configs'), 'preamble': functions}
 
 
 COMMAND = Command(
@@ -69,5 +70,5 @@ COMMAND = Command(
     example='bash > ~/.local/share/bash-completion/completions/swinseg',
     add_arguments=add_arguments,
     run=run,
-    notes='zsh: into a file _swinseg in a folder of $fpath; tcsh: read it with source.',
+    notes='The first lines of the script say where it goes. zsh: into a file _swinseg in a folder of $fpath.',
 )

@@ -150,8 +150,9 @@ def _short(file: str | Path) -> str:
 def _similar(path: Path) -> str:
     folders = [folder for folder in (path.parent, Path('configs')) if os.path.isdir(folder)]
     files = {file.name: str(file) for folder in reversed(folders) for file in folder.glob('*.py')}
-    # Of a file that is there and a shipped one of the same name, the former.
-    known = {f'{Path(name).name}.py': name for name in _shipped_names()} | files
+    names = {f'{Path(name).name}.py': name for name in _shipped_names()}
+    # A file and a shipped config of one name are the same to a reader; say it as it was asked for.
+    known = names | files if path.suffix == '.py' else files | names
     name = f'{path.name.removesuffix(".py")}.py'
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
     if near:

@@ -59,7 +59,7 @@ def test_bash__completes(script, tmp_path, words, expected):
     } == expected
 
 
-@pytest.mark.parametrize('shell', ['zsh', 'tcsh'])
+@pytest.mark.parametrize('shell', ['zsh', 'tcsh', 'fish', 'powershell'])
 def test_other_shells__know_the_subcommands(capsys, shell):
     assert main(COMMAND, [shell]) == 0
     text = capsys.readouterr().out

@@ -52,6 +52,14 @@ def test_load_config__names_the_nearest(name, nearest):
     assert nearest in str(caught.value)
 
 
+def test_load_config__says_the_nearest_as_it_was_asked_for(monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    with pytest.raises(ConfigError, match='did you mean upernet_swin_t_camvid'):
+        load_config('upernet_swin_t_cmvid')
+    with pytest.raises(ConfigError, match=r'did you mean configs/upernet_swin_t_camvid\.py'):
+        load_config('upernet_swin_t_cmvid.py')
+
+
 def test_load_config__an_install_without_configs_says_no_more(monkeypatch, tmp_path):
     monkeypatch.setattr(shipped, '_FOLDERS', (tmp_path,))
     with pytest.raises(ConfigError, match=f'there is no config file {T}$'):
