@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from swinseg.errors import ArchitectureError
-from swinseg.models.ops.precision import widest_float
+from swinseg.models.ops.precision import widest_float, without_autocast
 from swinseg.models.postprocess import resized_rows
 from swinseg.models.tracing import is_traced
 
@@ -188,7 +188,7 @@ class _CrossEntropy(torch.autograd.Function):
             else None
         )
         interpolation = _interpolation(logits.shape[2], labels.shape[1], align_corners, dtype)
-        with torch.autocast(logits.device.type, enabled=False):
+        with without_autocast(logits.device):
             for image, (scores, truth, counts) in enumerate(
                 zip(logits, labels, valid, strict=True)
             ):

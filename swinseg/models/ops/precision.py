@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 
 _WITH_FLOAT64 = ('cpu', 'cuda')
@@ -14,3 +17,11 @@ def widest_float(device: torch.device) -> torch.dtype:
     and so do some GPUs of other makers.
     """
     return torch.float64 if device.type in _WITH_FLOAT64 else torch.float32
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which operations compute in the dtypes that they are given."""
+    # The meta device, on which arithmetic and memory are counted, has no autocast.
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)

@@ -17,7 +17,6 @@ Shapes: B images, C input and D output channels, h x w pixels of the coarse map,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from swinseg.models.ops.precision import without_autocast
 from swinseg.models.ops.winograd_conv import conv3x3
 from swinseg.models.tracing import is_traced
 
@@ -284,7 +284,7 @@ def add_mixed(base: Tensor, x: Tensor, mixing: Tensor, *, align_corners: bool) -
     if is_traced():
         return base + _dense(x.to(base.dtype), mixing, base.shape, align_corners=align_corners)
     x_BhwC = x.permute(0, 2, 3, 1).to(base.dtype).contiguous()
-    with _without_autocast(base.device.type):
+    with without_autocast(base.device):
         out: Tensor = _UpsampledConv.apply(base, x_BhwC, mixing, align_corners)
     return out
 
@@ -305,13 +305,6 @@ def _dense(x: Tensor, mixing: Tensor, shape: torch.Size, *, align_corners: bool)
     wide = wide.view(images, height, target_width, TAPS, channels).transpose(2, 3)
     out = rows @ wide.reshape(images, height * TAPS, target_width * channels)
     return out.view(images, target_height, target_width, channels).permute(0, 3, 1, 2)
-
-
-def _without_autocast(device_type: str) -> AbstractContextManager[Any]:
-    # The meta device, on which arithmetic is counted, has no autocast.
-    if not torch.amp.is_autocast_available(device_type):
-        return nullcontext()
-    return torch.autocast(device_type, enabled=False)
 
 
 def is_cheaper_upsampled(channels: int, size: tuple[int, int], target: tuple[int, int]) -> bool:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from swinseg.models.ops.precision import without_autocast
 from swinseg.models.swin.window_geometry import WindowChunk, WindowPlan
 from swinseg.models.tracing import is_traced, may_need_gradient
 
@@ -139,7 +140,7 @@ class _WindowAttention(torch.autograd.Function):
         grad_padding = None if padding is None else torch.zeros_like(padding, dtype=wide)
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=wide)
         grad_qkv = qkv.new_empty(qkv.shape[0] + 1, qkv.shape[1])
-        with torch.autocast(device_type=qkv.device.type, enabled=False):
+        with without_autocast(qkv.device):
             for chunk in plan.chunks:
                 grad_windows, grad_scores = _backward_of_chunk(
                     qkv, padding, bias, grad, chunk, plan.window**2, ctx.num_heads, ctx.scale
