@@ -1,4 +1,4 @@
-"""What README and docs/ show is what runs: their Python blocks, their links, their scripts."""
+"""What README and docs/ show is what runs: their Python blocks, their commands, their links, their scripts."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from support import tiny_checkpoint
+from support import documented_commands, tiny_checkpoint
 from support.tiny_config import tiny_config
 from swinseg.checkpoints import formats
+from swinseg.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -69,5 +70,67 @@ def test_links__lead_somewhere(page):
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_scripts_and_configs__exist(page):
     text = page.read_text(encoding='utf-8')
-    for name in re.findall(r'\b((?:tools|configs)/[\w./]+\.(?:py))', text):
+    for name in re.findall(r'\b(tools/\w+\.py|configs/[\w./]+\.py)', text):
         assert (ROOT / name).is_file(), name
+
+
+# What a download, a GPU, a cluster or a set of data is needed for is parsed, too; nothing of it is run here.
+# These belong to the models by name.
+PENDING = ('--model', 'swinseg models', 'swinseg push')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_commands__are_understood_by_their_parsers(page):
+    for line in documented_commands.in_blocks(page.read_text(encoding='utf-8')):
+        if any(words in line for words in PENDING):
+            continue
+        parser, arguments = documented_commands.parser_and_arguments(line)
+        try:
+            parser.parse_args(arguments)
+        except (UserError, SystemExit) as error:
+            pytest.fail(f'{line}: {error}')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_commands_in_sentences__name_options_that_exist(page):
+    for code in documented_commands.inline(page.read_text(encoding='utf-8')):
+        if any(words in code for words in PENDING) or len(code.split()) < 2:
+            continue
+        if code.startswith('torchrun'):
+            code = code[re.search(r'tools/|swinseg', code).start() :]
+        parser, _ = documented_commands.parser_and_arguments(code)
+        unknown = documented_commands.named_options(code) - documented_commands.options_of(parser)
+        assert not unknown, code
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        'tools/train.py CONFIG --no-such-option',
+        'swinseg no-such-subcommand',
+        'torchrun --nproc-per-node 4 tools/test.py CONFIG --launcher pytorch',
+    ],
+)
+def test_commands__that_are_wrong_are_found(line):
+    assert list(documented_commands.in_blocks(f'text\n\n    $ {line}\n')) == [line]
+    with pytest.raises((UserError, AssertionError)):
+        parser, arguments = documented_commands.parser_and_arguments(line)
+        parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_python_that_needs_the_network__is_python(page):
+    for block in re.findall(r'^```py\n(.*?)^```', page.read_text(encoding='utf-8'), re.S | re.M):
+        compile(block, str(page), 'exec')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_extras_and_targets__exist(page):
+    text = page.read_text(encoding='utf-8')
+    project = (ROOT / 'pyproject.toml').read_text(encoding='utf-8')
+    extras = set(re.findall(r'^(\w+) = \[', project, re.M))
+    for names in re.findall(r'(?:swinseg|\.)\[([\w,]+)\]', text):
+        assert set(names.split(',')) <= extras, names
+    makefile = (ROOT / 'Makefile').read_text(encoding='utf-8')
+    for target in re.findall(r'(?:^    |`)make (\w+)', text, re.M):
+        assert re.search(rf'^{target}:', makefile, re.M), target
