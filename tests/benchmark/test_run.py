@@ -61,6 +61,7 @@ def test_run_all__writes_every_file_and_renders_the_page(tmp_path, monkeypatch):
     assert load(tmp_path / 'first.json').options['num_classes'] == 150
     assert load(tmp_path / 'second.json').options['num_classes'] == 5
     assert '![first](first.png)' in page.read_text()
+    assert '40 x 48 pixels' in page.read_text()
 
 
 def test_run_all__without_a_page_to_render_says_so(tmp_path, monkeypatch):
@@ -68,7 +69,6 @@ def test_run_all__without_a_page_to_render_says_so(tmp_path, monkeypatch):
     lines: list[str] = []
     runner.run('all', {'repeats': 1, 'seconds': 0.0}, out=tmp_path, say=lines.append)
     assert lines[-1].startswith(f'no tables: {tmp_path} has no README.md')
-    assert '40 x 48 pixels' in page.read_text()
 
 
 def test_run_all__every_preset_is_valid():
