@@ -24,11 +24,9 @@ from swinseg.engine.distributed.launch import (
 )
 from swinseg.errors import Interrupted, UsageError, UserError
 from swinseg.versions import __version__
+from swinseg_command import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 
 _PACKAGE = str(Path(__file__).parents[1])
-
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)

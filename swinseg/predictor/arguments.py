@@ -15,7 +15,10 @@ _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that :func:`predictor_of` reads, the checkpoint first."""
     parser.add_argument('checkpoint', help='as swinseg train writes it, or weights with --config')
-    parser.add_argument('--config', help='instead of the config inside the checkpoint')
+    parser.add_argument(
+        '--config',
+        help='a file, or a shipped one by name, instead of the config inside the checkpoint',
+    )
     parser.add_argument(
         '--trust', action='store_true',
         help='let the config inside the checkpoint name and import anything; only for files whose maker you trust',
