@@ -12,8 +12,10 @@ JOBS ?= 2
 # OpenMP threads that wait by spinning slow training down several times when anything else, a data worker
 # included, wants one of few cores; asleep they cost a little on an idle machine.
 export OMP_WAIT_POLICY ?= PASSIVE
+# MkDocs Material announces its successor at each build.
+export NO_MKDOCS_2_WARNING ?= 1
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo test check format docs clean
 
 setup: $(SETUP)
 
@@ -50,11 +52,17 @@ check:
 	# Windows has fewer functions of the system, which the types know.
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
 	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --quiet
 
 format:
 	$(MAKE) EXTRA=dev setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The site, into build/site.
+docs:
+	$(MAKE) EXTRA=dev setup
+	$(BIN)/mkdocs build
 
 clean:
 	rm -rf $(VENV) build *.egg-info work_dirs data/mini

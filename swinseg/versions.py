@@ -6,15 +6,22 @@ It is a literal, so that setuptools reads it without importing PyTorch (``pyproj
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections.abc import Iterable
 
 __version__ = '0.1.0'
 
 
 def installed_version(package: str) -> str | None:
-    """Return the version of an installed distribution, or None; of swinseg that of the code that runs."""
+    """Return the version of an installed distribution, or None; of one that runs, what its code says.
+
+    The metadata of a wheel may say less: PyTorch's is 2.13.0 where the code is 2.13.0+cu130.
+    """
     if package == 'swinseg':
         return __version__
+    own = getattr(sys.modules.get(package), '__version__', None)
+    if isinstance(own, str):
+        return str(own)
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

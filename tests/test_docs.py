@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from support import documented_commands, tiny_checkpoint
@@ -84,9 +85,8 @@ def test_commands__are_understood_by_their_parsers(page):
     for line in documented_commands.in_blocks(page.read_text(encoding='utf-8')):
         if any(words in line for words in PENDING):
             continue
-        parser, arguments = documented_commands.parser_and_arguments(line)
         try:
-            parser.parse_args(arguments)
+            documented_commands.parse(line)
         except (UserError, SystemExit) as error:
             pytest.fail(f'{line}: {error}')
 
@@ -114,8 +114,7 @@ def test_commands_in_sentences__name_options_that_exist(page):
 def test_commands__that_are_wrong_are_found(line):
     assert list(documented_commands.in_blocks(f'text\n\n    $ {line}\n')) == [line]
     with pytest.raises((UserError, AssertionError)):
-        parser, arguments = documented_commands.parser_and_arguments(line)
-        parser.parse_args(arguments)
+        documented_commands.parse(line)
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
@@ -134,3 +133,15 @@ def test_extras_and_targets__exist(page):
     makefile = (ROOT / 'Makefile').read_text(encoding='utf-8')
     for target in re.findall(r'(?:^    |`)make (\w+)', text, re.M):
         assert re.search(rf'^{target}:', makefile, re.M), target
+
+
+def test_workflow__runs_what_ci_runs():
+    workflow = (ROOT / '.github' / 'workflows' / 'ci.yml').read_text(encoding='utf-8')
+    for command in re.findall(r'^make \w+', (ROOT / '.ci' / 'run').read_text('utf-8'), re.M):
+        assert f'- run: {command}' in workflow, command
+    # The interpreters are those that the package names.
+    project = (ROOT / 'pyproject.toml').read_text(encoding='utf-8')
+    named = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
+    jobs = yaml.safe_load(workflow)['jobs']
+    assert jobs['test']['strategy']['matrix']['python'] == named
+    assert jobs['windows']['strategy']['matrix']['python'] == named

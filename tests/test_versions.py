@@ -41,5 +41,10 @@ def test_version__setuptools_reads_it_without_importing_torch():
     assert done.stdout.split() == [swinseg.__version__, 'False']
 
 
+def test_installed_version__is_that_of_the_code_not_of_the_metadata(monkeypatch):
+    monkeypatch.setattr(torch, '__version__', '2.13.0+its.own')
+    assert installed_version('torch') == '2.13.0+its.own'
+
+
 def test_installed_versions__leaves_out_what_is_not_there():
     assert installed_versions(['torch', 'no-such-distribution']) == {'torch': torch.__version__}

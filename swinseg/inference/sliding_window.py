@@ -134,14 +134,12 @@ def slide(
     first_row: int = 0,
     reduce: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Do what ``slide_blocks`` does, and put its blocks together to whole rows.
+    """Do what ``slide_blocks`` does, with its arguments, and put its blocks together to whole rows.
 
     Args:
         reduce: what to make of finished scores, pixel by pixel: from (K, R, C) to (..., R, C), say the labels by
             ``lambda scores: scores.argmax(0)``. It keeps the memory at that of ``slide_blocks``, while whole rows
             of scores take ``stride`` x width x K more.
-        predictor, image, window, stride, batch_size, blend, memory_budget, score_dtype, first_row: as in
-            ``slide_blocks``.
 
     Yields:
         The first row of a band, and its scores (K, R, W), or what ``reduce`` made of them, (..., R, W); from

@@ -151,7 +151,8 @@ class Segmentation:
         Args:
             outline: ``'rle'`` for exact pixels, ``'polygon'`` for corners.
             file_name: of the image; None takes :attr:`name`.
-            min_area, tolerance: as for :meth:`polygons`.
+            min_area: as for :meth:`polygons`.
+            tolerance: as for :meth:`polygons`.
 
         Raises:
             VisualizationError: an argument is wrong, or ``'rle'`` is asked for with a tolerance.
@@ -224,7 +225,8 @@ class Segmentation:
                 ``'probabilities'`` (``_probabilities.npy``, (K, H, W) float32), ``'geojson'``
                 (``_polygons.geojson``), ``'coco'`` (``_coco.json``), and for annotation tools ``'yolo'``
                 (``_yolo.txt``), ``'cvat'`` (``_cvat.xml``), ``'label-studio'`` (``_label-studio.json``).
-            alpha, borders: of the overlay, as :meth:`overlay` takes them.
+            alpha: of the overlay, as :meth:`overlay` takes it.
+            borders: of the overlay, as :meth:`overlay` takes them.
 
         Returns:
             The path of each kind.

@@ -68,6 +68,17 @@ def parser_and_arguments(line: str) -> tuple[argparse.ArgumentParser, list[str]]
     raise AssertionError(f'no command is found in {line}')
 
 
+def parse(line: str) -> None:
+    """Parse a command without running it.
+
+    Raises:
+        UserError: an argument is missing or unknown.
+        AssertionError: there is no such command.
+    """
+    parser, arguments = parser_and_arguments(line)
+    parser.parse_args(arguments)
+
+
 def options_of(parser: argparse.ArgumentParser) -> set[str]:
     """Return the options of a parser and of its subparsers."""
     found = set(parser._option_string_actions)
