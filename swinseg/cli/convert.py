@@ -7,6 +7,7 @@ import argparse
 from swinseg.checkpoints.convert import convert
 from swinseg.checkpoints.formats import FORMATS
 from swinseg.cli.frame import Command
+from swinseg.errors import CheckpointError
 from swinseg.hub.folder import is_folder_name, write_folder
 
 
@@ -51,6 +52,12 @@ def run(args: argparse.Namespace) -> None:
             )
         )
         return
+    for option in ('config', 'license', 'evaluation'):
+        if getattr(args, option) is not None:
+            raise CheckpointError(
+                f'--{option} is about a folder for transformers, but the output {args.output} is a file; leave it '
+                'out, or write a folder with --to huggingface'
+            )
     print(
         convert(
             args.input,

@@ -55,7 +55,7 @@ class CardContent:
         name: of the model.
         architecture: in words, such as ``Swin-T: embed_dims 96, ...``.
         classes: K names.
-        dataset: type of the test dataset in the config, such as ``ADE20K``; None where the config has none.
+        dataset: type of the dataset, such as ``ADE20K``, where the classes are all that it has; None for others.
         dataset_name: its name for a reader.
         preprocessing: what the image processor does, in words.
         notes: sentences about what transformers does otherwise than this package, or leaves out.
@@ -227,8 +227,8 @@ def _metadata(content: CardContent) -> dict[str, Any]:
 def _text(content: CardContent) -> str:
     parts = [
         f'# {_plain(content.name)}\n\n'
-        f'UPerNet with a Swin Transformer backbone ({_plain(content.architecture)}) that gives each pixel of a '
-        f'photograph one of {len(content.classes)} classes.'
+        f'UPerNet on {_plain(content.architecture)}. It gives each pixel of a photograph one of '
+        f'{len(content.classes)} classes.'
         + (f' Dataset: {_plain(content.dataset_name)}.' if content.dataset_name else ''),
         _figures_text(content.figures),
         '## Intended use\n\n'

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +152,7 @@ def write_folder(
         cfg['model'].get('data_preprocessor') or {}, steps, reduce_labels=_reduces_labels(dataset)
     )
     notes += [*more, *_notes_on_windows(cfg['model']), *_notes_on_labels(dataset)]
-    figures = _figures(checkpoint, cfg, source, evaluation)
+    figures = _figures(checkpoint, whole, source, evaluation)
     weights = formats.to_mmseg(state_dict_of(checkpoint), source_format)
     model, _ = from_upernet_config(fields, name=owner)
     filled, has_auxiliary = _filled(model, weights, name)
@@ -169,12 +169,13 @@ def write_folder(
         cfg['model']['data_preprocessor'] = rgb_preprocessor(cfg['model']['data_preprocessor'])
     palette = meta['palette'] if meta['classes'] is not None else cfg['metainfo']['palette']
     looks_like = describe(infer_architecture(filled))
+    known_dataset = _known_dataset(dataset, classes)
     content = CardContent(
         name=folder.name,
         architecture=looks_like,
         classes=classes,
-        dataset=None if 'type' not in dataset else type_name(dataset['type']),
-        dataset_name=_dataset_name(dataset),
+        dataset=known_dataset,
+        dataset_name=(known_dataset or '').removesuffix('Dataset') or _folder_name(dataset),
         preprocessing=_preprocessing_text(processor),
         notes=notes,
         figures=figures,
@@ -389,10 +390,14 @@ def _notes_on_windows(model: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _dataset_name(dataset: Mapping[str, Any]) -> str | None:
+def _known_dataset(dataset: Mapping[str, Any], classes: Sequence[str]) -> str | None:
+    """Return the type of a dataset whose classes are those of the model, all of them; None for one's own data."""
     kind = type_name(dataset.get('type', ''))
-    if kind and kind not in ('FolderDataset', 'BaseSegDataset'):
-        return kind.removesuffix('Dataset')
+    known = getattr(DATASETS.module_dict.get(kind), 'METAINFO', {}).get('classes')
+    return kind if known and tuple(known) == tuple(classes) else None
+
+
+def _folder_name(dataset: Mapping[str, Any]) -> str | None:
     # The last part alone: where data lie is nobody's business.
     return Path(str(dataset.get('data_root') or '')).name or None
 
@@ -411,13 +416,17 @@ def _preprocessing_text(processor: Mapping[str, Any]) -> str:
 
 def _figures(
     checkpoint: Mapping[str, Any],
-    cfg: Mapping[str, Any],
+    whole: Mapping[str, Any],
     source: str | os.PathLike[str],
     evaluation: str | os.PathLike[str] | None,
 ) -> Figures | None:
+    """Return the figures for the card: those given, or that of a validation that was done as a test is."""
     if evaluation is not None:
         return read_figures(evaluation, checkpoint=source)
-    protocol = str(Protocol.from_config(cfg))
+    validated = pipeline_of({'test_dataloader': whole.get('val_dataloader')})
+    if not validated or list(validated) != list(pipeline_of(whole)):
+        return None
+    protocol = str(Protocol.from_config(whole))
     return best_figures(checkpoint.get('message_hub'), checkpoint=source, protocol=protocol)
 
 

@@ -12,14 +12,15 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from support import hub_folders, tiny_checkpoint
+from support import hub_folders, scripts, tiny_checkpoint
 from support.mmseg_pairs import VARIANTS, build_segmentor, randomize
 from swinseg import Predictor
 from swinseg.checkpoints.meta import checkpoint_meta
-from swinseg.errors import UserError
-from swinseg.hub.folder import read_folder, write_folder
+from swinseg.errors import CheckpointError, UserError
+from swinseg.files import OutputError
+from swinseg.hub.folder import FILES, read_folder, write_folder
 
 transformers = pytest.importorskip('transformers')
 
@@ -451,3 +452,156 @@ def test_write_folder__what_transformers_cannot_express(changes, expected, train
         write_folder(source, tmp_path / 'out')
     assert '\n' not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ['best.pth']
+
+
+def test_write_folder__a_config_beside_the_weights(trained, tmp_path):
+    source = trained()
+    config = tmp_path / 'config.py'
+    content = torch.load(source, weights_only=True)
+    config.write_text(content['meta']['cfg'])
+    torch.save(content['state_dict'], source)
+    with pytest.raises(CheckpointError, match=r'has no config inside.*by --config'):
+        write_folder(source, tmp_path / 'out')
+    write_folder(source, tmp_path / 'out', config=config)
+    assert Predictor.from_checkpoint(tmp_path / 'out').classes == tiny_checkpoint.CLASSES
+
+
+def test_write_folder__a_dataset_whose_label_0_is_ignored(trained, tmp_path):
+    def reduces(source):
+        write_folder(source, tmp_path / 'out', overwrite=True)
+        processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / 'out')
+        label = np.array([[0, 1], [4, 4]], np.uint8)
+        image = Image.new('RGB', (2, 2))
+        found = processor(image, Image.fromarray(label), return_tensors='np')['labels'][0]
+        return processor.do_reduce_labels, found.tolist()
+
+    assert reduces(trained()) == (False, [[0, 1], [4, 4]])
+    expected = (True, [[255, 0], [3, 3]])
+    assert reduces(trained(dataset={'reduce_zero_label': True})) == expected
+    source = trained()
+    hub_folders.rewrite_config(source, {'test_dataloader.dataset.type': 'ADE20K'})
+    assert reduces(source) == expected
+
+
+def test_write_folder__a_place_that_is_taken(trained, tmp_path):
+    source = trained()
+    out = tmp_path / 'out'
+    out.mkdir()
+    write_folder(source, out)  # an empty one is none
+    with pytest.raises(OutputError, match=r'is there already; .* --overwrite'):
+        write_folder(source, out)
+    before = (out / 'config.json').stat().st_ino
+    write_folder(source, out, overwrite=True)
+    assert (out / 'config.json').stat().st_ino != before
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    (out / 'notes.txt').write_text('mine')
+    with pytest.raises(OutputError, match=r'holds other files \(notes\.txt\)'):
+        write_folder(source, out, overwrite=True)
+    with pytest.raises(OutputError, match='is no folder; name another'):
+        write_folder(source, source, overwrite=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['best.pth', 'out']
+
+
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_write_folder__nothing_half_written(overwrite, trained, tmp_path, monkeypatch):
+    source = trained()
+    if overwrite:
+        write_folder(source, tmp_path / 'out')
+        before = {name: (tmp_path / 'out' / name).read_bytes() for name in FILES}
+
+    def full(*_, **__):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('swinseg.hub.folder.save_file', full)
+    with pytest.raises(OutputError, match=r'cannot write .*out: No space left'):
+        write_folder(source, tmp_path / 'out', overwrite=overwrite)
+    left = ['best.pth', 'out'] if overwrite else ['best.pth']
+    assert sorted(p.name for p in tmp_path.iterdir()) == left
+    if overwrite:
+        assert {name: (tmp_path / 'out' / name).read_bytes() for name in FILES} == before
+
+
+def edit(folder, name='config.json', **changes):
+    content = json.loads((folder / name).read_text())
+    for key, value in changes.items():
+        part = content['backbone_config'] if key.startswith('backbone_') else content
+        part[key.removeprefix('backbone_')] = value
+    (folder / name).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ('change', 'expected'),
+    [
+        (lambda f: (f / 'config.json').unlink(), r'has no config\.json; expected one with'),
+        (lambda f: (f / 'config.json').write_text('{"a":'), r'config\.json is not JSON'),
+        (lambda f: edit(f, model_type='segformer'), "model of the type 'segformer'; expected 'upe"),
+        (lambda f: edit(f, backbone_model_type='convnext'), "the backbone 'convnext'; expected"),
+        (lambda f: edit(f, backbone_use_absolute_embeddings=True), 'use_absolute_embeddings=True'),
+        (lambda f: edit(f, backbone_num_channels=4), r'backbone_config\.num_channels=4'),
+        (lambda f: edit(f, backbone_hidden_act='relu'), "hidden_act='relu'; expected 'gelu'"),
+        (lambda f: edit(f, backbone_layer_norm_eps=1e-3), r'layer_norm_eps=0\.001'),
+        (lambda f: edit(f, backbone_out_features=['stage4']), r"out_features=\['stage4'\]"),
+        (lambda f: edit(f, backbone_depths='many'), "depths='many', where whole numbers"),
+        (lambda f: edit(f, backbone_depths=[1, 1, 2, 10**7]), 'asks for|needs'),
+        (lambda f: edit(f, backbone_depths=[1, 1, 3, 1]), 'differs|missing|fills'),
+        (lambda f: edit(f, hidden_size=32), 'does not fit the whole model'),
+        (lambda f: edit(f, id2label={'0': 'sky', '2': 'road'}), "a name for each class from"),
+        (lambda f: edit(f, id2label={'0': 'sky', '1': '\x1b[2J', '2': 'car'}), 'list of class names'),
+        (lambda f: (f / 'preprocessor_config.json').unlink(), 'has no preprocessor_config.json, so'),
+        (
+            lambda f: edit(f, 'preprocessor_config.json', image_processor_type='ViTImageProcessor'),
+            "is of 'ViTImageProcessor'; expected SegformerImageProcessor",
+        ),
+        (lambda f: edit(f, 'preprocessor_config.json', image_mean=[0.5]), r'image_mean=\[0\.5\]'),
+        (lambda f: edit(f, 'preprocessor_config.json', image_std=[0, 1, 1]), 'must be above 0'),
+        (lambda f: edit(f, 'preprocessor_config.json', size={'height': 5}), 'resizes to size='),
+        (lambda f: edit(f, 'preprocessor_config.json', size={'height': -5, 'width': 9}), 'resizes'),
+        (lambda f: edit(f, 'preprocessor_config.json', resample=77), 'resample=77'),
+        (lambda f: edit(f, 'preprocessor_config.json', do_center_crop=True), 'do_center_crop=true'),
+        (lambda f: (f / 'model.safetensors').unlink(), r'has no model\.safetensors'),
+        (lambda f: (f / 'model.safetensors').write_bytes(b''), r'model\.safetensors is empty'),
+        (
+            lambda f: save_file({'a': torch.zeros(1)}, f / 'model.safetensors'),
+            'theirs: the weights are of no known format',
+        ),
+    ],
+)  # fmt: skip
+def test_read_folder__what_is_wrong(change, expected, tmp_path):
+    _, folder = upernet(tmp_path)
+    change(folder)
+    with pytest.raises(UserError, match=expected) as caught:
+        Predictor.from_checkpoint(folder)
+    assert '\n' not in str(caught.value)
+
+
+def test_read_folder__a_config_of_the_own_needs_no_image_processor(trained, tmp_path):
+    source = trained()
+    write_folder(source, tmp_path / 'out')
+    theirs(tmp_path / 'out').save_pretrained(tmp_path / 'again')
+    with pytest.raises(CheckpointError, match='has no preprocessor_config'):
+        Predictor.from_checkpoint(tmp_path / 'again')
+    config = tmp_path / 'config.py'
+    config.write_text(torch.load(source, weights_only=True)['meta']['cfg'])
+    (image, *_) = tiny_checkpoint.make_images(tmp_path)
+    found = Predictor.from_checkpoint(tmp_path / 'again', config)(image).labels
+    np.testing.assert_array_equal(found, Predictor.from_checkpoint(source)(image).labels)
+
+
+def test_tool__writes_a_folder(trained, tmp_path, capsys):
+    source = trained()
+    out = tmp_path / 'out'
+    assert scripts.run('convert_checkpoint', source, out, '--to', 'huggingface') == 0
+    printed = capsys.readouterr().out
+    assert f'-> {out}: README.md, config.json, model.safetensors' in printed
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    scripts.assert_one_clear_line(
+        scripts.run('convert_checkpoint', source, out, '--to', 'huggingface'),
+        capsys,
+        'is there already',
+    )
+    scripts.assert_one_clear_line(
+        scripts.run('convert_checkpoint', source, tmp_path / 'a.pth', '--license', 'mit'),
+        capsys,
+        '--license is about a folder',
+    )
+    assert not (tmp_path / 'a.pth').exists()
