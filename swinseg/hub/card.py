@@ -117,14 +117,14 @@ def read_figures(path: str | os.PathLike[str], *, checkpoint: str | os.PathLike[
     """Read the figures of an evaluation of a checkpoint.
 
     Args:
-        path: ``metrics.json`` that ``tools/test.py`` writes, or its folder.
+        path: ``metrics.json`` that ``swinseg test`` writes, or its folder.
         checkpoint: that the figures must be of.
 
     Raises:
         CheckpointError: there is no such file, it has no figures, or they are of another checkpoint.
     """
     file = Path(path) / 'metrics.json' if os.path.isdir(path) else Path(path)
-    expected = 'expected the metrics.json that tools/test.py writes (--out DIR), or its folder'
+    expected = 'expected the metrics.json that swinseg test writes (--out DIR), or its folder'
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise CheckpointError(f'{file} is larger than any evaluation; {expected}')
@@ -151,7 +151,7 @@ def read_figures(path: str | os.PathLike[str], *, checkpoint: str | os.PathLike[
     if evaluated != Path(os.fspath(checkpoint)).name:
         raise CheckpointError(
             f'{file} is the evaluation of {quoted(evaluated)}, not of {Path(os.fspath(checkpoint)).name}; '
-            'evaluate this checkpoint with tools/test.py'
+            'evaluate this checkpoint with swinseg test'
         )
     return Figures(values, text)
 

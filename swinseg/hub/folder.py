@@ -114,7 +114,7 @@ def write_folder(
         config: config file; needed for weights that hold none. It replaces the one inside the checkpoint.
         source_format: one of ``formats.FORMATS``, or ``'auto'``.
         license: of the weights, as the hub names it (``'apache-2.0'``); None leaves it out of the card.
-        evaluation: ``metrics.json`` of ``tools/test.py``, or its folder, for the card; None takes the figure of
+        evaluation: ``metrics.json`` of ``swinseg test``, or its folder, for the card; None takes the figure of
         the
             training where the checkpoint was its best.
         overwrite: replace a folder that holds nothing but what is written here.
@@ -237,7 +237,7 @@ def read_architecture(folder: Path) -> tuple[dict[str, Any], list[str]]:
         problem = 'has no config.json' if folder.is_dir() else 'is no folder'
         raise CheckpointError(
             f'{folder} {problem}; expected one with config.json, model.safetensors and '
-            'preprocessor_config.json, as tools/convert_checkpoint.py --to huggingface writes it, and '
+            'preprocessor_config.json, as swinseg convert --to huggingface writes it, and '
             "transformers' save_pretrained"
         )
     return from_upernet_config(_read_json(file), name=str(file))

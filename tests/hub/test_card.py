@@ -97,7 +97,7 @@ def test_read_figures__of_an_evaluation(as_folder, tmp_path):
 @pytest.mark.parametrize(
     ('text', 'expected'),
     [
-        (None, 'cannot read the evaluation .*metrics.json: No such file.*tools/test.py writes'),
+        (None, 'cannot read the evaluation .*metrics.json: No such file.*swinseg test writes'),
         ('{', r'metrics\.json is not JSON'),
         ('[]', 'has no "headline" with a figure'),
         (json.dumps({**METRICS, 'headline': {'mIoU': None}}), 'has no "headline" with a figure'),
