@@ -115,8 +115,7 @@ def write_folder(
         source_format: one of ``formats.FORMATS``, or ``'auto'``.
         license: of the weights, as the hub names it (``'apache-2.0'``); None leaves it out of the card.
         evaluation: ``metrics.json`` of ``swinseg test``, or its folder, for the card; None takes the figure of
-        the
-            training where the checkpoint was its best.
+            the training where the checkpoint was its best.
         overwrite: replace a folder that holds nothing but what is written here.
 
     Raises:
