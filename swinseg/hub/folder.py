@@ -9,6 +9,7 @@ by the rest of the folder.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -365,8 +366,10 @@ def _reduces_labels(dataset: Mapping[str, Any]) -> bool:
     if 'reduce_zero_label' in dataset:
         return bool(dataset['reduce_zero_label'])
     known = DATASETS.module_dict.get(type_name(dataset.get('type', '')))
-    defaults = getattr(getattr(known, '__init__', None), '__kwdefaults__', None) or {}
-    return bool(defaults.get('reduce_zero_label', False))
+    argument = (
+        None if known is None else inspect.signature(known).parameters.get('reduce_zero_label')
+    )
+    return argument is not None and argument.default is True
 
 
 def _notes_on_labels(dataset: Mapping[str, Any]) -> list[str]:
@@ -464,10 +467,10 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
             os.replace(folder, replaced)
         os.replace(partial, folder)
     except OSError as error:
-        if replaced.exists() and not folder.exists():
-            os.replace(replaced, folder)
         raise OutputError(f'cannot write {folder}: {error.strerror or error}') from error
     finally:
+        if replaced.exists() and not folder.exists():
+            os.replace(replaced, folder)
         for leftover in (partial, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from support import hub_folders, scripts, tiny_checkpoint
 from support.mmseg_pairs import VARIANTS, build_segmentor, randomize
 from swinseg import Predictor
+from swinseg.checkpoints.convert import convert
 from swinseg.checkpoints.meta import checkpoint_meta
 from swinseg.errors import CheckpointError, UserError
 from swinseg.files import OutputError
@@ -466,6 +467,34 @@ def test_write_folder__a_config_beside_the_weights(trained, tmp_path):
     assert Predictor.from_checkpoint(tmp_path / 'out').classes == tiny_checkpoint.CLASSES
 
 
+@pytest.mark.parametrize('target', ['official', 'huggingface', 'huggingface-v5'])
+def test_write_folder__weights_of_other_libraries(target, trained, tmp_path):
+    source = trained()
+    config = tmp_path / 'config.py'
+    config.write_text(torch.load(source, weights_only=True)['meta']['cfg'])
+    convert(source, tmp_path / 'other.pth', target=target)
+    write_folder(tmp_path / 'other.pth', tmp_path / 'out', config=config)
+    found = read_folder(tmp_path / 'out')['state_dict']
+    wanted = torch.load(source, weights_only=True)['state_dict']
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def test_write_folder__a_model_of_mmsegmentation(tmp_path):
+    cfg = tiny_checkpoint.config(tmp_path / 'data', stock=True)
+    cfg.model.decode_head.norm_cfg = dict(type='SyncBN', requires_grad=True)
+    cfg.model.backbone.update(
+        act_cfg=dict(type='GELU'), norm_cfg=dict(type='LN', requires_grad=True), init_cfg=None
+    )
+    source = tiny_checkpoint.save(tmp_path / 'stock.pth', cfg)
+    write_folder(source, tmp_path / 'out')
+    theirs(tmp_path / 'out')
+    (image, *_) = tiny_checkpoint.make_images(tmp_path)
+    cfg.model.decode_head.norm_cfg = dict(type='BN')
+    ours, back = Predictor.from_checkpoint(source, cfg), Predictor.from_checkpoint(tmp_path / 'out')
+    np.testing.assert_array_equal(back(image).labels, ours(image).labels)
+
+
 def test_write_folder__a_dataset_whose_label_0_is_ignored(trained, tmp_path):
     def reduces(source):
         write_folder(source, tmp_path / 'out', overwrite=True)
@@ -479,8 +508,11 @@ def test_write_folder__a_dataset_whose_label_0_is_ignored(trained, tmp_path):
     expected = (True, [[255, 0], [3, 3]])
     assert reduces(trained(dataset={'reduce_zero_label': True})) == expected
     source = trained()
-    hub_folders.rewrite_config(source, {'test_dataloader.dataset.type': 'ADE20K'})
-    assert reduces(source) == expected
+    for kind in ('ADE20K', 'ADE20KDataset', 'mmseg.ADE20KDataset'):
+        hub_folders.rewrite_config(source, {'test_dataloader.dataset.type': kind})
+        assert reduces(source) == expected
+    hub_folders.rewrite_config(source, {'test_dataloader.dataset.type': 'CityscapesDataset'})
+    assert reduces(source) == (False, [[0, 1], [4, 4]])
 
 
 def test_write_folder__a_place_that_is_taken(trained, tmp_path):
@@ -519,6 +551,26 @@ def test_write_folder__nothing_half_written(overwrite, trained, tmp_path, monkey
     assert sorted(p.name for p in tmp_path.iterdir()) == left
     if overwrite:
         assert {name: (tmp_path / 'out' / name).read_bytes() for name in FILES} == before
+
+
+def test_write_folder__interrupted_between_the_old_folder_and_the_new(
+    trained, tmp_path, monkeypatch
+):
+    source = trained()
+    write_folder(source, tmp_path / 'out')
+    before = (tmp_path / 'out' / 'config.json').stat().st_ino
+    replace = os.replace
+
+    def interrupted(old, new):
+        if Path(new).name == 'out' and Path(old).name.endswith('.partial'):
+            raise KeyboardInterrupt
+        replace(old, new)
+
+    monkeypatch.setattr('swinseg.hub.folder.os.replace', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(source, tmp_path / 'out', overwrite=True)
+    assert (tmp_path / 'out' / 'config.json').stat().st_ino == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['best.pth', 'out']
 
 
 def edit(folder, name='config.json', **changes):
