@@ -11,8 +11,15 @@ from types import FrameType
 from typing import TextIO
 
 CLEAR_LINE = '\r\x1b[K'
+_BAR_CELLS = 24
 # Whose information reaches the terminal; the log file has everybody's.
-_HEARD = ('swinseg.checkpoints', 'swinseg.datasets', 'swinseg.engine', 'swinseg.models')
+_HEARD = (
+    'swinseg.checkpoints',
+    'swinseg.datasets',
+    'swinseg.engine',
+    'swinseg.hub',
+    'swinseg.models',
+)
 # What mmengine warns of in every run, about its own insides.
 _NOISE = (
     'The prefix is not set in metric class',
@@ -81,6 +88,64 @@ class LiveLine:
         """Empty the live line, so that what comes next starts in an empty one."""
         if self.is_rewritten:
             print(CLEAR_LINE, end='', file=self._out, flush=True)
+
+
+class ByteBar:
+    """A bar on stderr that shows how much of a file is there; nothing is drawn where stderr is no terminal.
+
+    Within its block it is called with the bytes that are there and all bytes, None where they are not known.
+
+    Args:
+        name: of the file.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._out = sys.stderr
+        self._shown_at = -math.inf
+        self._began: tuple[float, int] | None = None
+
+    def __enter__(self) -> ByteBar:
+        return self
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Draw, at most ten times a second."""
+        now = time.perf_counter()
+        if self._began is None:
+            self._began = now, done
+        if not self._out.isatty() or (now - self._shown_at < 0.1 and done != total):
+            return
+        self._shown_at = now
+        seconds, arrived = now - self._began[0], done - self._began[1]
+        text = format_bytes(done)
+        if total:
+            filled = round(_BAR_CELLS * done / total)
+            bar = '#' * filled + '.' * (_BAR_CELLS - filled)
+            text = f'[{bar}] {done / total:4.0%} of {format_bytes(total)}'
+        if seconds > 1:
+            text += f', {format_bytes(round(arrived / seconds))}/s'
+        width = shutil.get_terminal_size().columns - 1
+        name = self._name[: max(width - len(text) - 2, 8)]
+        print(
+            f'{CLEAR_LINE}{name}  {text}'[: width + len(CLEAR_LINE)],
+            end='',
+            file=self._out,
+            flush=True,
+        )
+
+    def __exit__(self, *exception: object) -> None:
+        if self._shown_at > 0:
+            print(file=self._out, flush=True)
+
+
+def format_bytes(count: int) -> str:
+    """Return ``240123456`` as ``240.1 MB``; the units are powers of 1,000, as in listings of downloads."""
+    value, unit = float(count), 'bytes'
+    for larger in ('kB', 'MB', 'GB', 'TB'):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f'{count} bytes' if unit == 'bytes' else f'{value:.1f} {unit}'
 
 
 def format_duration(seconds: float) -> str:

@@ -12,10 +12,8 @@ import io
 import os
 import pickle
 import re
-import shutil
 import struct
 import urllib.parse
-import urllib.request
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -28,12 +26,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from swinseg.checkpoints.pickle_scan import has_endless_key
+from swinseg.downloads import Checksum, DownloadError, download
 from swinseg.errors import CheckpointError
-from swinseg.files import atomic_path, make_folder, zip_errors_as
+from swinseg.files import make_folder, zip_errors_as
 
 SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
-_TIMEOUT_SECONDS = 30
-_CHUNK_BYTES = 1 << 20
 # Before version 1.6 PyTorch wrote one after the other, then the numbers.
 _PICKLES_OF_OLD_FILES = 5
 # state_dict in model in module, say; a wrapper that contains itself has no end.
@@ -55,8 +52,9 @@ def read_checkpoint(
 
     Args:
         path_or_url: a ``.pth``, ``.pt``, ``.bin`` or ``.safetensors`` file, or an http(s) address of one, which
-            is fetched once and kept under ``checkpoints`` in ``torch.hub.get_dir()``, by the whole address. It is
-            compared with the SHA-256 in its name (``...-0123abcd.pth``) or behind the address (``#sha256=...``).
+            is fetched once and kept by the whole address, under ``checkpoints`` in the folder that the environment
+            variable ``SWINSEG_HOME`` names, or else in ``torch.hub.get_dir()``. It is compared with the SHA-256 in
+            its name (``...-0123abcd.pth``) or behind the address (``#sha256=...``).
         map_location: device that the tensors are put on.
 
     Returns:
@@ -334,40 +332,26 @@ def _download(url: str) -> Path:
     if name in ('', '.', '..'):
         raise CheckpointError(f'the address {url} names no file')
     digits = _HASH_IN_FRAGMENT.fullmatch(fragment) or _HASH_IN_NAME.search(name)
-    expected = digits[1] if digits else None
+    checksum = Checksum('sha256', digits[1]) if digits else None
     path = cached_path(url)
     if path.is_file():
         return path
-    elsewhere = path.parents[1] / name
+    elsewhere = Path(torch.hub.get_dir()) / 'checkpoints' / name
     # PyTorch, timm and mmengine keep their downloads here, by the name alone; with a checksum that suffices.
-    if expected is not None and elsewhere.is_file() and _sha256(elsewhere).startswith(expected):
+    if checksum is not None and elsewhere.is_file() and checksum.matches(elsewhere):
         return elsewhere
     make_folder(path.parent)
     print_log(f'downloading {url} to {path}', logger='current')
     try:
-        request = urllib.request.Request(address, headers={'User-Agent': 'swinseg'})
-        with (
-            urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response,
-            atomic_path(path) as temporary,
-        ):
-            announced = response.headers.get('Content-Length')
-            with open(temporary, 'wb') as file:
-                shutil.copyfileobj(response, file, _CHUNK_BYTES)
-            received = temporary.stat().st_size
-            if announced is not None and received != int(announced):
-                raise OSError(f'{received:,} of {int(announced):,} bytes arrived')
-            if expected is not None and not _sha256(temporary).startswith(expected):
-                raise OSError(
-                    f'its SHA-256 is not the one in its {"address" if fragment else "name"}'
-                )
-    except (OSError, ValueError) as error:
+        download(address, path, checksum=checksum)
+    except DownloadError as error:
+        raise CheckpointError(
+            f'{error}, or fetch it by other means and put it at {path}, or give the path of a file in place of '
+            'the address'
+        ) from error
+    finally:
         with contextlib.suppress(OSError):
             path.parent.rmdir()
-        reason = error.__cause__ or error
-        raise CheckpointError(
-            f'cannot download {url}: {_line(reason)}; fetch it by other means and put it at {path}, or give '
-            'the path of a file in place of the address'
-        ) from error
     return path
 
 
@@ -378,15 +362,9 @@ def cached_path(url: str) -> Path:
     """
     name = Path(urllib.parse.urlparse(url).path).name
     key = hashlib.sha256(url.encode()).hexdigest()[:16]
-    return Path(torch.hub.get_dir()) / 'checkpoints' / key / name
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+    home = os.environ.get('SWINSEG_HOME')
+    root = Path(home).expanduser() if home else Path(torch.hub.get_dir())
+    return root / 'checkpoints' / key / name
 
 
 def _line(error: BaseException) -> str:

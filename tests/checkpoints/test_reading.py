@@ -14,6 +14,7 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
 import swinseg  # noqa: F401  (allows mmengine's checkpoint classes)
+from swinseg import downloads
 from swinseg.checkpoints.reading import cached_path, read_checkpoint, state_dict_of
 from swinseg.errors import CheckpointError
 
@@ -243,7 +244,7 @@ def test_read_checkpoint__a_checksum_behind_the_address(server):
     torch.save(WEIGHTS, served / 'model.pth')
     digest = hashlib.sha256((served / 'model.pth').read_bytes()).hexdigest()
     assert 'stem.bias' in read_checkpoint(f'{address}/model.pth#sha256={digest}')
-    assert 'its SHA-256 is not the one in its address' in sentence_of(
+    assert f'its SHA-256 is {digest}, expected {"0" * 64}' in sentence_of(
         f'{address}/model.pth#sha256={"0" * 64}'
     )
 
@@ -275,17 +276,30 @@ def test_read_checkpoint__a_part_of_a_file_is_not_kept(server):
     [
         ('absent.pth', '404'),
         ('cut.pth', '5 of 1,000 bytes arrived'),
-        ('swin-0123abcd.pth', 'its SHA-256 is not the one in its name'),
+        ('swin-0123abcd.pth', ', expected 0123abcd'),
     ],
 )
-def test_read_checkpoint__failed_download_says_where_to_put_the_file(name, reason, server):
+def test_read_checkpoint__failed_download_says_where_to_put_the_file(
+    name, reason, server, monkeypatch
+):
+    monkeypatch.setattr(downloads, '_FIRST_PAUSE_SECONDS', 0.0)
     address, served, cache = server
     torch.save(WEIGHTS, served / 'swin-0123abcd.pth')
     message = sentence_of(f'{address}/{name}')
     assert message.startswith(f'cannot download {address}/{name}: ')
     assert reason in message
     assert f'put it at {cached_path(f"{address}/{name}")}' in message
-    assert list(cache.iterdir()) == []
+    assert [path.suffix for path in cache.rglob('*') if path.is_file()] == ['.lock']
+
+
+def test_read_checkpoint__swinseg_home(server, tmp_path, monkeypatch):
+    address, served, cache = server
+    torch.save(WEIGHTS, served / 'w.pth')
+    monkeypatch.setenv('SWINSEG_HOME', str(tmp_path / 'home'))
+    assert 'stem.bias' in read_checkpoint(f'{address}/w.pth')
+    kept = [path.name for path in (tmp_path / 'home' / 'checkpoints').rglob('*') if path.is_file()]
+    assert kept == ['w.pth']
+    assert not cache.exists()
 
 
 def test_read_checkpoint__no_server(server):

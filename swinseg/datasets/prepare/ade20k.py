@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from swinseg.datasets.ade20k import ADE20K
-from swinseg.datasets.prepare.download import download, unpack_zip
 from swinseg.datasets.prepare.layout import new_folder
 from swinseg.datasets.prepare.source import PrepareError, loading
+from swinseg.datasets.prepare.unpack import unpack_zip
+from swinseg.downloads import Checksum, download
 from swinseg.files import OutputError
 
 ARCHIVE = 'ADEChallengeData2016'
@@ -51,8 +52,8 @@ def prepare_ade20k(
         A sentence that says what is there.
 
     Raises:
-        PrepareError: the download fails or differs, the archive is not the one that is meant, or something is
-            missing in it.
+        DownloadError: the archive cannot be downloaded, or differs.
+        PrepareError: the archive is not the one that is meant, or something is missing in it.
         DataError: an image has no label, or one that was looked at is not as it should be.
         OutputError: the folder cannot be written.
     """
@@ -60,7 +61,12 @@ def prepare_ade20k(
     archive = folder.parent / f'{ARCHIVE}.zip'
     temporary = folder.with_name(f'.{folder.name}.{os.getpid()}.partial')
     try:
-        download(url, archive, sha1=sha1, progress=lambda *done: progress('download', *done))
+        download(
+            url,
+            archive,
+            checksum=Checksum('sha1', sha1),
+            progress=lambda *done: progress('download', *done),
+        )
         temporary.mkdir()
         unpack_zip(
             archive,

@@ -9,8 +9,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from swinseg.datasets.prepare.download import unpack_zip
 from swinseg.datasets.prepare.source import split_of_folder
+from swinseg.datasets.prepare.unpack import unpack_zip
 from swinseg.files import make_folder
 
 # Which lie in the folder that the layouts take, or in that of a split.
