@@ -98,6 +98,10 @@ class CheckpointError(UserError):
     """A weight file cannot be read, is of no known format, or does not fit the model."""
 
 
+class HubError(CheckpointError):
+    """A model's name leads to no model, or to one that is not to be had."""
+
+
 class DataError(UserError):
     """An image, a label, a folder or a class list is not what training needs; the message says the fix.
 

@@ -52,8 +52,9 @@ FILES = (CARD, CONFIG, WEIGHTS, PROCESSOR)
 """What a folder that is written here holds."""
 INDEX = 'model.safetensors.index.json'
 """Names the files of weights that are kept in several."""
+OLD_WEIGHTS = 'pytorch_model.bin'
+"""What older folders hold in the place of ``WEIGHTS``."""
 
-_OLD_WEIGHTS = 'pytorch_model.bin'
 _MOST_BYTES_OF_JSON = 10_000_000
 _FIRST_LAYER = 'backbone.patch_embed.projection.weight'
 _AUXILIARY = 'auxiliary_head.'
@@ -287,10 +288,10 @@ def weight_files(folder: Path) -> list[Path]:
         raise CheckpointError(
             f'{index} does not name the files of the weights (weight_map); fetch the folder again'
         )
-    if (folder / _OLD_WEIGHTS).is_file():
-        return [folder / _OLD_WEIGHTS]
+    if (folder / OLD_WEIGHTS).is_file():
+        return [folder / OLD_WEIGHTS]
     raise CheckpointError(
-        f'{folder} has no {WEIGHTS}, {INDEX} or {_OLD_WEIGHTS}; fetch the folder again, with its large files'
+        f'{folder} has no {WEIGHTS}, {INDEX} or {OLD_WEIGHTS}; fetch the folder again, with its large files'
     )
 
 

@@ -7,7 +7,7 @@ Images and colors are RGB here; inside, mmseg's pipelines carry BGR.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from swinseg.datasets.files.value_range import Setting, ValueRange
 from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.errors import PredictorError
 from swinseg.hub.folder import read_folder
+from swinseg.hub.resolve import resolve
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.models.scoring import normalize_inputs
 from swinseg.predictor import building, rejection
@@ -120,12 +121,70 @@ class Predictor:
             PredictorError: config or class names are nowhere to be found, or there is no such
                 device.
         """
+
+        def read() -> dict[str, Any]:
+            if os.path.isdir(path):
+                return read_folder(path, with_config=config is None)
+            return read_checkpoint(path)
+
+        return cls._build(
+            read, path, config, device, dtype=dtype, trust=trust, value_range=value_range
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        config: str | os.PathLike[str] | Config | None = None,
+        device: str | torch.device = 'auto',
+        *,
+        dtype: torch.dtype | str = torch.float32,
+        value_range: Setting | None = None,
+    ) -> Predictor:
+        """Build a model by its name; files that are not here are downloaded.
+
+        Args:
+            name: of a published model (``upernet-swin-t-ade20k``; ``swinseg models`` lists them),
+                ``hf:owner/repo`` or ``hf:owner/repo@revision``, a folder with a model, an http(s) address, or
+                a checkpoint.
+            config: as for :meth:`from_checkpoint`; published models and folders of Hugging Face need none.
+            device: as for :meth:`from_checkpoint`.
+            dtype: as for :meth:`from_checkpoint`.
+            value_range: as for :meth:`from_checkpoint`.
+
+        Raises:
+            CheckpointError: there is no such model, it cannot be downloaded or read, or it is of another
+                architecture.
+            ConfigError: the config is wrong, or one that came with the model is not to be trusted.
+            DataError: ``value_range`` is none.
+            DownloadError: a file of the Hugging Face hub cannot be downloaded.
+            OutputError: there is no room for what is downloaded.
+            PredictorError: config or class names are nowhere to be found, or there is no such device.
+        """
+
+        def read() -> dict[str, Any]:
+            return resolve(name).read(with_config=config is None)
+
+        return cls._build(
+            read, name, config, device, dtype=dtype, trust=False, value_range=value_range
+        )
+
+    @classmethod
+    def _build(
+        cls,
+        read: Callable[[], dict[str, Any]],
+        path: str | os.PathLike[str],
+        config: str | os.PathLike[str] | Config | None,
+        device: str | torch.device,
+        *,
+        dtype: torch.dtype | str,
+        trust: bool,
+        value_range: Setting | None,
+    ) -> Predictor:
+        """Build from what ``read`` returns once the device is known to be there; messages name ``path``."""
         target = building.choose_device(device)
         precision = building.choose_dtype(dtype, target)
-        if os.path.isdir(path):
-            checkpoint = read_folder(path, with_config=config is None)
-        else:
-            checkpoint = read_checkpoint(path)
+        checkpoint = read()
         meta = checkpoint_meta(checkpoint)
         cfg = building.choose_config(path, config, meta['config'], trust=trust)
         is_trusted = trust or config is not None
