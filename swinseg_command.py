@@ -24,6 +24,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     'check': ('swinseg.cli.check', "what is wrong with a config's datasets, and the fix"),
     'prepare': ('swinseg.cli.prepare', 'draw the mini set, get ADE20K, convert annotations'),
     'convert': ('swinseg.cli.convert', 'weights between mmseg, Microsoft, timm, Hugging Face, ...'),
+    'models': ('swinseg.cli.models', 'list the published models, which have names'),
     'push': ('swinseg.cli.push', "a model's folder to the Hugging Face hub"),
     'compare': ('swinseg.cli.compare', 'two evaluations side by side'),
     'plot': ('swinseg.cli.plot', 'curves of one training or of several'),

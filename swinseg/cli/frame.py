@@ -68,6 +68,22 @@ class Parser(argparse.ArgumentParser):
             self.error(self._about_unknown(unknown, found))
         return found
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the arguments and what is unknown; an option stands in the place of the positional of its name.
+
+        ``--model NAME`` whose ``dest`` is ``checkpoint`` takes the place of ``CHECKPOINT``, wherever it is given.
+        """
+        given = [str(each) for each in (sys.argv[1:] if args is None else args)]
+        options = given[: given.index('--')] if '--' in given else given
+        names = {option.partition('=')[0] for option in options if option.startswith('--')}
+        replaced = {a.dest for a in self._actions if names.intersection(a.option_strings)}
+        every = self._actions
+        self._actions = [a for a in every if a.option_strings or a.dest not in replaced]
+        try:
+            return super().parse_known_args(given, namespace)
+        finally:
+            self._actions = every
+
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong, and where the help is."""
         raise UsageError(f'{message}; {self.prog} --help says what there is')

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 COMMAND = Command(
     description='Segment images, scenes and videos with a checkpoint: labels, colors, overlays with a legend.',
-    example='work_dirs/t/best_mIoU_iter_160000.pth photos/ map.tif walk.mp4 --out masks --sheet',
+    example='--model upernet-swin-t-ade20k photos/ map.tif walk.mp4 --out masks --sheet',
     add_arguments=add_arguments,
     run=run,
 )

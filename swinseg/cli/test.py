@@ -11,13 +11,19 @@ from swinseg.cli.frame import Command, launched
 from swinseg.config.loading import load_config
 from swinseg.engine import evaluate
 from swinseg.evaluation import format_metrics, format_table
+from swinseg.hub import resolve
+from swinseg.predictor.arguments import add_checkpoint
 from swinseg.report.page import SHOWN
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add config, checkpoint and what is written."""
     parser.add_argument('config', help=f'that the checkpoint was trained with: {CONFIG_HELP}')
-    parser.add_argument('checkpoint', help='path or http(s) address, any known format')
+    add_checkpoint(
+        parser,
+        'its weights in any known format: a path, an address, the name of a published model, or '
+        'hf:OWNER/REPO[@REVISION]',
+    )
     parser.add_argument('--tta', action='store_true', help="average the config's scales and flips")
     parser.add_argument('--out', metavar='DIR', help='for metrics.json (default: work directory)')
     parser.add_argument('--report', metavar='DIR', help='for a page of figures and pictures')
@@ -35,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     with launched(args.launcher):
         result = evaluate(
             load_config(args.config, args.cfg_options),
-            args.checkpoint,
+            resolve(args.checkpoint).weights,
             tta=args.tta,
             out=args.out,
             report=args.report,

@@ -100,6 +100,13 @@ def resolve(name: str | os.PathLike[str]) -> ModelSource:
     raise _unknown(text)
 
 
+def is_remote_name(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is one of the catalogue or of a repository, and so neither a path nor an address."""
+    text = os.fspath(name)
+    entry = published(text)
+    return text.startswith(huggingface.PREFIX) or (entry is not None and entry.name == text)
+
+
 def _fetch(repository: huggingface.Repository) -> Path:
     """Return the weights of a repository, with its other files beside them."""
     try:

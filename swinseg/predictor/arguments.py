@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import Any
 
 from swinseg.datasets.files.value_range import HIGH_BYTE, PER_IMAGE, Setting, ValueRange
-from swinseg.errors import DataError
+from swinseg.errors import DataError, PredictorError
+from swinseg.hub.resolve import ModelSource, is_remote_name, resolve
 from swinseg.predictor.predictor import Predictor
 
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
@@ -14,7 +16,11 @@ _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that :func:`predictor_of` reads, the checkpoint first."""
-    parser.add_argument('checkpoint', help='as swinseg train writes it, or weights with --config')
+    add_checkpoint(
+        parser,
+        'as swinseg train writes it, weights with --config, a folder of a model, an address, the name of a '
+        'published model (swinseg models lists them), or hf:OWNER/REPO[@REVISION]',
+    )
     parser.add_argument(
         '--config',
         help='a file, or a shipped one by name, instead of the config inside the checkpoint',
@@ -35,15 +41,41 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_checkpoint(parser: argparse.ArgumentParser, explanation: str) -> None:
+    """Add the model as a positional argument, and ``--model`` that stands in its place."""
+    parser.add_argument('checkpoint', metavar='MODEL', help=explanation)
+    parser.add_argument(
+        '--model', dest='checkpoint', default=argparse.SUPPRESS, metavar='NAME',
+        help='the same, in the place of MODEL',
+    )  # fmt: skip
+
+
+def source_of(args: argparse.Namespace) -> ModelSource:
+    """Return where the model is that the arguments name.
+
+    Raises:
+        PredictorError: ``--trust`` is given for a model that is no file or address.
+        UserError: as ``swinseg.hub.resolve``.
+    """
+    if args.trust and is_remote_name(args.checkpoint):
+        raise PredictorError(
+            f'--trust is for a checkpoint whose maker you know, not for the model {args.checkpoint}; leave it out'
+        )
+    return resolve(args.checkpoint)
+
+
 def predictor_of(args: argparse.Namespace) -> Predictor:
-    """Return the predictor that the arguments name, with the errors of ``Predictor.from_checkpoint``."""
+    """Return the predictor that the arguments name.
+
+    Raises:
+        UserError: as :func:`source_of` and ``Predictor.from_pretrained``.
+    """
+    options: dict[str, Any] = dict(dtype=args.dtype, value_range=args.value_range)
+    if not args.trust:
+        return Predictor.from_pretrained(args.checkpoint, args.config, args.device, **options)
+    source_of(args)
     return Predictor.from_checkpoint(
-        args.checkpoint,
-        args.config,
-        args.device,
-        dtype=args.dtype,
-        trust=args.trust,
-        value_range=args.value_range,
+        args.checkpoint, args.config, args.device, trust=True, **options
     )
 
 

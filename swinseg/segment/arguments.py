@@ -10,7 +10,7 @@ from typing import Any
 from swinseg.inference import source_identity
 from swinseg.inference.tiling import BLENDS
 from swinseg.predictor import PredictOptions
-from swinseg.predictor.arguments import memory_size
+from swinseg.predictor.arguments import memory_size, source_of
 from swinseg.segment.annotations import FILES
 from swinseg.segment.batch import Options
 from swinseg.segment.scenes.kinds import SCENE_PIXELS
@@ -88,9 +88,13 @@ def _add_scene_options(parser: argparse.ArgumentParser) -> None:
 
 
 def options_of(args: argparse.Namespace) -> Options:
-    """Return what the arguments ask for; checkpoint, config, dtype and palette tell the model from others."""
+    """Return what the arguments ask for; checkpoint, config, dtype and palette tell the model from others.
+
+    Raises:
+        HubError: there is no model of that name.
+    """
     identity = {
-        'checkpoint': _identity(args.checkpoint),
+        'checkpoint': _identity(source_of(args).weights),
         'config': None if args.config is None else _identity(args.config),
         'dtype': args.dtype,
         'palette': args.palette,

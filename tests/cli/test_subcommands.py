@@ -58,6 +58,8 @@ def test_options__of_one_name_take_the_same():
     differ = {option: uses for option, uses in found.items() if len(uses) > 1}
     # Where results go is a file for a page, a picture or figures, a folder for several of them.
     assert {metavar for _, metavar, _ in differ.pop('--out')} == {'DIR', 'FILE'}
+    # The list of models is all that is printed; a check of data prints its findings and writes a file beside.
+    assert {metavar for _, metavar, _ in differ.pop('--json')} == {None, 'FILE'}
     # A length of windows may be one number or two where images are not square.
     assert set(differ) - FILES_OF_A_FORMAT == {'--window', '--stride'}
 
