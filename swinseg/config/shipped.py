@@ -84,7 +84,7 @@ def copy_shipped(
     """
     start = shipped_path(name)
     if start is None:
-        raise ConfigError(f'swinseg ships no config {name}{_nearest(name)}')
+        raise ConfigError(f'no config {name} comes with swinseg{_nearest(name)}')
     root = shipped_folder()
     files = _with_bases(start)
     copies = [Path(out) / file.relative_to(root) for file in files]

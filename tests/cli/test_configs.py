@@ -32,7 +32,7 @@ def test_configs__copies(tmp_path, monkeypatch, capsys):
     [
         (
             ['--copy', 'upernet_swin_t_cam'],
-            'no config upernet_swin_t_cam; did you mean upernet_swin_',
+            'no config upernet_swin_t_cam comes with swinseg; did you mean upernet_swin_',
         ),
         (['--out', 'x'], 'go with --copy NAME'),
     ],
