@@ -27,6 +27,8 @@ def hub(monkeypatch, tmp_path):
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_DISABLE_XET', True)
     with hub_server() as server:
         monkeypatch.setenv('HF_ENDPOINT', server.address)
+        # The client reads the variable when it is imported.
+        monkeypatch.setattr('huggingface_hub.constants.ENDPOINT', server.address)
         yield server
 
 
@@ -148,12 +150,13 @@ def test_push_folder__offline(hub, written, monkeypatch):
     monkeypatch.setattr('huggingface_hub.constants.is_offline_mode', lambda: True, raising=False)
     import huggingface_hub.utils._http as http
 
-    http.close_session()
+    forget_connections = getattr(http, 'close_session', None) or http.reset_sessions
+    forget_connections()
     try:
         with pytest.raises(PushError, match=r'cannot upload to .*; check the network, .*OFFLINE'):
             push_folder(written, REPO, token=TOKEN)
     finally:
-        http.close_session()
+        forget_connections()
     assert hub.requests == []
 
 

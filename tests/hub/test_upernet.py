@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_to_upernet_config__every_shipped_config(path):
     assert notes == []
     assert fields['use_auxiliary_head'] == (model.get('auxiliary_head') is not None)
     # transformers reads the fields as they are meant.
-    config = transformers.UperNetConfig(**fields)
+    config = transformers.UperNetConfig(**copy.deepcopy(fields))
     backbone, wanted = config.backbone_config, model['backbone']
     assert backbone.embed_dim == wanted['embed_dims']
     assert list(backbone.depths) == list(wanted['depths'])
