@@ -262,7 +262,8 @@ def _text(content: CardContent) -> str:
         'In swinseg, which keeps the whole test pipeline of the training:\n\n'
         '```python\n'
         'from swinseg import Predictor\n\n'
-        "labels = Predictor.from_checkpoint('FOLDER')('photo.jpg').labels\n"
+        "predictor = Predictor.from_pretrained('FOLDER')  # or 'hf:OWNER/NAME'\n"
+        "labels = predictor('photo.jpg').labels\n"
         '```',
         '## Classes\n\n'
         + ', '.join(f'{index} {_plain(name)}' for index, name in enumerate(content.classes)),

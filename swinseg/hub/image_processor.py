@@ -226,7 +226,7 @@ def _resampling(step: Step, edges: Mapping[str, int]) -> tuple[int, list[str]]:
     if 'shortest_edge' in edges:
         notes.append(
             'The image processor rounds the longer side of a resized image down and the test pipeline to the '
-            'nearest pixel, so that it can be one pixel shorter; transformers 4 resizes so only with use_fast=True.'
+            'nearest pixel, so that it can be one pixel shorter; in transformers 4 it needs use_fast=True.'
         )
     return resample, notes
 

@@ -63,7 +63,7 @@ def test_model_card__as_the_hub_reads_it():
         '- Windows are left out.',
         r'1 a\|b, 2 \*star\*',
         'UperNetForSemanticSegmentation.from_pretrained(folder)',
-        "Predictor.from_checkpoint('FOLDER')",
+        "Predictor.from_pretrained('FOLDER')",
     ):
         assert sentence in card.text
 
