@@ -7,6 +7,7 @@ From Python::
     metrics = swinseg.evaluate(cfg, trained.best)  # metrics['mIoU'] in percent
     predictor = swinseg.Predictor.from_checkpoint(trained.best)
     predictor('photo.jpg').save('masks')
+    predictor = swinseg.Predictor.from_pretrained('upernet-swin-t-ade20k')  # as others published it
 
 Importing the package repairs the third-party stack (:mod:`swinseg.compat`) and registers the models,
 datasets, transforms, metrics and hooks in mmseg's registries, so that a config can name them.
