@@ -19,13 +19,12 @@ def installed_version(package: str) -> str | None:
     """
     if package == 'swinseg':
         return __version__
-    own = getattr(sys.modules.get(package), '__version__', None)
-    if isinstance(own, str):
-        return str(own)
     try:
-        return importlib.metadata.version(package)
+        found = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+    own = getattr(sys.modules.get(package), '__version__', None)
+    return str(own) if isinstance(own, str) else found
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:

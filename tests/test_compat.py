@@ -46,7 +46,8 @@ def test_apply__mmseg_imports_in_a_fresh_process():
     result = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     )
-    assert result.stdout.strip() == 'fine'
+    # A fork of mmseg prints of its own.
+    assert result.stdout.splitlines()[-1] == 'fine'
     assert 'MultiScaleDeformableAttention' not in result.stderr
 
 

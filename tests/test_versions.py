@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import torch
@@ -44,6 +45,9 @@ def test_version__setuptools_reads_it_without_importing_torch():
 def test_installed_version__is_that_of_the_code_not_of_the_metadata(monkeypatch):
     monkeypatch.setattr(torch, '__version__', '2.13.0+its.own')
     assert installed_version('torch') == '2.13.0+its.own'
+    # A module is no distribution: mmcv-lite installs one that is called mmcv.
+    monkeypatch.setitem(sys.modules, 'no-such-distribution', types.SimpleNamespace(__version__='1'))
+    assert installed_version('no-such-distribution') is None
 
 
 def test_installed_versions__leaves_out_what_is_not_there():

@@ -25,7 +25,10 @@ from swinseg.versions import installed_versions
 METRICS = ('mIoU', 'mDice', 'mFscore')
 """What can be asked for; aAcc always comes with it, and mAcc, mPrecision, mRecall with theirs."""
 
-PACKAGES = ('swinseg', 'torch', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite', 'mmsegmentation')
+PACKAGES = (
+    'swinseg', 'torch', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite', 'mmsegmentation', 'onedl-mmengine', 'onedl-mmcv',
+    'onedl-mmsegmentation',
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
