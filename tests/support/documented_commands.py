@@ -15,6 +15,7 @@ from swinseg.cli.frame import parser_of
 from swinseg_command import SUBCOMMANDS
 
 _TOOL = re.compile(r'(?:\./)?tools/(\w+)\.py$')
+_NAMES = [[name] for name in SUBCOMMANDS]
 _LONG_OPTION = re.compile(r'(?<![\w-])--[a-z][a-z-]*')
 
 
@@ -34,7 +35,10 @@ def in_blocks(text: str) -> Iterator[str]:
 def inline(text: str) -> Iterator[str]:
     """Give the commands between backticks, which may be parts of one."""
     for code in re.findall(r'(?<!`)`([^`\n]+)`(?!`)', text):
-        if is_command(code):
+        # A sentence may begin with the name, too, as that of an error does.
+        words = code.split()
+        is_sentence = words[0] == 'swinseg' and '--' not in code and words[1:2] not in _NAMES
+        if is_command(code) and not is_sentence:
             yield code
 
 
