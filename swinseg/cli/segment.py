@@ -19,7 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the model, the inputs, where results go, and how to segment."""
     add_model(parser)
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, quoted globs')
-    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='for the results')
+    parser.add_argument(
+        '--out', type=Path, default=Path('masks'), metavar='DIR',
+        help='for the results (default: %(default)s)',
+    )  # fmt: skip
     parser.add_argument(
         '--overwrite', action='store_true',
         help='replace files in DIR that are no earlier results of the same inputs as well',
