@@ -4,6 +4,7 @@ import importlib.util
 import pickle
 import subprocess
 import sys
+import types
 
 import cv2
 import mmcv
@@ -183,3 +184,10 @@ def test_config_text__breaks_what_is_long_and_nothing_else():
     assert cfg.pretty_text == (
         f"depths = [2, 2, 6, 2]\nmodel = dict(\n    name='{a}',\n    other=dict(b='{c}'),\n)\n"
     )
+
+
+def test_safe_checkpoint_classes__are_found_where_numpy_has_another_layout(monkeypatch):
+    # NumPy 1.26 has a package numpy._core without the module multiarray, numpy 2 no numpy.core to speak of.
+    expected = compat.safe_checkpoint_classes()
+    monkeypatch.setattr(np, '_core', types.ModuleType('numpy._core'))
+    assert compat.safe_checkpoint_classes() == expected
