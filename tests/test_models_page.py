@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 from swinseg import load_config
 from swinseg.benchmark.pairs import with_stock_types
 from swinseg.benchmark.peak_memory import peak_bytes
+from swinseg.hub import CATALOGUE
 from swinseg.models.complexity import count_multiply_adds
 
 ROOT = Path(__file__).parents[1]
@@ -98,3 +99,18 @@ def test_table__has_the_published_figures_of_the_configs():
         readme = (ROOT / 'README.md').read_text(encoding='utf-8')
         (row,) = re.findall(rf'^\| \[`{name}\.py`\].*$', readme, re.M)
         assert figures == re.findall(r'[\d.]+', row.split('|')[-3] + row.split('|')[-2])
+
+
+def test_names__are_in_the_catalogue_with_their_figures():
+    catalogue = {model.name: model for model in CATALOGUE}
+    names = set(re.findall(r'`(upernet-swin-[\w-]+)`', PAGE))
+    assert names <= set(catalogue)
+    largest = catalogue['upernet-swin-l-22k-w12-ade20k']
+    assert f'({largest.miou}, with scales and flips {largest.miou_multi_scale})' in PAGE
+
+
+@pytest.mark.parametrize('page', ['README.md', *(f'docs/{p.name}' for p in ROOT.glob('docs/*.md'))])
+def test_pages__name_models_that_exist(page):
+    text = (ROOT / page).read_text(encoding='utf-8')
+    names = set(re.findall(r"(?:--model |from_pretrained\(')(upernet-swin[\w-]+)", text))
+    assert names <= {model.name for model in CATALOGUE}
