@@ -9,7 +9,8 @@ import pytest
 AS_ON_WINDOWS = """
 import asyncio, concurrent.futures, multiprocessing.connection, multiprocessing.sharedctypes
 import os, platform, select, signal, socket, subprocess, sys, tempfile, threading
-import cv2, filelock, huggingface_hub.file_download, matplotlib.pyplot, mmengine, PIL.Image, torch.distributed, torch.utils.data
+import cv2, filelock, huggingface_hub.file_download, matplotlib.pyplot, mmengine, PIL.Image
+import torch.distributed, torch.utils.data
 import fastapi, prometheus_client, psutil, safetensors.torch, tensorboard, uvicorn.protocols.http.h11_impl
 
 ABSENT_MODULES = ('fcntl', 'grp', 'pwd', 'resource', 'termios')
