@@ -294,6 +294,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'VOC: colors that are none': (
         lambda place: _voc_of_own_classes(place, labelmap='roof:250,50::'), r'must be name:red,green,blue:parts'),
     'ADE20K: an address of a file': (
-        lambda place: _prepare(place, 'ade20k', '--url', 'file:///etc/passwd'), r'an http or https address is needed'),
+        lambda place: _prepare(place, 'ade20k', '--url', 'file:///etc/passwd'),
+        r'an http or https address is needed'),
 }  # fmt: skip
 """As in ``data.KINDS``."""

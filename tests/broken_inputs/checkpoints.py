@@ -119,7 +119,9 @@ _EVIL = _file('evil.pth', pickle.dumps({'state_dict': {}, 'meta': _Call()}))
 
 KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'not there': (_test(_named('gone.pth')), r'no weight file .*gone\.pth'),
-    'a folder without a model': (_test(lambda place: place.folder), r'expected config.json and model.safetensors, or a checkpoint, in the folder .*found neither'),
+    'a folder without a model': (
+        _test(lambda place: place.folder),
+        r'expected config.json and model.safetensors, or a checkpoint, in the folder .*found neither'),
     'empty': (_test(_file('empty.pth', '')), r'empty\.pth is empty'),
     'cut short': (_test(_half), r'half\.pth is truncated or damaged'),
     'a flipped bit': (_test(_flipped_bit), r'flipped\.pth is damaged: the checksum'),
