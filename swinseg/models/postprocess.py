@@ -13,6 +13,7 @@ scores; H, W = size of the labels; R = rows of a block.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -278,12 +279,33 @@ def _neighbors(
         scale = torch.tensor((size - 1) / (target - 1) if target > 1 else 0.0, dtype=dtype)
         source = position.to(dtype) * scale
     else:
-        # In float64 from a rounded scale: F.interpolate rounds product and difference once.
-        scale = torch.tensor(size / target, dtype=dtype)
-        source = ((position + 0.5) * scale.double() - 0.5).clamp_(min=0)
+        source = _places(size, target, dtype, once=_rounds_once())
     source = source.to(dtype)
     low = source.long().clamp_(max=size - 1)
     return low, (low + 1).clamp_(max=size - 1), (source - low).clamp_(0, 1)
+
+
+def _places(size: int, target: int, dtype: torch.dtype, *, once: bool) -> Tensor:
+    """Return where the ``target`` positions lie between the ``size`` ones, with one rounding or with two."""
+    # In float64 from a rounded scale: product and difference are rounded once, as by a fused multiply-add.
+    exact = torch.float64 if once else dtype
+    scale = torch.tensor(size / target, dtype=dtype).to(exact)
+    position = torch.arange(target, dtype=exact)
+    return ((position + 0.5) * scale - 0.5).clamp_(min=0)
+
+
+@lru_cache(maxsize=1)
+def _rounds_once() -> bool:
+    """Whether this build of PyTorch rounds the place of a pixel once, as 2.13 does, or twice, as 2.6 does."""
+    size, target = 37, 100
+    with torch.inference_mode(False), torch.no_grad(), torch.device('cpu'):
+        unit_vectors = torch.eye(size)[None, None]
+        weights = F.interpolate(unit_vectors, size=(target, size), mode='bilinear')[0, 0]
+        place = _places(size, target, torch.float32, once=True).float()
+        low = place.long()
+        inside = low < size - 1
+        found = weights[inside].gather(1, low[inside, None] + 1)[:, 0]
+        return torch.equal(found, (place - low)[inside])
 
 
 def _blocks(num_classes: int, height: int, width: int, *, device: torch.device) -> Iterator[slice]:

@@ -91,7 +91,10 @@ def test_resized_rows__half_precision_is_resized_in_float32(dtype, expected):
     scores = scores_of(4, 20, 30).to(dtype)
     found = joined(resized_rows(scores, (50, 70), align_corners=False))
     assert found.dtype == expected
-    torch.testing.assert_close(found, resized(scores.to(expected), (50, 70), False))
+    # To rounding: at this size PyTorch 2.6 takes a kernel that places pixels with another rounding.
+    torch.testing.assert_close(
+        found, resized(scores.to(expected), (50, 70), False), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize('num_classes', [2, 150, 256, 257, 300])
