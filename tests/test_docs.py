@@ -75,7 +75,7 @@ def test_scripts_and_configs__exist(page):
         assert (ROOT / name).is_file(), name
 
 
-# What needs a download, a GPU, a cluster or a data set is parsed, too; nothing of it is run here.
+# Those that can be run are run in test_documented_commands.py.
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_commands__are_understood_by_their_parsers(page):
     for line in documented_commands.in_blocks(page.read_text(encoding='utf-8')):

@@ -11,7 +11,7 @@ from importlib import import_module
 import torch.distributed.run
 
 from support import scripts
-from swinseg.cli.frame import parser_of
+from swinseg.cli.frame import Command, parser_of
 from swinseg_command import SUBCOMMANDS
 
 _TOOL = re.compile(r'(?:\./)?tools/(\w+)\.py$')
@@ -50,8 +50,8 @@ def is_command(line: str) -> bool:
     ) is not None and not line.startswith(('pip', 'git', 'import', 'from', 'cd '))  # fmt: skip
 
 
-def parser_and_arguments(line: str) -> tuple[argparse.ArgumentParser, list[str]]:
-    """Return the parser of the command in a line and the words that are for it.
+def command_and_arguments(line: str) -> tuple[Command, list[str]]:
+    """Return the command in a line and the words that are for it.
 
     Raises:
         AssertionError: there is no such subcommand or script.
@@ -64,12 +64,18 @@ def parser_and_arguments(line: str) -> tuple[argparse.ArgumentParser, list[str]]
     for at, word in enumerate(words):
         tool = _TOOL.match(word)
         if tool is not None:
-            return parser_of(scripts.load(tool[1]).COMMAND), words[at + 1 :]
+            return scripts.load(tool[1]).COMMAND, words[at + 1 :]
         if word == 'swinseg' and at + 1 < len(words):
             name = words[at + 1]
             assert name in SUBCOMMANDS, f'there is no swinseg {name}'
-            return parser_of(import_module(SUBCOMMANDS[name][0]).COMMAND), words[at + 2 :]
+            return import_module(SUBCOMMANDS[name][0]).COMMAND, words[at + 2 :]
     raise AssertionError(f'no command is found in {line}')
+
+
+def parser_and_arguments(line: str) -> tuple[argparse.ArgumentParser, list[str]]:
+    """Return the parser of the command in a line and the words that are for it; see the function above."""
+    command, words = command_and_arguments(line)
+    return parser_of(command), words
 
 
 def parse(line: str) -> None:
