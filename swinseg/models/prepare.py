@@ -140,8 +140,8 @@ def _to_float32(module: nn.Module, args: tuple, logits: Tensor) -> Tensor:
     return logits.float()
 
 
-def _fold(module: ConvModule) -> tuple[Tensor, Tensor | None]:
-    """Return weight and bias of the convolution with the batch norm in them, as exact as the device computes."""
+def fold_batch_norm(module: ConvModule) -> tuple[Tensor, Tensor | None]:
+    """Return weight and bias of the convolution with its batch norm, if any, as exact as the device computes."""
     conv = module.conv
     exact = widest_float(conv.weight.device)
     weight = conv.weight.to(exact)
@@ -155,7 +155,8 @@ def _fold(module: ConvModule) -> tuple[Tensor, Tensor | None]:
     return weight, bias
 
 
-def _can_fold(module: ConvModule) -> bool:
+def can_fold(module: ConvModule) -> bool:
+    """Whether :func:`fold_batch_norm` holds for a ``ConvModule``, followed by ReLU or nothing."""
     has_relu = not module.with_activation or isinstance(module.activate, nn.ReLU)
     norm = module.norm if module.with_norm else None
     has_batch_norm = norm is None or (
@@ -171,9 +172,9 @@ def _fold_head(head: UPerNetHead, dtype: torch.dtype) -> None:
     channels = {'bottleneck': [top, *[width] * len(head.psp_modules)]}
     channels['fpn_bottleneck'] = [width] * len(head.in_channels)
     for name, module in list(head.named_modules()):
-        if not isinstance(module, ConvModule) or not _can_fold(module):
+        if not isinstance(module, ConvModule) or not can_fold(module):
             continue
-        weight, bias = _fold(module)
+        weight, bias = fold_batch_norm(module)
         relu = module.with_activation
         folded: nn.Module
         if is_plain_conv3x3(module):

@@ -14,8 +14,8 @@ from swinseg.predictor.predictor import Predictor
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that :func:`predictor_of` reads, the checkpoint first."""
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which model, the checkpoint first."""
     add_checkpoint(
         parser,
         'as swinseg train writes it, weights with --config, a folder of a model, an address, the name of a '
@@ -29,6 +29,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         '--trust', action='store_true',
         help='let the config inside the checkpoint name and import anything; only for files whose maker you trust',
     )  # fmt: skip
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that :func:`predictor_of` reads, the checkpoint first."""
+    add_weights(parser)
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', 'cuda:1', ...")
     parser.add_argument(
         '--dtype', default='float32', choices=['float32', 'bfloat16', 'float16'],

@@ -7,6 +7,7 @@ import copy
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mmseg.models.backbones import SwinTransformer
 from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
+from swinseg.checkpoints.loading import checkpoint_meta, load_weights, state_dict_of
 from swinseg.config.loading import check_config, load_config
 from swinseg.config.references import fill_in_variables
 from swinseg.config.untrusted import prediction_config, trusted_config
@@ -26,6 +28,57 @@ from swinseg.models.prepare import computes_bfloat16
 from swinseg.predictor.size_bound import size_bound
 
 _STOCK_SWIN = ('SwinTransformer', 'mmseg.SwinTransformer', SwinTransformer)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A segmentor with its weights, and what is known beside them.
+
+    Attributes:
+        model: on the CPU, in the mode and the precision that it is built in.
+        cfg: its config.
+        classes: names.
+        palette: RGB colors, or None where none are known.
+    """
+
+    model: EncoderDecoder
+    cfg: Config
+    classes: Sequence[str]
+    palette: Sequence[Sequence[int]] | None
+
+
+def load_model(
+    checkpoint: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    config: str | os.PathLike[str] | Config | None,
+    *,
+    trust: bool,
+    dtype: torch.dtype = torch.float32,
+) -> LoadedModel:
+    """Build the model of a checkpoint and fill it with the weights.
+
+    Args:
+        checkpoint: as ``read_checkpoint`` returns it.
+        path: where it is from, for messages.
+        config: instead of the one inside, or None.
+        trust: as for :func:`choose_config`.
+        dtype: what the model is going to be prepared for, as for :func:`build_model`.
+
+    Raises:
+        CheckpointError: the weights do not fit the model.
+        ConfigError: the config is wrong, or one inside the checkpoint is not to be trusted.
+        PredictorError: config or class names are nowhere to be found, or the model cannot be built.
+    """
+    meta = checkpoint_meta(checkpoint)
+    cfg = choose_config(path, config, meta['config'], trust=trust)
+    is_trusted = trust or config is not None
+    weights = None if is_trusted else state_dict_of(checkpoint)
+    model = build_model(cfg, weights, dtype=dtype)
+    load_weights(model, checkpoint, name=os.fspath(path), strict=True, logger=None)
+    classes, palette = meta['classes'], meta['palette']
+    if classes is None:
+        classes, palette = dataset_meta(path, cfg)
+    return LoadedModel(model, cfg, classes, palette)
 
 
 def choose_device(device: str | torch.device) -> torch.device:

@@ -19,12 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from swinseg.checkpoints.loading import (
-    checkpoint_meta,
-    load_weights,
-    read_checkpoint,
-    state_dict_of,
-)
+from swinseg.checkpoints.loading import read_checkpoint
 from swinseg.config.pipelines import pipeline_of
 from swinseg.datasets.files.value_range import Setting, ValueRange
 from swinseg.datasets.labels.dtype import label_dtype
@@ -184,22 +179,13 @@ class Predictor:
         """Build from what ``read`` returns once the device is known to be there; messages name ``path``."""
         target = building.choose_device(device)
         precision = building.choose_dtype(dtype, target)
-        checkpoint = read()
-        meta = checkpoint_meta(checkpoint)
-        cfg = building.choose_config(path, config, meta['config'], trust=trust)
-        is_trusted = trust or config is not None
-        weights = None if is_trusted else state_dict_of(checkpoint)
-        model = building.build_model(cfg, weights, dtype=precision)
-        load_weights(model, checkpoint, name=os.fspath(path), strict=True, logger=None)
-        classes, palette = meta['classes'], meta['palette']
-        if classes is None:
-            classes, palette = building.dataset_meta(path, cfg)
+        loaded = building.load_model(read(), path, config, trust=trust, dtype=precision)
         return cls(
-            prepare_for_inference(model.to(target), precision),
-            pipeline_of(cfg),
-            classes=classes,
-            palette=palette,
-            tta_pipeline=cfg.get('tta_pipeline'),
+            prepare_for_inference(loaded.model.to(target), precision),
+            pipeline_of(loaded.cfg),
+            classes=loaded.classes,
+            palette=loaded.palette,
+            tta_pipeline=loaded.cfg.get('tta_pipeline'),
             value_range=value_range,
         )
 
