@@ -21,6 +21,7 @@ compat.apply()
 # The repairs come first.
 from swinseg import datasets, engine, evaluation, models  # noqa: E402
 from swinseg.engine import Evaluation, Training, evaluate, load_config, train  # noqa: E402
+from swinseg.exporting import export  # noqa: E402
 from swinseg.models.prepare import prepare_for_inference  # noqa: E402
 from swinseg.predictor import PredictOptions, Predictor, Segmentation  # noqa: E402
 
@@ -35,6 +36,7 @@ __all__ = [
     'engine',
     'evaluate',
     'evaluation',
+    'export',
     'load_config',
     'models',
     'prepare_for_inference',

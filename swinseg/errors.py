@@ -177,3 +177,7 @@ class RequestError(UserError):
 
 class PredictorError(UserError):
     """A model cannot be set up from a checkpoint and config, or an image cannot be segmented."""
+
+
+class ExportError(UserError):
+    """A model cannot be exported, or what was exported does not compute the same."""

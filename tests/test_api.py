@@ -10,6 +10,7 @@ import pytest
 from mmengine.config import Config
 
 import swinseg
+from swinseg import exporting
 from swinseg.config import loading as config
 from swinseg.engine import ConfigError
 from swinseg.engine import run as runner
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[1]
     [
         ('load_config', config), ('train', runner), ('evaluate', runner), ('Training', runner),
         ('Evaluation', runner), ('Predictor', predictor), ('PredictOptions', options),
-        ('Segmentation', predictor), ('prepare_for_inference', prepare),
+        ('Segmentation', predictor), ('prepare_for_inference', prepare), ('export', exporting),
     ],
 )  # fmt: skip
 def test_name__is_at_the_top(name, owner):
@@ -67,7 +68,7 @@ def test_help__shows_the_names_with_their_arguments_and_units():
     for start in (
         'class Predictor(', 'class PredictOptions(', 'class Segmentation(', 'class Training(',
         'class Evaluation(', 'load_config(path:', "train(config: 'str", "evaluate(config: 'str",
-        'prepare_for_inference(model:', "predict(self, image: 'ImageLike'", "stream(self, images: ",
+        'prepare_for_inference(model:', "export(model: 'str", "predict(self, image: 'ImageLike'", "stream(self, images: ",
         'from_checkpoint(path:', 'tta: test-time augmentation',
         'resume: True continues from the newest whole checkpoint',
     ):  # fmt: skip

@@ -1,0 +1,163 @@
+"""Comparison of an exported file, run in its runtime, with the model that it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from mmseg.models import EncoderDecoder
+from numpy.typing import NDArray
+from torch import Tensor
+
+from swinseg.errors import ExportError
+from swinseg.exporting.graph import OUTPUT_NAMES, Graph, reference_logits, resized_scores
+
+TOLERANCE = 1e-4
+"""Largest difference of logits as a share of the largest logit, or of 1 where all are smaller."""
+
+OPEN_SIZES = ((1, 128, 160), (2, 97, 61), (1, 20, 17), (3, 33, 150))
+"""Batch, height and width of what a graph for all sizes is run on: also odd, and smaller than a window."""
+
+_Result = TypeVar('_Result')
+
+
+class Runtime(Protocol):
+    """A written file that can be run."""
+
+    def outputs(self, given: NDArray) -> Sequence[NDArray]:
+        """Return the outputs of the file for an input."""
+
+    def logits(self, inputs: Sequence[NDArray]) -> list[NDArray[np.float32]]:
+        """Return the (B, K, h, w) scores inside the file for each of several inputs."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """How far a file is from the model on one input.
+
+    Attributes:
+        size: batch, height, width.
+        logits: largest difference of logits.
+        allowed: largest that is allowed.
+        scores: largest difference of confidence or probabilities; None where they are no output.
+        labels: share of labels that differ; None where they are no output.
+        wrong_labels: how many of them differ though the model's scores of the two classes are further apart than
+            twice what is allowed, so that rounding cannot be the reason.
+    """
+
+    size: tuple[int, int, int]
+    logits: float
+    allowed: float
+    scores: float | None
+    labels: float | None
+    wrong_labels: int
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether all differences are allowed; a NaN never is."""
+        are_scores_equal = self.scores is None or self.scores <= self.allowed
+        return self.logits <= self.allowed and are_scores_equal and not self.wrong_labels
+
+    def __str__(self) -> str:
+        """Return the figures."""
+        batch, height, width = self.size
+        text = (
+            f'{batch} x {height} x {width}: logits {self.logits:.1e} of {self.allowed:.1e} allowed'
+        )
+        if self.scores is not None:
+            text += f', probabilities {self.scores:.1e}'
+        if self.labels is not None:
+            text += f', labels {100 * self.labels:.4f}%'
+        return text
+
+
+def compare(
+    open_file: Callable[[], Runtime],
+    graph: Graph,
+    model: EncoderDecoder,
+    *,
+    sizes: Sequence[tuple[int, int, int]],
+    name: str,
+) -> list[Case]:
+    """Run a file and the model on random inputs, and measure the differences.
+
+    Args:
+        open_file: opens it in its runtime.
+        graph: that it was written from, which says what goes in and comes out.
+        model: float32 on the CPU.
+        sizes: batch, height and width of each input.
+        name: of the runtime, for messages.
+
+    Raises:
+        ExportError: the runtime cannot run the file, or a difference is too large.
+    """
+    inputs = [graph.example(*size, seed=seed) for seed, size in enumerate(sizes, 1)]
+    arrays = [given.numpy() for given in inputs]
+    runtime = _in(name, open_file)
+    logits = _in(name, lambda: runtime.logits(arrays))
+    cases = []
+    for size, given, array, inside in zip(sizes, inputs, arrays, logits, strict=True):
+        outputs = _in(name, lambda array=array: runtime.outputs(array))  # type: ignore[misc]
+        cases.append(_case(graph, model, given, inside, outputs, size))
+    wrong = [str(case) for case in cases if not case.is_equal]
+    if wrong:
+        raise ExportError(
+            f'what was exported does not compute in {name} what the model does, and was removed; largest '
+            f'differences at batch x height x width: {"; ".join(wrong)}; please report it with the output of '
+            'swinseg env'
+        )
+    return cases
+
+
+def _in(name: str, call: Callable[[], _Result]) -> _Result:
+    try:
+        return call()
+    except Exception as error:  # Each runtime has errors of its own.
+        reason = ' '.join(str(error).split())[:300]
+        raise ExportError(
+            f'{name} cannot run what was exported, which was removed: {reason}; try another version of it, or '
+            'another opset'
+        ) from error
+
+
+@torch.no_grad()
+def _case(
+    graph: Graph,
+    model: EncoderDecoder,
+    given: Tensor,
+    inside: NDArray[np.float32],
+    outputs: Sequence[NDArray],
+    size: tuple[int, int, int],
+) -> Case:
+    logits = reference_logits(model, graph.normalized(given))
+    allowed = TOLERANCE * max(1.0, float(logits.abs().max()))
+    difference = _largest(torch.from_numpy(inside), logits)
+    expected = graph.outputs_of(logits, size[1:])
+    found = dict(zip(OUTPUT_NAMES[graph.output], map(torch.from_numpy, outputs), strict=True))
+    wanted = dict(zip(OUTPUT_NAMES[graph.output], expected, strict=True))
+    scores = [_largest(found[name], wanted[name]) for name in wanted if name != 'labels']
+    share, wrong = None, 0
+    if 'labels' in wanted:
+        differs = found['labels'].long() != wanted['labels'].long()
+        share = float(differs.float().mean())
+        gap = _gap(graph, logits, found['labels'].long(), size)
+        wrong = int((differs & (gap > 2 * allowed)).sum())
+    return Case(size, difference, allowed, scores[0] if scores else None, share, wrong)
+
+
+def _largest(found: Tensor, expected: Tensor) -> float:
+    if found.shape != expected.shape:
+        return float('inf')
+    return float((found - expected).abs().max())
+
+
+def _gap(graph: Graph, logits: Tensor, labels: Tensor, size: tuple[int, int, int]) -> Tensor:
+    """Return by how much the model prefers its own class to the one that the file has, (B, H, W)."""
+    scores = resized_scores(graph, logits, size[1:])
+    if scores.shape[1] == 1:
+        assert graph.threshold is not None
+        return (scores.sigmoid()[:, 0] - graph.threshold).abs()
+    return scores.amax(1) - scores.gather(1, labels[:, None])[:, 0]

@@ -1,0 +1,306 @@
+"""Exporting a model: written, run beside PyTorch, and only then given its name."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from mmengine.config import Config
+from mmseg.models import EncoderDecoder
+
+from swinseg.errors import ExportError
+from swinseg.exporting import onnx_file, openvino_file
+from swinseg.exporting.checking import OPEN_SIZES, TOLERANCE, Case, compare
+from swinseg.exporting.extra import NEEDS, require_extra
+from swinseg.exporting.graph import INPUTS, OUTPUTS, Graph, Input, Output, float32_on_cpu
+from swinseg.exporting.metadata import Metadata, sha256_of
+from swinseg.files import OutputError, atomic_path, make_folder, write_text
+from swinseg.hub.resolve import resolve
+from swinseg.predictor.building import load_model
+from swinseg.versions import installed_versions
+from swinseg.visualization.palette import palette_or_default
+
+Target = Literal['onnx', 'openvino']
+TARGETS: tuple[str, ...] = get_args(Target)
+SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml'}
+OPSET = 17
+
+_RUNTIMES = {'onnx': 'ONNX Runtime', 'openvino': 'OpenVINO'}
+# A graph is written twice before it has its name; beside its weights it has less than this.
+_COPIES, _GRAPH_BYTES = 2, 2**24
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was exported, and how far it is from the model.
+
+    Attributes:
+        path: ``.onnx``, or ``.xml`` of OpenVINO.
+        files: it, what belongs to it, and the receipt, which says what is said here as JSON.
+        size_in_bytes: of the first two.
+        nodes: operations of the graph.
+        opset: of ONNX, from which OpenVINO's graph is made, too.
+        seconds: that it took.
+        cases: the comparisons with PyTorch.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    size_in_bytes: int
+    nodes: int
+    opset: int
+    seconds: float
+    cases: tuple[Case, ...]
+
+    def __str__(self) -> str:
+        """Return lines to print."""
+        runtime = _RUNTIMES['onnx' if self.path.suffix == SUFFIXES['onnx'] else 'openvino']
+        lines = [
+            f'{self.path}: {self.size_in_bytes / 2**20:.1f} MiB, {self.nodes} nodes, opset {self.opset}, '
+            f'{self.seconds:.0f} s',
+            f'largest differences of {runtime} from PyTorch, at batch x height x width:',
+            *(f'  {case}' for case in self.cases),
+            f'receipt: {self.files[-1]}',
+        ]
+        return '\n'.join(lines)
+
+
+def export(
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    to: Target = 'onnx',
+    input: Input = 'tensor',
+    output: Output = 'labels',
+    size: Sequence[int] | None = None,
+    opset: int = OPSET,
+    config: str | os.PathLike[str] | Config | None = None,
+    trust: bool = False,
+    overwrite: bool = False,
+) -> Exported:
+    """Export a checkpoint, and run the file beside PyTorch before it gets its name.
+
+    Args:
+        model: a checkpoint, a folder with a model, an address, or a name, as for ``Predictor.from_pretrained``.
+        out: the file: ``.onnx``, or ``.xml`` for OpenVINO, which has its weights in ``.bin`` beside it. A receipt
+            is written beside it, too, ``.json`` added to its name.
+        to: ``'onnx'`` or ``'openvino'``.
+        input: ``'tensor'``, normalized (B, 3, H, W) float32, or ``'image'``, (B, H, W, 3) uint8 RGB, whose
+            normalization is in the graph.
+        output: all at the size of the input: ``'labels'``, (B, H, W) uint8 (int64 of more than 256 classes);
+            ``'confidence'``, the labels and the probability of each, (B, H, W) float32; or ``'probabilities'``,
+            (B, K, H, W) float32.
+        size: height and width that the graph is for, with a batch of 1; None for a graph for any batch, height
+            and width.
+        opset: of ONNX, 17 to 20.
+        config: as for ``Predictor.from_pretrained``.
+        trust: whether the config inside the checkpoint may name any class and import any module.
+        overwrite: replace the file if it is there.
+
+    Raises:
+        ArchitectureError: a part of the model cannot be exported.
+        CheckpointError: there is no such model, or it cannot be read.
+        ConfigError: the config is wrong, or one inside the checkpoint is not to be trusted.
+        ExportError: a package is not installed, the arguments do not fit, or the file does not compute what the
+            model does: logits that differ by more than 1e-4 of the largest of them (of 1 where all are smaller),
+            or labels that rounding does not explain.
+        OutputError: the file is there already, or cannot be written.
+        PredictorError: config or class names are nowhere to be found.
+    """
+    path = _checked_path(out, to, overwrite=overwrite)
+    _check_arguments(to=to, input=input, output=output, size=size, opset=opset)
+    source = resolve(model)
+    loaded = load_model(source.read(with_config=config is None), model, config, trust=trust)
+    weights = Path(source.weights)
+    return export_model(
+        loaded.model,
+        path,
+        classes=loaded.classes,
+        palette=loaded.palette,
+        checkpoint_sha256=sha256_of(weights) if weights.is_file() else None,
+        to=to,
+        input=input,
+        output=output,
+        size=size,
+        opset=opset,
+        overwrite=overwrite,
+    )
+
+
+def export_model(
+    model: EncoderDecoder,
+    out: str | os.PathLike[str],
+    *,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]] | None = None,
+    checkpoint_sha256: str | None = None,
+    to: Target = 'onnx',
+    input: Input = 'tensor',
+    output: Output = 'labels',
+    size: Sequence[int] | None = None,
+    opset: int = OPSET,
+    overwrite: bool = False,
+) -> Exported:
+    """Export a segmentor with its weights; else as :func:`export`.
+
+    Args:
+        model: it stays as it was.
+        out: as for :func:`export`, as is all that is not named here.
+        classes: K names.
+        palette: K RGB colors; None makes some.
+        checkpoint_sha256: of the file of the weights, to be put into the exported one.
+    """
+    start = time.perf_counter()
+    path = _checked_path(out, to, overwrite=overwrite)
+    _check_arguments(to=to, input=input, output=output, size=size, opset=opset)
+    if len(classes) != model.num_classes:
+        raise ExportError(
+            f'the model predicts {model.num_classes} classes, but {len(classes)} class names are given; give one '
+            'for each'
+        )
+    fixed = None if size is None else (int(size[0]), int(size[1]))
+    reference = float32_on_cpu(model)
+    graph = Graph(reference, input=input, output=output).eval()
+    metadata = Metadata.of(
+        graph,
+        classes=classes,
+        palette=palette_or_default(palette, num_classes=len(classes)).tolist(),
+        size=fixed,
+        checkpoint_sha256=checkpoint_sha256,
+    )
+    make_folder(path.parent)
+    _check_room(graph, path)
+    with _staging(path) as folder:
+        staged = folder / path.with_suffix(SUFFIXES['onnx']).name
+        nodes = onnx_file.write(
+            graph, staged, size=fixed, opset=opset, metadata=metadata.for_onnx()
+        )
+        if to == 'openvino':
+            before = list(folder.iterdir())
+            staged = folder / path.name
+            nodes = openvino_file.write(
+                before[0].parent / path.with_suffix(SUFFIXES['onnx']).name,
+                staged,
+                metadata=metadata.for_openvino(),
+            )
+            for file in before:
+                file.unlink()
+        runtime = onnx_file.OnnxRuntime if to == 'onnx' else openvino_file.OpenVino
+        cases = compare(
+            lambda: runtime(staged),
+            graph,
+            reference,
+            sizes=OPEN_SIZES if fixed is None else [(1, *fixed), (1, *fixed)],
+            name=_RUNTIMES[to],
+        )
+        written = sorted(folder.iterdir(), key=lambda file: file == staged)
+        exported = Exported(
+            path=path,
+            files=(
+                path,
+                *(path.with_name(file.name) for file in written[:-1]),
+                path.with_name(f'{path.name}.json'),
+            ),
+            size_in_bytes=sum(file.stat().st_size for file in written),
+            nodes=nodes,
+            opset=opset,
+            seconds=time.perf_counter() - start,
+            cases=tuple(cases),
+        )
+        receipt = _receipt(exported, metadata, to=to, checksum=sha256_of(staged))
+        # What belongs to the file comes before it: where it is, all is.
+        for file in written[:-1]:
+            _move(file, path.with_name(file.name))
+        write_text(exported.files[-1], receipt)
+        _move(staged, path)
+    return exported
+
+
+def _checked_path(out: str | os.PathLike[str], to: str, *, overwrite: bool) -> Path:
+    if to not in TARGETS:
+        raise ExportError(f'to must be one of {", ".join(TARGETS)}, not {to!r}')
+    require_extra(to)
+    path = Path(out)
+    if path.suffix != SUFFIXES[to]:
+        raise ExportError(
+            f'a file for {_RUNTIMES[to]} must end in {SUFFIXES[to]}, found {path.name!r}; name it '
+            f'{path.stem}{SUFFIXES[to]}'
+        )
+    if path.exists() and not overwrite:
+        raise OutputError(
+            f'{path} is there already; name another file, or replace it with overwrite (--overwrite)'
+        )
+    return path
+
+
+def _check_arguments(
+    *, to: str, input: str, output: str, size: Sequence[int] | None, opset: int
+) -> None:
+    for name, value, known in (('input', input, INPUTS), ('output', output, OUTPUTS)):
+        if value not in known:
+            raise ExportError(f'{name} must be one of {", ".join(known)}, not {value!r}')
+    if opset not in onnx_file.OPSETS:
+        raise ExportError(
+            f'opset must be from {onnx_file.OPSETS[0]} to {onnx_file.OPSETS[-1]}, not {opset}; {OPSET} is read by '
+            'most runtimes'
+        )
+    if size is not None and (len(size) != 2 or any(int(side) < 1 for side in size)):
+        raise ExportError(
+            f'size must be a height and a width of at least 1 pixel, not {tuple(size)}'
+        )
+
+
+def _check_room(graph: Graph, path: Path) -> None:
+    weights = sum(each.numel() * each.element_size() for each in graph.state_dict().values())
+    needed = _COPIES * (weights + _GRAPH_BYTES)
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise OutputError(
+            f'cannot write {path}: {needed / 2**20:,.0f} MiB are needed while it is made, {free / 2**20:,.0f} MiB '
+            'are free; make room, or name another folder'
+        )
+
+
+@contextlib.contextmanager
+def _staging(path: Path) -> Iterator[Path]:
+    """Give a folder beside ``path`` that is gone after the block, and say in one sentence that a disk is full."""
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=path.parent, prefix='.export', suffix='.partial'
+        ) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise OutputError(
+            f'cannot write {path}: {error.strerror or error}; make room, or name another folder'
+        ) from error
+
+
+def _move(staged: Path, final: Path) -> None:
+    with atomic_path(final) as temporary:
+        os.replace(staged, temporary)
+
+
+def _receipt(exported: Exported, metadata: Metadata, *, to: str, checksum: str) -> str:
+    packages = ('swinseg', 'torch', *NEEDS[to])
+    entries = {
+        'file': exported.path.name,
+        'sha256': checksum,
+        'bytes': exported.size_in_bytes,
+        'nodes': exported.nodes,
+        'opset': exported.opset,
+        'model': asdict(metadata),
+        'runtime': _RUNTIMES[to],
+        'versions': installed_versions(packages),
+        'tolerance': TOLERANCE,
+        'compared': [asdict(case) for case in exported.cases],
+        'seconds': round(exported.seconds, 1),
+    }
+    return json.dumps(entries, indent=2, ensure_ascii=False) + '\n'

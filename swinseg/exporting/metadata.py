@@ -1,0 +1,137 @@
+"""What an exported file says about itself, in the keys of swinseg and in those that other tools read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from swinseg.exporting.graph import Graph, Input, Output
+from swinseg.versions import __version__
+
+MODEL_INFO = 'model_info'
+"""The section that OpenVINO's Model API reads."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is said about an exported model.
+
+    Attributes:
+        classes: K names.
+        palette: K RGB colors, in [0, 255].
+        mean: of each channel in the order of ``channel_order``, in [0, 255].
+        std: likewise.
+        channel_order: of a ``'tensor'`` input, ``'RGB'`` or ``'BGR'``; of an ``'image'`` always RGB.
+        input: kind of the input.
+        output: kind of the output.
+        size: height and width that the graph is for; None for any.
+        stride: pixels of the image for one of the coarsest map.
+        checkpoint_sha256: of the file that the weights came from; None where it was none.
+    """
+
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, ...], ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channel_order: str
+    input: Input
+    output: Output
+    size: tuple[int, int] | None
+    stride: int
+    checkpoint_sha256: str | None
+
+    @classmethod
+    def of(
+        cls,
+        graph: Graph,
+        *,
+        classes: Sequence[str],
+        palette: Sequence[Sequence[int]],
+        size: tuple[int, int] | None,
+        checkpoint_sha256: str | None,
+    ) -> Metadata:
+        """Return what is to be said of a graph."""
+        normalization = graph.normalization
+        is_bgr = normalization.is_bgr and graph.input == 'tensor'
+        step = -1 if is_bgr else 1
+        return cls(
+            classes=tuple(classes),
+            palette=tuple(tuple(int(value) for value in color) for color in palette),
+            mean=tuple(round(value, 6) for value in normalization.mean[::step]),
+            std=tuple(round(value, 6) for value in normalization.std[::step]),
+            channel_order='BGR' if is_bgr else 'RGB',
+            input=graph.input,
+            output=graph.output,
+            size=size,
+            stride=graph.backbone.patch * 2 ** (len(graph.backbone.stages) - 1),
+            checkpoint_sha256=checkpoint_sha256,
+        )
+
+    def own(self) -> dict[str, str]:
+        """Return swinseg's keys; values that are no plain text are JSON."""
+        entries = {
+            'swinseg_version': __version__,
+            'classes': json.dumps(self.classes, ensure_ascii=False),
+            'palette': json.dumps(self.palette),
+            'mean': json.dumps(self.mean),
+            'std': json.dumps(self.std),
+            'channel_order': self.channel_order,
+            'input': self.input,
+            'output': self.output,
+        }
+        if self.checkpoint_sha256 is not None:
+            entries['checkpoint_sha256'] = self.checkpoint_sha256
+        return entries
+
+    def ultralytics(self) -> dict[str, str]:
+        """Return the keys of Ultralytics' exports, with values in the syntax of Python."""
+        entries = {
+            'description': 'semantic segmentation by swinseg',
+            'task': 'semantic',
+            'names': repr(dict(enumerate(self.classes))),
+            'stride': str(self.stride),
+            'batch': '1',
+            'channels': str(len(self.mean)),
+        }
+        if self.size is not None:
+            entries['imgsz'] = repr(list(self.size))
+        return entries
+
+    def model_info(self) -> dict[str, str]:
+        """Return the keys of OpenVINO's Model API, whose images are RGB; a name is a word there."""
+        entries = {
+            'model_type': 'Segmentation',
+            'labels': ' '.join('_'.join(name.split()) for name in self.classes),
+            'resize_type': 'standard',
+            'return_soft_prediction': str(self.output == 'probabilities'),
+        }
+        if self.input == 'tensor':
+            entries['mean_values'] = _numbers(self.mean)
+            entries['scale_values'] = _numbers(self.std)
+            entries['reverse_input_channels'] = str(self.channel_order == 'BGR')
+        return entries
+
+    def for_onnx(self) -> dict[str, str]:
+        """Return all of it as ``metadata_props`` of an ONNX file; Model API takes a path of words as a key."""
+        nested = {f'{MODEL_INFO} {key}': value for key, value in self.model_info().items()}
+        return {**self.ultralytics(), **self.own(), **nested}
+
+    def for_openvino(self) -> Mapping[str, Mapping[str, str]]:
+        """Return all of it as sections of OpenVINO's ``rt_info``."""
+        return {MODEL_INFO: self.model_info(), 'swinseg': self.own()}
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ' '.join(f'{value:g}' for value in values)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the checksum of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,202 @@
+"""A UPerNet head in operations that every exporter and runtime has, at sizes known only when it runs.
+
+Coarse levels of the pyramid are not resized before the 3x3 convolution that joins them: their channels are mixed
+at their own resolution and the result is spread by one matrix for each axis
+(:mod:`swinseg.models.ops.upsampled_conv` tells why that is the same). Batch norm is folded into the convolutions.
+
+Shapes: B images; level i of the backbone has C_i channels and H_i x W_i pixels; D is the head's width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmseg.models.decode_heads import UPerHead
+from torch import Tensor, nn
+
+from swinseg.errors import ArchitectureError
+from swinseg.exporting.sizes import Size, size_of
+from swinseg.models.ops.upsampled_conv import TAPS, mixing_matrix
+from swinseg.models.prepare import can_fold, fold_batch_norm
+from swinseg.models.upernet import UPerNetHead, is_plain_conv, is_plain_conv3x3
+
+
+def plain_head(head: Any) -> PlainHead:
+    """Return a head in plain operations, with the parameters of the given one.
+
+    Args:
+        head: ``UPerNetHead``, or mmseg's ``UPerHead``, whose parts have the same names.
+
+    Raises:
+        ArchitectureError: it is of another class, or has a layer that has no plain form here.
+    """
+    if type(head) not in (UPerNetHead, UPerHead):
+        raise ArchitectureError(
+            f'expected a decode head of type UPerNetHead or UPerHead to export, found {type(head).__name__}; '
+            'other heads have no exportable form here'
+        )
+    return PlainHead(head)
+
+
+class _Conv(nn.Module):
+    """A convolution with its norm folded into it where it is batch norm, and what follows."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, module: ConvModule) -> None:
+        super().__init__()
+        size = module.conv.kernel_size
+        if not is_plain_conv3x3(module) and not (is_plain_conv(module) and size == (1, 1)):
+            raise ArchitectureError(
+                f'the head has a convolution {module.conv} that has no exportable form here; ordinary ones of '
+                '1x1 and 3x3 have'
+            )
+        if can_fold(module):
+            weight, bias = fold_batch_norm(module)
+            following: list[nn.Module] = []
+        else:
+            weight, bias = module.conv.weight, module.conv.bias
+            following = [module.norm] if module.with_norm else []
+        if module.with_activation:
+            is_relu = isinstance(module.activate, nn.ReLU)
+            following.append(nn.ReLU() if is_relu else module.activate)
+        self.register_buffer('weight', weight.detach().float())
+        self.register_buffer('bias', None if bias is None else bias.detach().float())
+        self.padding = size[0] // 2
+        self.following = nn.Sequential(*following)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (B, C, H, W) to (B, D, H, W)."""
+        return self.following(F.conv2d(x, self.weight, self.bias, padding=self.padding))
+
+
+class _PyramidConv(nn.Module):
+    """A 3x3 convolution of maps that belong side by side, resized to the size of the first."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, module: ConvModule, channels: Sequence[int], *, align_corners: bool) -> None:
+        super().__init__()
+        self.align_corners = align_corners
+        whole = _Conv(module)
+        first, *coarse = whole.weight.split(list(channels), 1)
+        self.register_buffer('weight', first.contiguous())
+        self.register_buffer('bias', whole.bias)
+        self.following = whole.following
+        for i, kernel in enumerate(coarse):
+            self.register_buffer(f'mixing{i}', mixing_matrix(kernel)[:, :, None, None].contiguous())
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Convolve maps (B, C_i, h_i, w_i) to (B, D, H, W), H x W the size of the first."""
+        out = F.conv2d(maps[0], self.weight, self.bias, padding=1)
+        channels = self.weight.shape[0]
+        height, width = size_of(out, 2, 3)
+        for i, x in enumerate(maps[1:]):
+            h, w = size_of(x, 2, 3)
+            mixed = F.conv2d(x, getattr(self, f'mixing{i}')).permute(0, 2, 3, 1)
+            spread = shifted_interpolation(w, width, align_corners=self.align_corners, like=x)
+            wide = spread @ mixed.reshape(-1, TAPS * w, TAPS * channels)
+            # B, h, W, ky, D -> B, h, ky, W, D; B is what is left over.
+            wide = wide.reshape(-1, h, width, TAPS, channels).transpose(2, 3)
+            spread = shifted_interpolation(h, height, align_corners=self.align_corners, like=x)
+            spread = spread @ wide.reshape(-1, TAPS * h, width * channels)
+            out = out + spread.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+        return self.following(out)
+
+
+def shifted_interpolation(
+    length: Size, target: Size, *, align_corners: bool, like: Tensor
+) -> Tensor:
+    """Return what upsamples a line and shifts it by the taps of a convolution, from arithmetic alone.
+
+    Returns:
+        (target, length * 3), the tap running fastest: ``swinseg.models.ops.upsampled_conv.shifted_interpolation``,
+        to rounding, in the order in which the mixed channels are counted.
+    """
+    targets = torch.arange(target, device=like.device)[:, None]
+    place = targets + torch.arange(TAPS, device=like.device)[None] - 1  # (target, 3)
+    is_inside = ((place >= 0) & (place < target)).to(like.dtype)
+    source = place.to(like.dtype)
+    if align_corners:
+        # A single target reads the first input, whatever the quotient.
+        gaps = _at_least_one(target - 1, like)
+        source = source * (_number(length - 1, like) / gaps)
+    else:
+        source = (source + 0.5) * (_number(length, like) / _number(target, like)) - 0.5
+    source = torch.minimum(source.clamp(min=0), _number(length - 1, like))
+    inputs = torch.arange(length, device=like.device).to(like.dtype)
+    weights = (1 - (source[:, None, :] - inputs[None, :, None]).abs()).clamp(min=0)
+    return (weights * is_inside[:, None, :]).reshape(target, -1)
+
+
+def pooling_matrix(count: int, length: Size, like: Tensor) -> Tensor:
+    """Return the (count, length) matrix with which ``nn.AdaptiveAvgPool2d`` averages along one axis."""
+    part = torch.arange(count, device=like.device)
+    first = (part * length) // count
+    end = ((part + 1) * length + count - 1) // count
+    place = torch.arange(length, device=like.device)
+    is_inside = (place[None] >= first[:, None]) & (place[None] < end[:, None])
+    return is_inside.to(like.dtype) / (end - first)[:, None].to(like.dtype)
+
+
+def _number(value: Size, like: Tensor) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.to(like.dtype)
+    return torch.tensor(float(value), dtype=like.dtype, device=like.device)
+
+
+def _at_least_one(value: Size, like: Tensor) -> Tensor:
+    return _number(value, like).clamp(min=1)
+
+
+class PlainHead(nn.Module):
+    """The whole head; see :func:`plain_head`."""
+
+    def __init__(self, head: Any) -> None:
+        super().__init__()
+        top, width = head.in_channels[-1], head.channels
+        self.in_index = tuple(head.in_index)
+        self.align_corners: bool = head.align_corners
+        pools = [pooled[0].output_size for pooled in head.psp_modules]
+        self.scales = [scale if isinstance(scale, int) else scale[0] for scale in pools]
+        self.pooled = nn.ModuleList(_Conv(pooled[1]) for pooled in head.psp_modules)
+        self.laterals = nn.ModuleList(_Conv(conv) for conv in head.lateral_convs)
+        self.levels = nn.ModuleList(_Conv(conv) for conv in head.fpn_convs)
+        self.bottleneck = _PyramidConv(
+            head.bottleneck,
+            [top, *[width] * len(self.scales)],
+            align_corners=self.align_corners,
+        )
+        self.joined = _PyramidConv(
+            head.fpn_bottleneck,
+            [width] * len(head.in_channels),
+            align_corners=self.align_corners,
+        )
+        self.classifier = head.conv_seg
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Classify the pixels of the finest level: (B, K, H_0, W_0) logits."""
+        *finer, top = (features[i] for i in self.in_index)
+        laterals = [conv(x) for conv, x in zip(self.laterals, finer, strict=True)]
+        height, width = size_of(top, 2, 3)
+        pooled = [
+            conv(pooling_matrix(n, height, top) @ top @ pooling_matrix(n, width, top).T)
+            for n, conv in zip(self.scales, self.pooled, strict=True)
+        ]
+        x = self.bottleneck([top, *pooled])
+        pyramid = [x]
+        for lateral, conv in zip(reversed(laterals), reversed(self.levels), strict=True):
+            x = lateral + resize(x, size_of(lateral, 2, 3), align_corners=self.align_corners)
+            pyramid.append(conv(x))
+        return self.classifier(self.joined(pyramid[::-1]))
+
+
+def resize(x: Tensor, size: tuple[Size, ...], *, align_corners: bool) -> Tensor:
+    """Resize (B, C, h, w) bilinearly to H x W."""
+    return F.interpolate(x, size=list(size), mode='bilinear', align_corners=align_corners)

@@ -1,0 +1,37 @@
+"""Sizes that are numbers while a module runs, and steps of the graph while it is traced."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+Size: TypeAlias = Any
+"""A length: an int, or the tensor that a tracer records as one, which PyTorch's annotations do not know."""
+
+_are_numbers: ContextVar[bool] = ContextVar('_are_numbers', default=False)
+
+
+@contextlib.contextmanager
+def fixed_sizes() -> Iterator[None]:
+    """Within the block, sizes are plain numbers, so that a trace has them as constants."""
+    token = _are_numbers.set(True)
+    try:
+        yield
+    finally:
+        _are_numbers.reset(token)
+
+
+def size_of(x: Tensor, *axes: int) -> tuple[Size, ...]:
+    """Return the lengths of some axes of a tensor."""
+    if _are_numbers.get():
+        return tuple(int(x.shape[axis]) for axis in axes)
+    return tuple(x.shape[axis] for axis in axes)
+
+
+def ceil_div(length: Size, part: int) -> Size:
+    """Return how many parts hold a length."""
+    return (length + part - 1) // part

@@ -1,0 +1,237 @@
+"""Files as the runtimes read them. Each runtime is asked where it is installed."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import swinseg
+from support import scripts, tiny_checkpoint
+from support.mmseg_pairs import VARIANTS, build_segmentor, randomize
+from swinseg.cli.export import COMMAND
+from swinseg.cli.frame import main
+from swinseg.errors import ArchitectureError, ExportError
+from swinseg.exporting import export, export_model, extra, onnx_file, openvino_file, plain_backbone
+from swinseg.exporting.graph import Graph, reference_logits
+from swinseg.exporting.metadata import sha256_of
+from swinseg.files import OutputError
+
+CLASSES = ('sky', 'tall tree', 'road', 'car', 'water')
+RUNTIMES = {'onnx': onnx_file.OnnxRuntime, 'openvino': openvino_file.OpenVino}
+SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml'}
+
+
+def require(target):
+    for package in extra.NEEDS[target]:
+        pytest.importorskip(package)
+
+
+@pytest.fixture(params=['onnx', 'openvino'])
+def target(request):
+    require(request.param)
+    return request.param
+
+
+def assert_equal_in_runtime(path, target, graph, model, sizes):
+    given = [graph.example(*size, seed=7) for size in sizes]
+    runtime = RUNTIMES[target](path)
+    for each, found in zip(given, runtime.logits([x.numpy() for x in given]), strict=True):
+        with torch.no_grad():
+            expected = reference_logits(model, graph.normalized(each))
+            *outputs, _ = graph(each)
+        assert np.abs(found - expected.numpy()).max() < 1e-4 * expected.abs().max()
+        for output, array in zip(outputs, runtime.outputs(each.numpy()), strict=True):
+            assert array.shape == tuple(output.shape)
+            assert array.dtype == output.numpy().dtype
+            assert np.mean(np.abs(array.astype(float) - output.numpy()) > 1e-3) < 1e-3
+
+
+@pytest.mark.slow
+def test_export_model__for_any_batch_and_size(target, make_model, tmp_path):
+    window, input, output, stock = {
+        'onnx': (7, 'image', 'confidence', False), 'openvino': (12, 'tensor', 'labels', True),
+    }[target]  # fmt: skip
+    model = make_model(stock=stock, backbone=dict(window_size=window))
+    path = tmp_path / f'a, b{SUFFIXES[target]}'
+    options = dict(to=target, input=input, output=output, classes=CLASSES)
+    exported = export_model(model, path, **options)
+    assert sorted(exported.files) == sorted(tmp_path.iterdir())
+    assert all(case.is_equal for case in exported.cases)
+    graph = Graph(model, input=input, output=output).eval()
+    # Other ones than those that it was compared on.
+    sizes = [(4, 50, 71), (1, 9, 130)]
+    assert_equal_in_runtime(path, target, graph, model, sizes)
+
+    receipt = json.loads((tmp_path / f'{path.name}.json').read_text())
+    assert receipt['sha256'] == sha256_of(path)
+    assert receipt['nodes'] == exported.nodes
+    assert [case['size'] for case in receipt['compared']] == [[*case.size] for case in exported.cases]  # fmt: skip
+    with pytest.raises(OutputError, match='is there already'):
+        export_model(model, path, **options)
+
+
+def test_export_model__for_one_size(target, make_model, tmp_path):
+    output = 'probabilities'
+    model = make_model()
+    path = tmp_path / f'model{SUFFIXES[target]}'
+    export_model(model, path, to=target, output=output, size=(35, 50), classes=CLASSES, opset=18)
+    graph = Graph(model, input='tensor', output=output).eval()
+    assert_equal_in_runtime(path, target, graph, model, [(1, 35, 50)])
+
+
+def test_export__a_checkpoint_with_its_names(tmp_path):
+    require('onnx')
+    import onnx
+
+    checkpoint = tiny_checkpoint.save(tmp_path / 'tiny.pth', tiny_checkpoint.config(tmp_path))
+    exported = swinseg.export(checkpoint, tmp_path / 'out' / 'tiny.onnx', size=(32, 48))
+    proto = onnx.load(exported.path)
+    found = {each.key: each.value for each in proto.metadata_props}
+    assert json.loads(found['classes']) == list(tiny_checkpoint.CLASSES)
+    assert json.loads(found['palette']) == tiny_checkpoint.PALETTE
+    assert json.loads(found['mean']) == [120, 110, 100]
+    assert found['channel_order'] == 'RGB'
+    assert found['swinseg_version'] == swinseg.__version__
+    assert found['checkpoint_sha256'] == sha256_of(checkpoint)
+    assert eval(found['names']) == dict(enumerate(tiny_checkpoint.CLASSES))
+    assert (found['stride'], eval(found['imgsz'])) == ('32', [32, 48])
+    assert found['model_info mean_values'] == '120 110 100'
+    assert [each.name for each in proto.graph.output] == ['labels']
+    assert proto.opset_import[0].version == 17
+
+
+def test_export_model__is_read_by_model_api(make_model, tmp_path):
+    """OpenVINO's own wrapper finds normalization and names in the file."""
+    require('openvino')
+    models = pytest.importorskip('model_api.models')
+    model = make_model()
+    path = tmp_path / 'model.xml'
+    export_model(model, path, to='openvino', output='probabilities', size=(64, 96), classes=CLASSES)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    wrapper = models.Model.create_model(str(path))
+    assert wrapper.params.labels == ['sky', 'tall_tree', 'road', 'car', 'water']
+    graph = Graph(model, input='image', output='labels').eval()
+    with torch.no_grad():
+        labels, _ = graph(torch.from_numpy(pixels)[None])
+    # Where the processor has bfloat16, OpenVINO computes in it unless it is told otherwise.
+    assert np.mean(wrapper(pixels).resultImage == labels[0].numpy()) > 0.99
+
+
+def test_export_model__weights_beside_a_file_that_would_be_too_large(
+    make_model, tmp_path, monkeypatch
+):
+    require('onnx')
+    monkeypatch.setattr(onnx_file, 'ONE_FILE', 1000)
+    model = make_model()
+    path = tmp_path / 'model.onnx'
+    exported = export_model(model, path, size=(32, 40), classes=CLASSES)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        'model.onnx', 'model.onnx.data', 'model.onnx.json',
+    ]  # fmt: skip
+    assert path.stat().st_size < exported.size_in_bytes / 2
+    graph = Graph(model, input='tensor', output='labels').eval()
+    assert_equal_in_runtime(path, 'onnx', graph, model, [(1, 32, 40)])
+
+
+def test_export_model__what_computes_something_else_is_removed(
+    target, make_model, tmp_path, monkeypatch
+):
+    # Without the mask, opposite borders of the image attend to each other.
+    monkeypatch.setattr(plain_backbone, 'MASKED_SCORE', 0.0)
+    name = {'onnx': 'ONNX Runtime', 'openvino': 'OpenVINO'}[target]
+    with pytest.raises(ExportError, match=rf'compute in {name} .* 1 x 32 x 40: logits \d.* allowed'):  # fmt: skip
+        export_model(
+            make_model(),
+            tmp_path / f'model{SUFFIXES[target]}',
+            to=target,
+            size=(32, 40),
+            classes=CLASSES,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_model__no_room(target, make_model, tmp_path, monkeypatch):
+    resource = pytest.importorskip('resource')
+    model, path = make_model(), tmp_path / f'model{SUFFIXES[target]}'
+    options = dict(to=target, size=(32, 40), classes=CLASSES)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r'cannot write .*model\.'):
+            export_model(model, path, **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    if target == 'openvino':  # whose file comes second
+        export_model(model, path, **options)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+        try:
+            with pytest.raises(OutputError, match='OpenVINO cannot write again'):
+                openvino_file.write(path, tmp_path / 'again.xml', metadata={})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        for file in tmp_path.iterdir():
+            file.unlink()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage._replace(free=2**20))
+    with pytest.raises(OutputError, match='MiB are needed while it is made, 1 MiB are free'):
+        export_model(model, path, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('options', 'sentence'),
+    [
+        (dict(opset=16), 'opset must be from 17 to 20, not 16'),
+        (dict(output='scores'), "output must be one of labels, confidence, probabilities, not 'scores'"),
+        (dict(size=(0, 9)), r'a height and a width of at least 1 pixel, not \(0, 9\)'),
+        (dict(to='tflite'), "to must be one of onnx, openvino, not 'tflite'"),
+        (dict(classes=('a',)), 'predicts 5 classes, but 1 class names are given'),
+    ],
+)  # fmt: skip
+def test_export_model__arguments(make_model, tmp_path, monkeypatch, options, sentence):
+    monkeypatch.setattr(extra, 'NEEDS', {'onnx': (), 'openvino': ()})
+    with pytest.raises(ExportError, match=sentence):
+        export_model(make_model(), tmp_path / 'model.onnx', **{'classes': CLASSES, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export__a_package_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(extra, 'NEEDS', {'onnx': ('torch', 'no_such_package_of_anyone')})
+    sentence = r'needs the package no_such_package_of_anyone; .* pip install "swinseg\[onnx\]"'
+    with pytest.raises(ExportError, match=sentence):
+        export('there-is-no-such-model', tmp_path / 'model.onnx')
+
+
+def test_command(tmp_path, capsys, monkeypatch):
+    checkpoint = tiny_checkpoint.save(tmp_path / 'tiny.pth', tiny_checkpoint.config(tmp_path))
+    given = [str(checkpoint), '--to', 'onnx', '--out']
+    monkeypatch.setattr(extra, 'find_spec', lambda name: True)
+    code = main(COMMAND, [*given, str(tmp_path / 'tiny.xml')])
+    scripts.assert_one_clear_line(code, capsys, r"must end in \.onnx, found 'tiny\.xml'")
+    monkeypatch.undo()
+    require('onnx')
+    out = tmp_path / 'tiny.onnx'
+    assert main(COMMAND, [*given, str(out), '--fixed-size', '32', '40', '--input', 'image']) == 0
+    assert f'receipt: {out}.json' in capsys.readouterr().out
+    assert out.is_file()
+
+
+def test_export_model__a_head_of_ones_own(make_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(extra, 'NEEDS', {'onnx': ()})
+    head = dict(type='FCNHead', in_channels=128, in_index=3, channels=8, num_classes=5)
+    model = make_model(decode_head=head)
+    with pytest.raises(ArchitectureError, match='found FCNHead'):
+        export_model(model, tmp_path / 'model.onnx', classes=CLASSES)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_export_model__swin_t(tmp_path):
+    require('onnx')
+    model = randomize(build_segmentor(stock=False, backbone=VARIANTS['T'])).eval()
+    exported = export_model(model, tmp_path / 't.onnx', classes=[f'class {i}' for i in range(150)])
+    assert len(exported.cases) == 4
+    assert max(case.logits / case.allowed for case in exported.cases) < 0.5
