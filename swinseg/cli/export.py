@@ -1,0 +1,69 @@
+"""``swinseg export``: a model as a file for ONNX Runtime, OpenVINO and what else reads these."""
+
+from __future__ import annotations
+
+import argparse
+
+from swinseg.cli.frame import Command
+from swinseg.exporting import export
+from swinseg.exporting.export import OPSET, TARGETS
+from swinseg.exporting.graph import INPUTS, OUTPUTS
+from swinseg.predictor.arguments import add_weights, source_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the model, the file and what goes in and out of it."""
+    add_weights(parser)
+    parser.add_argument('--to', required=True, choices=TARGETS, help='what reads the file')
+    parser.add_argument(
+        '--out', required=True, metavar='FILE',
+        help='.onnx, or .xml for OpenVINO; .json with the comparison is written beside it',
+    )  # fmt: skip
+    parser.add_argument(
+        '--input', default='tensor', choices=INPUTS,
+        help='normalized (B, 3, H, W) float32, or (B, H, W, 3) uint8 RGB with the normalization in the graph '
+        '(default: %(default)s)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--output', default='labels', choices=OUTPUTS,
+        help='labels, labels and the probability of each, or the probabilities of all classes (default: '
+        '%(default)s)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--fixed-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),
+        help='one image of this size at a time, for runtimes that need to know it (default: any batch and size)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--opset', type=int, default=OPSET, metavar='N', help='of ONNX, 17 to 20 (default: %(default)s)'
+    )  # fmt: skip
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace the output if it is there'
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Export, compare, and print the figures."""
+    if args.trust:
+        source_of(args)
+    print(
+        export(
+            args.checkpoint,
+            args.out,
+            to=args.to,
+            input=args.input,
+            output=args.output,
+            size=args.fixed_size,
+            opset=args.opset,
+            config=args.config,
+            trust=args.trust,
+            overwrite=args.overwrite,
+        )
+    )
+
+
+COMMAND = Command(
+    description='Write a model as ONNX or for OpenVINO, and keep it if it computes there what PyTorch computes.',
+    example='work_dirs/mini/best.pth --to onnx --out mini.onnx --input image',
+    add_arguments=add_arguments,
+    run=run,
+)
