@@ -68,7 +68,8 @@ def test_help__shows_the_names_with_their_arguments_and_units():
     for start in (
         'class Predictor(', 'class PredictOptions(', 'class Segmentation(', 'class Training(',
         'class Evaluation(', 'load_config(path:', "train(config: 'str", "evaluate(config: 'str",
-        'prepare_for_inference(model:', "export(model: 'str", "predict(self, image: 'ImageLike'", "stream(self, images: ",
+        'prepare_for_inference(model:', "export(model: 'str",
+        "predict(self, image: 'ImageLike'", "stream(self, images: ",
         'from_checkpoint(path:', 'tta: test-time augmentation',
         'resume: True continues from the newest whole checkpoint',
     ):  # fmt: skip

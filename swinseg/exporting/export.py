@@ -207,7 +207,7 @@ def export_model(
             files=(
                 path,
                 *(path.with_name(file.name) for file in written[:-1]),
-                path.with_name(f'{path.name}.json'),
+                _receipt_of(path),
             ),
             size_in_bytes=sum(file.stat().st_size for file in written),
             nodes=nodes,
@@ -234,11 +234,22 @@ def _checked_path(out: str | os.PathLike[str], to: str, *, overwrite: bool) -> P
             f'a file for {_RUNTIMES[to]} must end in {SUFFIXES[to]}, found {path.name!r}; name it '
             f'{path.stem}{SUFFIXES[to]}'
         )
-    if path.exists() and not overwrite:
+    there = [str(each) for each in (path, *_companions(path), _receipt_of(path)) if each.exists()]
+    if there and not overwrite:
         raise OutputError(
-            f'{path} is there already; name another file, or replace it with overwrite (--overwrite)'
+            f'{there[0]} is there already; name another file, or replace it with overwrite (--overwrite)'
         )
     return path
+
+
+def _companions(path: Path) -> list[Path]:
+    """Return the files that hold weights beside one of a target, or may do so."""
+    is_onnx = path.suffix == SUFFIXES['onnx']
+    return [path.with_name(f'{path.name}.data') if is_onnx else path.with_suffix('.bin')]
+
+
+def _receipt_of(path: Path) -> Path:
+    return path.with_name(f'{path.name}.json')
 
 
 def _check_arguments(

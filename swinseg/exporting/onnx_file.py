@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from swinseg.errors import ExportError
 from swinseg.exporting.graph import INPUT_NAME, LOGITS_NAME, OUTPUT_NAMES, Graph
 from swinseg.exporting.sizes import fixed_sizes
 
@@ -46,6 +47,9 @@ def write(
 
     Returns:
         The number of nodes.
+
+    Raises:
+        ExportError: a layer has no form in ONNX.
     """
     import onnx
 
@@ -86,16 +90,25 @@ def _traced(
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         if size:
             stack.enter_context(fixed_sizes())
-        torch.onnx.export(
-            graph,
-            (given,),
-            target,
-            dynamo=False,
-            opset_version=opset,
-            input_names=[INPUT_NAME],
-            output_names=names,
-            dynamic_axes=None if size else _dynamic_axes(graph),
-        )
+        try:
+            torch.onnx.export(
+                graph,
+                (given,),
+                target,
+                dynamo=False,
+                opset_version=opset,
+                input_names=[INPUT_NAME],
+                output_names=names,
+                dynamic_axes=None if size else _dynamic_axes(graph),
+            )
+        except OSError:
+            raise
+        except Exception as error:  # Its classes changed from version to version.
+            reason = ' '.join(str(error).split())[:300] or type(error).__name__
+            raise ExportError(
+                f'PyTorch {torch.__version__} cannot write the model as ONNX with opset {opset}: {reason}; use '
+                'layers that ONNX has, such as GELU and ReLU, LN and BN'
+            ) from error
     if isinstance(target, io.BytesIO):
         return onnx.load_from_string(target.getvalue())
     proto = onnx.load(target)

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import swinseg
 from support import scripts, tiny_checkpoint
@@ -196,6 +197,29 @@ def test_export_model__arguments(make_model, tmp_path, monkeypatch, options, sen
     with pytest.raises(ExportError, match=sentence):
         export_model(make_model(), tmp_path / 'model.onnx', **{'classes': CLASSES, **options})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_export_model__a_layer_that_onnx_does_not_have(make_model, tmp_path):
+    require('onnx')
+
+    class Bessel(nn.Module):
+        def forward(self, x):
+            return torch.special.bessel_j0(x)
+
+    model = make_model()
+    model.backbone.stages[0].blocks[0].ffn.layers[0][1] = Bessel()
+    with pytest.raises(ExportError, match=r'as ONNX with opset 17: .*bessel'):
+        export_model(model, tmp_path / 'model.onnx', size=(32, 40), classes=CLASSES)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('name', ['model.xml', 'model.bin', 'model.xml.json'])
+def test_export_model__writes_over_no_other_file(make_model, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(extra, 'NEEDS', {'openvino': ()})
+    (tmp_path / name).write_text('weights of another library')
+    with pytest.raises(OutputError, match=f'{name} is there already'):
+        export_model(make_model(), tmp_path / 'model.xml', to='openvino', classes=CLASSES)
+    assert (tmp_path / name).read_text() == 'weights of another library'
 
 
 def test_export__a_package_is_missing(tmp_path, monkeypatch):
