@@ -18,7 +18,7 @@ from support.tiny_config import tiny_config
 from swinseg.cli import main
 
 NEEDS = {
-    r'--model |swin_tiny_patch4|model\.safetensors photo': 'weights from the network',
+    r'--model |upernet-swin-|swin_tiny_patch4|model\.safetensors photo': 'weights from the network',
     r'push .*--private': 'a token of the hub',
     r'^torchrun|^srun': 'several processes or machines; tests/test_launched.py starts some',
     r'^(SWINSEG_TOKEN=\S+ .*)?swinseg serve|hex 16\) swinseg serve': 'a server; tests/test_wheel.py starts one',
