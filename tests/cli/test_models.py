@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from PIL import Image
 
@@ -18,6 +20,12 @@ from support.scripts import assert_one_clear_line
 from swinseg.cli import segment, serve, test
 from swinseg.cli.frame import parser_of
 from swinseg.hub import CATALOGUE, catalogue
+
+
+@pytest.fixture(autouse=True)
+def own_loggers(monkeypatch):
+    """No logger of an earlier test, whose stream that test has closed."""
+    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
 
 
 @pytest.fixture
