@@ -199,7 +199,7 @@ class _HeadOfOneStage(nn.Module):
         return losses['loss'], losses
 
 
-def test_data_parallel__names_the_weights_without_a_gradient(tmp_path):
+def _two_steps_of_one_stage(tmp_path):
     store = distributed.FileStore(str(tmp_path / 'store'), 1)
     distributed.init_process_group('gloo', store=store, rank=0, world_size=1)
     try:
@@ -215,3 +215,9 @@ def test_data_parallel__names_the_weights_without_a_gradient(tmp_path):
                 model.train_step(data, wrapper)
     finally:
         distributed.destroy_process_group()
+
+
+def test_data_parallel__names_the_weights_without_a_gradient(tmp_path):
+    # In a process of its own, with an end: the group of one has been seen to hang among what other tests leave.
+    folder = tmp_path / 'process'
+    values(run(_two_steps_of_one_stage, tmp_path, count=1, folder=folder, timeout=60))
