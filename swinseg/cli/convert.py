@@ -8,7 +8,7 @@ from swinseg.checkpoints.convert import convert
 from swinseg.checkpoints.formats import FORMATS
 from swinseg.cli.frame import Command
 from swinseg.errors import CheckpointError
-from swinseg.hub.folder import is_folder_name, write_folder
+from swinseg.hub.folder_writing import is_folder_name, write_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

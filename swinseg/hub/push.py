@@ -76,9 +76,8 @@ def push_folder(
     """Upload a folder to a repository of the hub, which is created where it does not exist.
 
     Args:
-        path: a folder that :func:`~swinseg.hub.folder.write_folder` or transformers wrote. Of its files, only
-        those
-            of the model go.
+        path: a folder that :func:`~swinseg.hub.folder_writing.write_folder` or transformers wrote. Of its files,
+            only those of the model go.
         repo: ``'owner/name'``.
         token: with write access; None takes ``HF_TOKEN`` or that of ``hf auth login``.
         private: whether a new repository is seen by its owner alone; one that exists stays as it is.

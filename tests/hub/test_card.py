@@ -15,7 +15,7 @@ from swinseg.hub.card import (
     model_card,
     read_figures,
 )
-from swinseg.hub.folder import write_folder
+from swinseg.hub.folder_writing import write_folder
 
 huggingface_hub = pytest.importorskip('huggingface_hub')
 

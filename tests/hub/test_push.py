@@ -9,7 +9,8 @@ from support.hub_uploads import TOKEN, hub_server
 from swinseg import cli
 from swinseg.cli.push import COMMAND
 from swinseg.errors import UserError
-from swinseg.hub.folder import FILES, write_folder
+from swinseg.hub.folder import FILES
+from swinseg.hub.folder_writing import write_folder
 from swinseg.hub.push import PushError, push_folder
 
 pytest.importorskip('huggingface_hub')

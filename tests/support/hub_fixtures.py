@@ -6,7 +6,7 @@ from huggingface_hub import constants
 
 from support import hub_folders, hub_server
 from swinseg import downloads
-from swinseg.hub.folder import write_folder
+from swinseg.hub.folder_writing import write_folder
 
 
 @pytest.fixture
