@@ -47,12 +47,15 @@ def _say_how_to_complete(parser: argparse.ArgumentParser, *, configs: Any) -> No
                 _say_how_to_complete(each, configs=configs)
         elif action.nargs == 0 or action.choices is not None or action.type in (int, float):
             continue
-        elif action.dest in ('config', 'copy'):
-            action.complete = configs  # type: ignore[attr-defined]
-        elif action.metavar in _FOLDERS:
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         else:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
+            # An attribute that shtab looks for and argparse does not know.
+            vars(action)['complete'] = _completed_by(action, configs=configs)
+
+
+def _completed_by(action: argparse.Action, *, configs: Any) -> Any:
+    if action.dest in ('config', 'copy'):
+        return configs
+    return shtab.DIRECTORY if action.metavar in _FOLDERS else shtab.FILE
 
 
 def _names_and_files() -> Any:

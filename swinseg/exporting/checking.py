@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -100,7 +101,7 @@ def compare(
     logits = _in(name, lambda: runtime.logits(arrays))
     cases = []
     for size, given, array, inside in zip(sizes, inputs, arrays, logits, strict=True):
-        outputs = _in(name, lambda array=array: runtime.outputs(array))  # type: ignore[misc]
+        outputs = _in(name, partial(runtime.outputs, array))
         cases.append(_case(graph, model, given, inside, outputs, size))
     wrong = [str(case) for case in cases if not case.is_equal]
     if wrong:

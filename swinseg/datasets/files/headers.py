@@ -7,8 +7,12 @@ beside the decoding. The module imports nothing else, so that a process that onl
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Iterator
+
+FileBytes = bytes | mmap.mmap
+"""A file in memory, or mapped, of which only the places that are looked at are read."""
 
 _SIGNATURES = (
     (b'\xff\xd8\xff', 'JPEG'),
@@ -157,7 +161,7 @@ def _boxes_are_complete(data: bytes) -> bool:
     return position <= len(data)
 
 
-def gif_blocks(data: bytes) -> Iterator[int]:
+def gif_blocks(data: FileBytes) -> Iterator[int]:
     """Walk the images and extensions of a GIF: yield where each begins, with 0x2C or 0x21."""
     position = 13 + _gif_colors(data, 10)
     while position < len(data) and data[position] in (0x21, GIF_IMAGE):
@@ -173,13 +177,13 @@ def gif_blocks(data: bytes) -> Iterator[int]:
         position += 1
 
 
-def _gif_colors(data: bytes, place: int) -> int:
+def _gif_colors(data: FileBytes, place: int) -> int:
     """Return the bytes of the table of colors that the flags at ``place`` announce."""
     flags = data[place] if place < len(data) else 0
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def webp_chunks(data: FileBytes) -> Iterator[tuple[bytes, int, int]]:
     """Walk the chunks of a WebP: yield the name of each, and where its contents begin and end."""
     position = 12
     while position + 8 <= len(data):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from swinseg.datasets.files.headers import (
     GIF_IMAGE,
     SIGNATURE_BYTES,
+    FileBytes,
     format_of,
     gif_blocks,
     webp_chunks,
@@ -37,7 +38,7 @@ _LARGE_THUMBNAIL = 0x01
 _GAIN_MAPS = (b'hdrgm:', b'HDRGainMap', b'urn:iso:std:iso:ts:21496')
 
 
-def several_pictures(data: bytes, name: str) -> str | None:
+def several_pictures(data: FileBytes, name: str) -> str | None:
     """Return a sentence about a file that holds more pictures than the one that is read, else None.
 
     Args:
@@ -62,17 +63,17 @@ def several_pictures_of_file(path: str | os.PathLike[str]) -> str | None:
             return None
         # Of a large TIFF a few places are looked at.
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return several_pictures(data, name)  # type: ignore[arg-type]
+            return several_pictures(data, name)
     return None
 
 
-def count_pictures(data: bytes) -> int:
+def count_pictures(data: FileBytes) -> int:
     """Return how many pictures a file holds: 1 for what cannot be told.
 
     Thumbnails, overviews, masks and gain maps are none.
 
     Args:
-        data: the file, or as much as can be sliced as if it was.
+        data: the file.
     """
     kind = format_of(data[:SIGNATURE_BYTES])
     count = 1
@@ -94,13 +95,13 @@ def count_pictures(data: bytes) -> int:
     return max(1, count)
 
 
-def _png_frames(data: bytes) -> int:
+def _png_frames(data: FileBytes) -> int:
     pixels = data.find(b'IDAT')
     control = data.find(b'acTL', 8, pixels)
     return 1 if control < 0 else int.from_bytes(data[control + 4 : control + 8], 'big')
 
 
-def _tiff_pages(data: bytes) -> Iterator[bool]:
+def _tiff_pages(data: FileBytes) -> Iterator[bool]:
     """Yield for each directory whether it is a page."""
     order = '<' if data[:2] == b'II' else '>'
     is_big = data[2:4] in (b'+\0', b'\0+')
@@ -118,7 +119,7 @@ def _tiff_pages(data: bytes) -> Iterator[bool]:
         (place,) = struct.unpack_from(order + offset, data, place + entries * entry)
 
 
-def _is_reduced(data: bytes, order: str, place: int, value: int) -> bool:
+def _is_reduced(data: FileBytes, order: str, place: int, value: int) -> bool:
     """Return whether an entry of a directory says that it is an overview or a mask."""
     tag, kind = struct.unpack_from(order + 'HH', data, place)
     if tag not in (_SUBFILE_TYPE, _OLD_SUBFILE_TYPE):
@@ -127,7 +128,7 @@ def _is_reduced(data: bytes, order: str, place: int, value: int) -> bool:
     return bool(content & (_REDUCED | _MASK)) if tag == _SUBFILE_TYPE else content == _OLD_REDUCED
 
 
-def _jpeg_pictures(data: bytes) -> int:
+def _jpeg_pictures(data: FileBytes) -> int:
     head = data[:_MP_HEAD_BYTES]
     found = _MP_SEGMENT.search(head)
     if found is None or any(data.find(mark) >= 0 for mark in _GAIN_MAPS):
