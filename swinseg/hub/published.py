@@ -17,8 +17,10 @@ from swinseg.checkpoints.reading import state_dict_of
 from swinseg.datasets.ade20k import ADE20K
 from swinseg.errors import HubError
 from swinseg.hub.catalogue import PublishedModel
+from swinseg.hub.folder import config_text
 from swinseg.hub.upernet import from_upernet_config
 
+# Of the shipped config upernet_swin_t_ade20k, without what only training needs; a test compares them.
 _PREPROCESSOR = dict(
     type='SegDataPreProcessor',
     mean=[123.675, 116.28, 103.53],
@@ -52,7 +54,7 @@ _TTA_PIPELINE = [
 
 
 def completed(checkpoint: Mapping[str, Any], model: PublishedModel) -> dict[str, Any]:
-    """Return the checkpoint of a published model as ``tools/train.py`` would have saved it.
+    """Return the checkpoint of a published model as ``swinseg train`` would have saved it.
 
     Args:
         checkpoint: what its file holds.
@@ -85,10 +87,9 @@ def completed(checkpoint: Mapping[str, Any], model: PublishedModel) -> dict[str,
         'test_pipeline': _TEST_PIPELINE,
         'tta_pipeline': _TTA_PIPELINE,
     }
-    text = ''.join(f'{key} = {value!r}\n' for key, value in content.items())
     return {
         'state_dict': weights,
-        'meta': {'classes': classes, 'palette': palette, 'config': text},
+        'meta': {'classes': classes, 'palette': palette, 'config': config_text(content)},
     }
 
 
