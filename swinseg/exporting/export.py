@@ -179,20 +179,8 @@ def export_model(
     make_folder(path.parent)
     _check_room(graph, path)
     with _staging(path) as folder:
-        staged = folder / path.with_suffix(SUFFIXES['onnx']).name
-        nodes = onnx_file.write(
-            graph, staged, size=fixed, opset=opset, metadata=metadata.for_onnx()
-        )
-        if to == 'openvino':
-            before = list(folder.iterdir())
-            staged = folder / path.name
-            nodes = openvino_file.write(
-                before[0].parent / path.with_suffix(SUFFIXES['onnx']).name,
-                staged,
-                metadata=metadata.for_openvino(),
-            )
-            for file in before:
-                file.unlink()
+        staged = folder / path.name
+        nodes = _write_staged(graph, staged, metadata, to=to, size=fixed, opset=opset)
         runtime = onnx_file.OnnxRuntime if to == 'onnx' else openvino_file.OpenVino
         cases = compare(
             lambda: runtime(staged),
@@ -222,6 +210,28 @@ def export_model(
         write_text(exported.files[-1], receipt)
         _move(staged, path)
     return exported
+
+
+def _write_staged(
+    graph: Graph,
+    staged: Path,
+    metadata: Metadata,
+    *,
+    to: str,
+    size: tuple[int, int] | None,
+    opset: int,
+) -> int:
+    """Write the file and what belongs to it into its own folder, and return the number of its nodes."""
+    onnx = staged.with_suffix(SUFFIXES['onnx'])
+    nodes = onnx_file.write(graph, onnx, size=size, opset=opset, metadata=metadata.for_onnx())
+    if to == 'onnx':
+        return nodes
+    # The graph, and its weights where they are in a file of their own.
+    written = list(onnx.parent.iterdir())
+    nodes = openvino_file.write(onnx, staged, metadata=metadata.for_openvino())
+    for file in written:
+        file.unlink()
+    return nodes
 
 
 def _checked_path(out: str | os.PathLike[str], to: str, *, overwrite: bool) -> Path:
