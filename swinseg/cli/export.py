@@ -7,8 +7,8 @@ import argparse
 from swinseg.cli.frame import Command
 from swinseg.exporting import export
 from swinseg.exporting.export import OPSET, TARGETS
-from swinseg.exporting.graph import INPUTS, OUTPUTS
 from swinseg.predictor.arguments import add_weights, source_of
+from swinseg.runtimes.base import INPUTS, OUTPUTS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swinseg.errors import ExportError
-from swinseg.exporting.graph import OUTPUT_NAMES, Graph, reference_logits, resized_scores
+from swinseg.exporting.graph import Graph, reference_logits, resized_scores
+from swinseg.runtimes.base import OUTPUT_NAMES, Runtime
 
 TOLERANCE = 1e-4
 """Largest difference of logits as a share of the largest logit, or of 1 where all are smaller."""
@@ -23,16 +24,6 @@ OPEN_SIZES = ((1, 128, 160), (2, 97, 61), (1, 20, 17), (3, 33, 150))
 """Batch, height and width of what a graph for all sizes is run on: also odd, and smaller than a window."""
 
 _Result = TypeVar('_Result')
-
-
-class Runtime(Protocol):
-    """A written file that can be run."""
-
-    def outputs(self, given: NDArray) -> Sequence[NDArray]:
-        """Return the outputs of the file for an input."""
-
-    def logits(self, inputs: Sequence[NDArray]) -> list[NDArray[np.float32]]:
-        """Return the (B, K, h, w) scores inside the file for each of several inputs."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -20,11 +21,14 @@ from swinseg.errors import ExportError
 from swinseg.exporting import onnx_file, openvino_file
 from swinseg.exporting.checking import OPEN_SIZES, TOLERANCE, Case, compare
 from swinseg.exporting.extra import NEEDS, require_extra
-from swinseg.exporting.graph import INPUTS, OUTPUTS, Graph, Input, Output, float32_on_cpu
-from swinseg.exporting.metadata import Metadata, sha256_of
+from swinseg.exporting.graph import Graph, float32_on_cpu
 from swinseg.files import OutputError, atomic_path, make_folder, write_text
 from swinseg.hub.resolve import resolve
 from swinseg.predictor.building import load_model
+from swinseg.runtimes.base import INPUTS, OUTPUTS, Input, Output
+from swinseg.runtimes.metadata import Metadata
+from swinseg.runtimes.onnx import OnnxRuntime
+from swinseg.runtimes.openvino import OpenVino
 from swinseg.versions import installed_versions
 from swinseg.visualization.palette import palette_or_default
 
@@ -169,7 +173,7 @@ def export_model(
     fixed = None if size is None else (int(size[0]), int(size[1]))
     reference = float32_on_cpu(model)
     graph = Graph(reference, input=input, output=output).eval()
-    metadata = Metadata.of(
+    metadata = _metadata_of(
         graph,
         classes=classes,
         palette=palette_or_default(palette, num_classes=len(classes)).tolist(),
@@ -181,7 +185,7 @@ def export_model(
     with _staging(path) as folder:
         staged = folder / path.name
         nodes = _write_staged(graph, staged, metadata, to=to, size=fixed, opset=opset)
-        runtime = onnx_file.OnnxRuntime if to == 'onnx' else openvino_file.OpenVino
+        runtime = OnnxRuntime if to == 'onnx' else OpenVino
         cases = compare(
             lambda: runtime(staged),
             graph,
@@ -210,6 +214,32 @@ def export_model(
         write_text(exported.files[-1], receipt)
         _move(staged, path)
     return exported
+
+
+def _metadata_of(
+    graph: Graph,
+    *,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    size: tuple[int, int] | None,
+    checkpoint_sha256: str | None,
+) -> Metadata:
+    """Return what is to be said of a graph."""
+    normalization = graph.normalization
+    is_bgr = normalization.is_bgr and graph.input == 'tensor'
+    step = -1 if is_bgr else 1
+    return Metadata(
+        classes=tuple(classes),
+        palette=tuple(tuple(int(value) for value in color) for color in palette),
+        mean=tuple(round(value, 6) for value in normalization.mean[::step]),
+        std=tuple(round(value, 6) for value in normalization.std[::step]),
+        channel_order='BGR' if is_bgr else 'RGB',
+        input=graph.input,
+        output=graph.output,
+        size=size,
+        stride=graph.backbone.patch * 2 ** (len(graph.backbone.stages) - 1),
+        checkpoint_sha256=checkpoint_sha256,
+    )
 
 
 def _write_staged(
@@ -325,3 +355,12 @@ def _receipt(exported: Exported, metadata: Metadata, *, to: str, checksum: str) 
         'seconds': round(exported.seconds, 1),
     }
     return json.dumps(entries, indent=2, ensure_ascii=False) + '\n'
+
+
+def sha256_of(path: Path) -> str:
+    """Return the checksum of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -6,7 +6,7 @@ Shapes: B images of H x W pixels, K classes (1 score for a binary head).
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from mmseg.models import EncoderDecoder
@@ -19,21 +19,7 @@ from swinseg.exporting.plain_head import plain_head, resize
 from swinseg.exporting.sizes import size_of
 from swinseg.models.postprocess import threshold_of
 from swinseg.models.segmentor import SwinSegmentor
-
-Input = Literal['tensor', 'image']
-Output = Literal['labels', 'confidence', 'probabilities']
-INPUTS: tuple[str, ...] = get_args(Input)
-OUTPUTS: tuple[str, ...] = get_args(Output)
-
-INPUT_NAME = 'image'
-LOGITS_NAME = 'logits'
-"""Of the scores inside the graph, by which they are found for comparison; they are no output of the file."""
-
-OUTPUT_NAMES: dict[str, tuple[str, ...]] = {
-    'labels': ('labels',),
-    'confidence': ('labels', 'confidence'),
-    'probabilities': ('probabilities',),
-}
+from swinseg.runtimes.base import Input, Output
 
 
 class Normalization(nn.Module):

@@ -15,12 +15,14 @@ from swinseg.cli.export import COMMAND
 from swinseg.cli.frame import main
 from swinseg.errors import ArchitectureError, ExportError
 from swinseg.exporting import export, export_model, extra, onnx_file, openvino_file, plain_backbone
+from swinseg.exporting.export import sha256_of
 from swinseg.exporting.graph import Graph, reference_logits
-from swinseg.exporting.metadata import sha256_of
 from swinseg.files import OutputError
+from swinseg.runtimes.onnx import OnnxRuntime
+from swinseg.runtimes.openvino import OpenVino
 
 CLASSES = ('sky', 'tall tree', 'road', 'car', 'water')
-RUNTIMES = {'onnx': onnx_file.OnnxRuntime, 'openvino': openvino_file.OpenVino}
+RUNTIMES = {'onnx': OnnxRuntime, 'openvino': OpenVino}
 SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml'}
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from swinseg.exporting.graph import Graph, Input, Output
+from swinseg.runtimes.base import Input, Output
 from swinseg.versions import __version__
 
 MODEL_INFO = 'model_info'
@@ -42,33 +40,6 @@ class Metadata:
     size: tuple[int, int] | None
     stride: int
     checkpoint_sha256: str | None
-
-    @classmethod
-    def of(
-        cls,
-        graph: Graph,
-        *,
-        classes: Sequence[str],
-        palette: Sequence[Sequence[int]],
-        size: tuple[int, int] | None,
-        checkpoint_sha256: str | None,
-    ) -> Metadata:
-        """Return what is to be said of a graph."""
-        normalization = graph.normalization
-        is_bgr = normalization.is_bgr and graph.input == 'tensor'
-        step = -1 if is_bgr else 1
-        return cls(
-            classes=tuple(classes),
-            palette=tuple(tuple(int(value) for value in color) for color in palette),
-            mean=tuple(round(value, 6) for value in normalization.mean[::step]),
-            std=tuple(round(value, 6) for value in normalization.std[::step]),
-            channel_order='BGR' if is_bgr else 'RGB',
-            input=graph.input,
-            output=graph.output,
-            size=size,
-            stride=graph.backbone.patch * 2 ** (len(graph.backbone.stages) - 1),
-            checkpoint_sha256=checkpoint_sha256,
-        )
 
     def own(self) -> dict[str, str]:
         """Return swinseg's keys; values that are no plain text are JSON."""
@@ -126,12 +97,3 @@ class Metadata:
 
 def _numbers(values: Sequence[float]) -> str:
     return ' '.join(f'{value:g}' for value in values)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the checksum of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
