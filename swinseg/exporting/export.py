@@ -17,18 +17,22 @@ from typing import Literal, get_args
 from mmengine.config import Config
 from mmseg.models import EncoderDecoder
 
-from swinseg.errors import ExportError
+from swinseg.config.pipelines import pipeline_of
+from swinseg.config.untrusted import prediction_config
+from swinseg.errors import ConfigError, ExportError
 from swinseg.exporting import onnx_file, openvino_file
 from swinseg.exporting.checking import OPEN_SIZES, TOLERANCE, Case, compare
 from swinseg.exporting.extra import NEEDS, require_extra
 from swinseg.exporting.graph import Graph, float32_on_cpu
 from swinseg.files import OutputError, atomic_path, make_folder, write_text
+from swinseg.hub.folder import config_text
 from swinseg.hub.resolve import resolve
 from swinseg.predictor.building import load_model
 from swinseg.runtimes.base import INPUTS, OUTPUTS, Input, Output
 from swinseg.runtimes.metadata import Metadata
 from swinseg.runtimes.onnx import OnnxRuntime
 from swinseg.runtimes.openvino import OpenVino
+from swinseg.runtimes.protocol import protocol_of
 from swinseg.versions import installed_versions
 from swinseg.visualization.palette import palette_or_default
 
@@ -129,6 +133,7 @@ def export(
         path,
         classes=loaded.classes,
         palette=loaded.palette,
+        config=loaded.cfg,
         checkpoint_sha256=sha256_of(weights) if weights.is_file() else None,
         to=to,
         input=input,
@@ -145,6 +150,7 @@ def export_model(
     *,
     classes: Sequence[str],
     palette: Sequence[Sequence[int]] | None = None,
+    config: Config | None = None,
     checkpoint_sha256: str | None = None,
     to: Target = 'onnx',
     input: Input = 'tensor',
@@ -160,6 +166,8 @@ def export_model(
         out: as for :func:`export`, as is all that is not named here.
         classes: K names.
         palette: K RGB colors; None makes some.
+        config: of the model; what prediction needs of it is put into the file, so that
+            ``Predictor.from_exported`` needs no other. None leaves that out.
         checkpoint_sha256: of the file of the weights, to be put into the exported one.
     """
     start = time.perf_counter()
@@ -178,6 +186,7 @@ def export_model(
         classes=classes,
         palette=palette_or_default(palette, num_classes=len(classes)).tolist(),
         size=fixed,
+        config=config,
         checkpoint_sha256=checkpoint_sha256,
     )
     make_folder(path.parent)
@@ -222,6 +231,7 @@ def _metadata_of(
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
     size: tuple[int, int] | None,
+    config: Config | None,
     checkpoint_sha256: str | None,
 ) -> Metadata:
     """Return what is to be said of a graph."""
@@ -239,7 +249,26 @@ def _metadata_of(
         size=size,
         stride=graph.backbone.patch * 2 ** (len(graph.backbone.stages) - 1),
         checkpoint_sha256=checkpoint_sha256,
+        threshold=graph.threshold,
+        protocol=None if config is None else protocol_of(config),
+        config=None if config is None else _config_inside(config),
     )
+
+
+def _config_inside(config: Config) -> str | None:
+    """Return the text of what prediction needs of a config, or None where it names classes that are not known.
+
+    Whoever gets the file trusts it as little as a checkpoint, and reads the text by the same rules.
+    """
+    parts = {
+        'model': {key: value for key, value in config['model'].items() if key != 'auxiliary_head'},
+        'test_pipeline': list(pipeline_of(config)),
+        'tta_pipeline': config.get('tta_pipeline'),
+    }
+    try:
+        return config_text(prediction_config(Config(parts).to_dict(), name='the config'))
+    except ConfigError:
+        return None
 
 
 def _write_staged(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from swinseg.runtimes.base import Input, Output
 from swinseg.versions import __version__
@@ -28,6 +29,10 @@ class Metadata:
         size: height and width that the graph is for; None for any.
         stride: pixels of the image for one of the coarsest map.
         checkpoint_sha256: of the file that the weights came from; None where it was none.
+        threshold: from which probability on the one score of a binary head means class 1; None for other heads.
+        protocol: how images are prepared and put through the graph, as
+            :func:`~swinseg.runtimes.protocol.protocol_of` returns it; None where no config said so.
+        config: what a predictor needs of the model's config, as text; None where there was none.
     """
 
     classes: tuple[str, ...]
@@ -40,6 +45,9 @@ class Metadata:
     size: tuple[int, int] | None
     stride: int
     checkpoint_sha256: str | None
+    threshold: float | None = None
+    protocol: Mapping[str, Any] | None = None
+    config: str | None = None
 
     def own(self) -> dict[str, str]:
         """Return swinseg's keys; values that are no plain text are JSON."""
@@ -52,10 +60,16 @@ class Metadata:
             'channel_order': self.channel_order,
             'input': self.input,
             'output': self.output,
+            'stride': str(self.stride),
         }
-        if self.checkpoint_sha256 is not None:
-            entries['checkpoint_sha256'] = self.checkpoint_sha256
-        return entries
+        optional = {
+            'size': _json(self.size),
+            'threshold': _json(self.threshold),
+            'protocol': _json(self.protocol),
+            'config': self.config,
+            'checkpoint_sha256': self.checkpoint_sha256,
+        }
+        return entries | {key: value for key, value in optional.items() if value is not None}
 
     def ultralytics(self) -> dict[str, str]:
         """Return the keys of Ultralytics' exports, with values in the syntax of Python."""
@@ -97,3 +111,7 @@ class Metadata:
 
 def _numbers(values: Sequence[float]) -> str:
     return ' '.join(f'{value:g}' for value in values)
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value)

@@ -11,8 +11,10 @@ from torch import nn
 import swinseg
 from support import scripts, tiny_checkpoint
 from support.mmseg_pairs import VARIANTS, build_segmentor, randomize
+from swinseg.checkpoints.meta import parse_config_text
 from swinseg.cli.export import COMMAND
 from swinseg.cli.frame import main
+from swinseg.config.untrusted import prediction_config
 from swinseg.errors import ArchitectureError, ExportError
 from swinseg.exporting import export, export_model, extra, onnx_file, openvino_file, plain_backbone
 from swinseg.exporting.export import sha256_of
@@ -101,6 +103,14 @@ def test_export__a_checkpoint_with_its_names(tmp_path):
     assert eval(found['names']) == dict(enumerate(tiny_checkpoint.CLASSES))
     assert (found['stride'], eval(found['imgsz'])) == ('32', [32, 48])
     assert found['model_info mean_values'] == '120 110 100'
+    assert json.loads(found['size']) == [32, 48]
+    assert json.loads(found['protocol']) == {
+        'resize': {'scale': [256, 64], 'keep_ratio': True}, 'mode': 'whole', 'other_steps': [],
+    }  # fmt: skip
+    inside = prediction_config(parse_config_text(found['config']), name='the config inside')
+    assert inside.model.backbone.embed_dims == 16
+    assert [step.type for step in inside.test_pipeline] == ['LoadImage', 'Resize', 'PackSegInputs']
+    assert 'tta_pipeline' in inside
     assert [each.name for each in proto.graph.output] == ['labels']
     assert proto.opset_import[0].version == 17
 

@@ -1,0 +1,54 @@
+"""How a config prepares images and puts them through its model, for programs that do not read configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from swinseg.config.pipelines import LABEL_LOADERS, pipeline_of
+from swinseg.type_names import has_type, type_name
+
+_LOADERS = ('LoadImage', 'LoadImageFromFile')
+# The arguments of Resize that a scale and keep_ratio say all about.
+_OF_RESIZE = {'type', 'scale', 'keep_ratio'}
+
+
+def protocol_of(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the protocol of a config's predictions, which JSON can hold.
+
+    Args:
+        cfg: with ``model``, and a test pipeline in the test data loader or as ``test_pipeline``.
+
+    Returns:
+        ``resize``: ``scale``, [width, height], and ``keep_ratio``, whether it bounds the image and does not
+        distort it; None where images keep their size.
+        ``mode``: ``'whole'`` or ``'slide'``; for the latter ``crop_size`` and ``stride`` of the windows, each
+        [height, width].
+        ``other_steps``: types of the pipeline's steps that are not said by this, which the program would have to
+        do itself.
+    """
+    resize, others = None, []
+    for step in pipeline_of(cfg):
+        if has_type(step, *_LOADERS, *LABEL_LOADERS, 'PackSegInputs'):
+            continue
+        if has_type(step, 'Resize') and resize is None and _is_plain_resize(step):
+            resize = {
+                'scale': _pair(step['scale']),
+                'keep_ratio': bool(step.get('keep_ratio', False)),
+            }
+        else:
+            others.append(type_name(step['type']))
+    test_cfg = cfg['model'].get('test_cfg') or {}
+    protocol: dict[str, Any] = {'resize': resize, 'mode': test_cfg.get('mode', 'whole')}
+    if protocol['mode'] == 'slide':
+        protocol |= {name: _pair(test_cfg[name]) for name in ('crop_size', 'stride')}
+    return {**protocol, 'other_steps': others}
+
+
+def _is_plain_resize(step: Mapping[str, Any]) -> bool:
+    return step.get('scale') is not None and set(step) <= _OF_RESIZE
+
+
+def _pair(value: int | Sequence[int]) -> list[int]:
+    first, second = (value, value) if isinstance(value, int) else value
+    return [int(first), int(second)]
