@@ -6,7 +6,8 @@ import argparse
 
 from swinseg.cli.frame import Command
 from swinseg.exporting import export
-from swinseg.exporting.export import OPSET, TARGETS
+from swinseg.exporting.export import OPSET
+from swinseg.exporting.targets import TARGETS
 from swinseg.predictor.arguments import add_weights, source_of
 from swinseg.runtimes.base import INPUTS, OUTPUTS
 
@@ -14,7 +15,7 @@ from swinseg.runtimes.base import INPUTS, OUTPUTS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the model, the file and what goes in and out of it."""
     add_weights(parser)
-    parser.add_argument('--to', required=True, choices=TARGETS, help='what reads the file')
+    parser.add_argument('--to', required=True, choices=list(TARGETS), help='what reads the file')
     parser.add_argument(
         '--out', required=True, metavar='FILE',
         help='.onnx, or .xml for OpenVINO; .json with the comparison is written beside it',

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from mmengine.config import Config
 from mmseg.models import EncoderDecoder
@@ -20,28 +19,22 @@ from mmseg.models import EncoderDecoder
 from swinseg.config.pipelines import pipeline_of
 from swinseg.config.untrusted import prediction_config
 from swinseg.errors import ConfigError, ExportError
-from swinseg.exporting import onnx_file, openvino_file
+from swinseg.exporting import onnx_file
 from swinseg.exporting.checking import OPEN_SIZES, TOLERANCE, Case, compare
-from swinseg.exporting.extra import NEEDS, require_extra
 from swinseg.exporting.graph import Graph, float32_on_cpu
+from swinseg.exporting.targets import TARGETS, DType, Settings, Target, TargetName, require_target
 from swinseg.files import OutputError, atomic_path, make_folder, write_text
 from swinseg.hub.folder import config_text
 from swinseg.hub.resolve import resolve
 from swinseg.predictor.building import load_model
 from swinseg.runtimes.base import INPUTS, OUTPUTS, Input, Output
 from swinseg.runtimes.metadata import Metadata
-from swinseg.runtimes.onnx import OnnxRuntime
-from swinseg.runtimes.openvino import OpenVino
 from swinseg.runtimes.protocol import protocol_of
 from swinseg.versions import installed_versions
 from swinseg.visualization.palette import palette_or_default
 
-Target = Literal['onnx', 'openvino']
-TARGETS: tuple[str, ...] = get_args(Target)
-SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml'}
 OPSET = 17
 
-_RUNTIMES = {'onnx': 'ONNX Runtime', 'openvino': 'OpenVINO'}
 # A graph is written twice before it has its name; beside its weights it has less than this.
 _COPIES, _GRAPH_BYTES = 2, 2**24
 
@@ -51,7 +44,9 @@ class Exported:
     """What was exported, and how far it is from the model.
 
     Attributes:
-        path: ``.onnx``, or ``.xml`` of OpenVINO.
+        path: the file; its suffix is that of its target.
+        target: what it was exported to.
+        dtype: that it computes in.
         files: it, what belongs to it, and the receipt, which says what is said here as JSON.
         size_in_bytes: of the first two.
         nodes: operations of the graph.
@@ -61,6 +56,8 @@ class Exported:
     """
 
     path: Path
+    target: TargetName
+    dtype: DType
     files: tuple[Path, ...]
     size_in_bytes: int
     nodes: int
@@ -70,11 +67,10 @@ class Exported:
 
     def __str__(self) -> str:
         """Return lines to print."""
-        runtime = _RUNTIMES['onnx' if self.path.suffix == SUFFIXES['onnx'] else 'openvino']
         lines = [
-            f'{self.path}: {self.size_in_bytes / 2**20:.1f} MiB, {self.nodes} nodes, opset {self.opset}, '
-            f'{self.seconds:.0f} s',
-            f'largest differences of {runtime} from PyTorch, at batch x height x width:',
+            f'{self.path}: {self.dtype}, {self.size_in_bytes / 2**20:.1f} MiB, {self.nodes} nodes, opset '
+            f'{self.opset}, {self.seconds:.0f} s',
+            f'largest differences of {TARGETS[self.target].runtime_name} from PyTorch, at batch x height x width:',
             *(f'  {case}' for case in self.cases),
             f'receipt: {self.files[-1]}',
         ]
@@ -85,11 +81,12 @@ def export(
     model: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    to: Target = 'onnx',
+    to: TargetName = 'onnx',
     input: Input = 'tensor',
     output: Output = 'labels',
     size: Sequence[int] | None = None,
     opset: int = OPSET,
+    dtype: DType = 'float32',
     config: str | os.PathLike[str] | Config | None = None,
     trust: bool = False,
     overwrite: bool = False,
@@ -109,6 +106,7 @@ def export(
         size: height and width that the graph is for, with a batch of 1; None for a graph for any batch, height
             and width.
         opset: of ONNX, 17 to 20.
+        dtype: that the graph computes in.
         config: as for ``Predictor.from_pretrained``.
         trust: whether the config inside the checkpoint may name any class and import any module.
         overwrite: replace the file if it is there.
@@ -123,8 +121,8 @@ def export(
         OutputError: the file is there already, or cannot be written.
         PredictorError: config or class names are nowhere to be found.
     """
-    path = _checked_path(out, to, overwrite=overwrite)
-    _check_arguments(to=to, input=input, output=output, size=size, opset=opset)
+    path = _checked_path(out, require_target(to), overwrite=overwrite)
+    _check_arguments(to, dtype=dtype, input=input, output=output, size=size, opset=opset)
     source = resolve(model)
     loaded = load_model(source.read(with_config=config is None), model, config, trust=trust)
     weights = Path(source.weights)
@@ -140,6 +138,7 @@ def export(
         output=output,
         size=size,
         opset=opset,
+        dtype=dtype,
         overwrite=overwrite,
     )
 
@@ -152,11 +151,12 @@ def export_model(
     palette: Sequence[Sequence[int]] | None = None,
     config: Config | None = None,
     checkpoint_sha256: str | None = None,
-    to: Target = 'onnx',
+    to: TargetName = 'onnx',
     input: Input = 'tensor',
     output: Output = 'labels',
     size: Sequence[int] | None = None,
     opset: int = OPSET,
+    dtype: DType = 'float32',
     overwrite: bool = False,
 ) -> Exported:
     """Export a segmentor with its weights; else as :func:`export`.
@@ -171,8 +171,9 @@ def export_model(
         checkpoint_sha256: of the file of the weights, to be put into the exported one.
     """
     start = time.perf_counter()
-    path = _checked_path(out, to, overwrite=overwrite)
-    _check_arguments(to=to, input=input, output=output, size=size, opset=opset)
+    target = require_target(to)
+    path = _checked_path(out, target, overwrite=overwrite)
+    _check_arguments(to, dtype=dtype, input=input, output=output, size=size, opset=opset)
     if len(classes) != model.num_classes:
         raise ExportError(
             f'the model predicts {model.num_classes} classes, but {len(classes)} class names are given; give one '
@@ -193,18 +194,20 @@ def export_model(
     _check_room(graph, path)
     with _staging(path) as folder:
         staged = folder / path.name
-        nodes = _write_staged(graph, staged, metadata, to=to, size=fixed, opset=opset)
-        runtime = OnnxRuntime if to == 'onnx' else OpenVino
+        settings = Settings(size=fixed, opset=opset, dtype=dtype)
+        nodes = target.write(graph, staged, metadata, settings)
         cases = compare(
-            lambda: runtime(staged),
+            lambda: target.runtime(staged),
             graph,
             reference,
             sizes=OPEN_SIZES if fixed is None else [(1, *fixed), (1, *fixed)],
-            name=_RUNTIMES[to],
+            name=target.runtime_name,
         )
         written = sorted(folder.iterdir(), key=lambda file: file == staged)
         exported = Exported(
             path=path,
+            target=to,
+            dtype=dtype,
             files=(
                 path,
                 *(path.with_name(file.name) for file in written[:-1]),
@@ -216,7 +219,7 @@ def export_model(
             seconds=time.perf_counter() - start,
             cases=tuple(cases),
         )
-        receipt = _receipt(exported, metadata, to=to, checksum=sha256_of(staged))
+        receipt = _receipt(exported, metadata, checksum=sha256_of(staged))
         # What belongs to the file comes before it: where it is, all is.
         for file in written[:-1]:
             _move(file, path.with_name(file.name))
@@ -271,39 +274,15 @@ def _config_inside(config: Config) -> str | None:
         return None
 
 
-def _write_staged(
-    graph: Graph,
-    staged: Path,
-    metadata: Metadata,
-    *,
-    to: str,
-    size: tuple[int, int] | None,
-    opset: int,
-) -> int:
-    """Write the file and what belongs to it into its own folder, and return the number of its nodes."""
-    onnx = staged.with_suffix(SUFFIXES['onnx'])
-    nodes = onnx_file.write(graph, onnx, size=size, opset=opset, metadata=metadata.for_onnx())
-    if to == 'onnx':
-        return nodes
-    # The graph, and its weights where they are in a file of their own.
-    written = list(onnx.parent.iterdir())
-    nodes = openvino_file.write(onnx, staged, metadata=metadata.for_openvino())
-    for file in written:
-        file.unlink()
-    return nodes
-
-
-def _checked_path(out: str | os.PathLike[str], to: str, *, overwrite: bool) -> Path:
-    if to not in TARGETS:
-        raise ExportError(f'to must be one of {", ".join(TARGETS)}, not {to!r}')
-    require_extra(to)
+def _checked_path(out: str | os.PathLike[str], target: Target, *, overwrite: bool) -> Path:
     path = Path(out)
-    if path.suffix != SUFFIXES[to]:
+    if path.suffix != target.suffix:
         raise ExportError(
-            f'a file for {_RUNTIMES[to]} must end in {SUFFIXES[to]}, found {path.name!r}; name it '
-            f'{path.stem}{SUFFIXES[to]}'
+            f'a file for {target.runtime_name} must end in {target.suffix}, found {path.name!r}; name it '
+            f'{path.stem}{target.suffix}'
         )
-    there = [str(each) for each in (path, *_companions(path), _receipt_of(path)) if each.exists()]
+    companions = [] if target.companion is None else [target.companion(path)]
+    there = [str(each) for each in (path, *companions, _receipt_of(path)) if each.exists()]
     if there and not overwrite:
         raise OutputError(
             f'{there[0]} is there already; name another file, or replace it with overwrite (--overwrite)'
@@ -311,19 +290,17 @@ def _checked_path(out: str | os.PathLike[str], to: str, *, overwrite: bool) -> P
     return path
 
 
-def _companions(path: Path) -> list[Path]:
-    """Return the files that hold weights beside one of a target, or may do so."""
-    is_onnx = path.suffix == SUFFIXES['onnx']
-    return [path.with_name(f'{path.name}.data') if is_onnx else path.with_suffix('.bin')]
-
-
 def _receipt_of(path: Path) -> Path:
     return path.with_name(f'{path.name}.json')
 
 
 def _check_arguments(
-    *, to: str, input: str, output: str, size: Sequence[int] | None, opset: int
+    to: str, *, dtype: str, input: str, output: str, size: Sequence[int] | None, opset: int
 ) -> None:
+    if dtype not in TARGETS[to].dtypes:
+        raise ExportError(
+            f'{to} has no form in {dtype!r} here; dtype must be one of {", ".join(TARGETS[to].dtypes)}'
+        )
     for name, value, known in (('input', input, INPUTS), ('output', output, OUTPUTS)):
         if value not in known:
             raise ExportError(f'{name} must be one of {", ".join(known)}, not {value!r}')
@@ -368,17 +345,19 @@ def _move(staged: Path, final: Path) -> None:
         os.replace(staged, temporary)
 
 
-def _receipt(exported: Exported, metadata: Metadata, *, to: str, checksum: str) -> str:
-    packages = ('swinseg', 'torch', *NEEDS[to])
+def _receipt(exported: Exported, metadata: Metadata, *, checksum: str) -> str:
+    target = TARGETS[exported.target]
     entries = {
         'file': exported.path.name,
         'sha256': checksum,
         'bytes': exported.size_in_bytes,
         'nodes': exported.nodes,
         'opset': exported.opset,
+        'target': exported.target,
+        'dtype': exported.dtype,
         'model': asdict(metadata),
-        'runtime': _RUNTIMES[to],
-        'versions': installed_versions(packages),
+        'runtime': target.runtime_name,
+        'versions': installed_versions(('swinseg', 'torch', *target.needs)),
         'tolerance': TOLERANCE,
         'compared': [asdict(case) for case in exported.cases],
         'seconds': round(exported.seconds, 1),

@@ -1,5 +1,6 @@
 """Files as the runtimes read them. Each runtime is asked where it is installed."""
 
+import dataclasses
 import json
 import shutil
 
@@ -16,21 +17,32 @@ from swinseg.cli.export import COMMAND
 from swinseg.cli.frame import main
 from swinseg.config.untrusted import prediction_config
 from swinseg.errors import ArchitectureError, ExportError
-from swinseg.exporting import export, export_model, extra, onnx_file, openvino_file, plain_backbone
+from swinseg.exporting import (
+    export,
+    export_model,
+    onnx_file,
+    openvino_file,
+    plain_backbone,
+    targets,
+)
 from swinseg.exporting.export import sha256_of
 from swinseg.exporting.graph import Graph, reference_logits
+from swinseg.exporting.targets import TARGETS
 from swinseg.files import OutputError
-from swinseg.runtimes.onnx import OnnxRuntime
-from swinseg.runtimes.openvino import OpenVino
 
 CLASSES = ('sky', 'tall tree', 'road', 'car', 'water')
-RUNTIMES = {'onnx': OnnxRuntime, 'openvino': OpenVino}
-SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml'}
 
 
 def require(target):
-    for package in extra.NEEDS[target]:
+    for package in TARGETS[target].needs:
         pytest.importorskip(package)
+
+
+@pytest.fixture
+def without_packages(monkeypatch):
+    """Whatever is refused before anything is written is so where no runtime is installed, too."""
+    for name, target in TARGETS.items():
+        monkeypatch.setitem(TARGETS, name, dataclasses.replace(target, needs=()))
 
 
 @pytest.fixture(params=['onnx', 'openvino'])
@@ -41,7 +53,7 @@ def target(request):
 
 def assert_equal_in_runtime(path, target, graph, model, sizes):
     given = [graph.example(*size, seed=7) for size in sizes]
-    runtime = RUNTIMES[target](path)
+    runtime = TARGETS[target].runtime(path)
     for each, found in zip(given, runtime.logits([x.numpy() for x in given]), strict=True):
         with torch.no_grad():
             expected = reference_logits(model, graph.normalized(each))
@@ -59,7 +71,7 @@ def test_export_model__for_any_batch_and_size(target, make_model, tmp_path):
         'onnx': (7, 'image', 'confidence', False), 'openvino': (12, 'tensor', 'labels', True),
     }[target]  # fmt: skip
     model = make_model(stock=stock, backbone=dict(window_size=window))
-    path = tmp_path / f'a, b{SUFFIXES[target]}'
+    path = tmp_path / f'a, b{TARGETS[target].suffix}'
     options = dict(to=target, input=input, output=output, classes=CLASSES)
     exported = export_model(model, path, **options)
     assert sorted(exported.files) == sorted(tmp_path.iterdir())
@@ -80,7 +92,7 @@ def test_export_model__for_any_batch_and_size(target, make_model, tmp_path):
 def test_export_model__for_one_size(target, make_model, tmp_path):
     output = 'probabilities'
     model = make_model()
-    path = tmp_path / f'model{SUFFIXES[target]}'
+    path = tmp_path / f'model{TARGETS[target].suffix}'
     export_model(model, path, to=target, output=output, size=(35, 50), classes=CLASSES, opset=18)
     graph = Graph(model, input='tensor', output=output).eval()
     assert_equal_in_runtime(path, target, graph, model, [(1, 35, 50)])
@@ -153,11 +165,11 @@ def test_export_model__what_computes_something_else_is_removed(
 ):
     # Without the mask, opposite borders of the image attend to each other.
     monkeypatch.setattr(plain_backbone, 'MASKED_SCORE', 0.0)
-    name = {'onnx': 'ONNX Runtime', 'openvino': 'OpenVINO'}[target]
+    name = TARGETS[target].runtime_name
     with pytest.raises(ExportError, match=rf'compute in {name} .* 1 x 32 x 40: logits \d.* allowed'):  # fmt: skip
         export_model(
             make_model(),
-            tmp_path / f'model{SUFFIXES[target]}',
+            tmp_path / f'model{TARGETS[target].suffix}',
             to=target,
             size=(32, 40),
             classes=CLASSES,
@@ -167,7 +179,7 @@ def test_export_model__what_computes_something_else_is_removed(
 
 def test_export_model__no_room(target, make_model, tmp_path, monkeypatch):
     resource = pytest.importorskip('resource')
-    model, path = make_model(), tmp_path / f'model{SUFFIXES[target]}'
+    model, path = make_model(), tmp_path / f'model{TARGETS[target].suffix}'
     options = dict(to=target, size=(32, 40), classes=CLASSES)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
@@ -200,12 +212,12 @@ def test_export_model__no_room(target, make_model, tmp_path, monkeypatch):
         (dict(opset=16), 'opset must be from 17 to 20, not 16'),
         (dict(output='scores'), "output must be one of labels, confidence, probabilities, not 'scores'"),
         (dict(size=(0, 9)), r'a height and a width of at least 1 pixel, not \(0, 9\)'),
+        (dict(dtype='float64'), "onnx has no form in 'float64' here; dtype must be one of float32"),
         (dict(to='tflite'), "to must be one of onnx, openvino, not 'tflite'"),
         (dict(classes=('a',)), 'predicts 5 classes, but 1 class names are given'),
     ],
 )  # fmt: skip
-def test_export_model__arguments(make_model, tmp_path, monkeypatch, options, sentence):
-    monkeypatch.setattr(extra, 'NEEDS', {'onnx': (), 'openvino': ()})
+def test_export_model__arguments(make_model, tmp_path, without_packages, options, sentence):
     with pytest.raises(ExportError, match=sentence):
         export_model(make_model(), tmp_path / 'model.onnx', **{'classes': CLASSES, **options})
     assert list(tmp_path.iterdir()) == []
@@ -226,8 +238,7 @@ def test_export_model__a_layer_that_onnx_does_not_have(make_model, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['model.xml', 'model.bin', 'model.xml.json'])
-def test_export_model__writes_over_no_other_file(make_model, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(extra, 'NEEDS', {'openvino': ()})
+def test_export_model__writes_over_no_other_file(make_model, tmp_path, without_packages, name):
     (tmp_path / name).write_text('weights of another library')
     with pytest.raises(OutputError, match=f'{name} is there already'):
         export_model(make_model(), tmp_path / 'model.xml', to='openvino', classes=CLASSES)
@@ -235,7 +246,8 @@ def test_export_model__writes_over_no_other_file(make_model, tmp_path, monkeypat
 
 
 def test_export__a_package_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(extra, 'NEEDS', {'onnx': ('torch', 'no_such_package_of_anyone')})
+    needs = ('torch', 'no_such_package_of_anyone')
+    monkeypatch.setitem(TARGETS, 'onnx', dataclasses.replace(TARGETS['onnx'], needs=needs))
     sentence = r'needs the package no_such_package_of_anyone; .* pip install "swinseg\[onnx\]"'
     with pytest.raises(ExportError, match=sentence):
         export('there-is-no-such-model', tmp_path / 'model.onnx')
@@ -244,7 +256,7 @@ def test_export__a_package_is_missing(tmp_path, monkeypatch):
 def test_command(tmp_path, capsys, monkeypatch):
     checkpoint = tiny_checkpoint.save(tmp_path / 'tiny.pth', tiny_checkpoint.config(tmp_path))
     given = [str(checkpoint), '--to', 'onnx', '--out']
-    monkeypatch.setattr(extra, 'find_spec', lambda name: True)
+    monkeypatch.setattr(targets, 'find_spec', lambda name: True)
     code = main(COMMAND, [*given, str(tmp_path / 'tiny.xml')])
     scripts.assert_one_clear_line(code, capsys, r"must end in \.onnx, found 'tiny\.xml'")
     monkeypatch.undo()
@@ -255,8 +267,7 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert out.is_file()
 
 
-def test_export_model__a_head_of_ones_own(make_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(extra, 'NEEDS', {'onnx': ()})
+def test_export_model__a_head_of_ones_own(make_model, tmp_path, without_packages):
     head = dict(type='FCNHead', in_channels=128, in_index=3, channels=8, num_classes=5)
     model = make_model(decode_head=head)
     with pytest.raises(ArchitectureError, match='found FCNHead'):
