@@ -122,13 +122,24 @@ def _count_any(predicted: Tensor, true: Tensor, num_classes: int, ignore_index: 
     """Count integers of any size on any device, and name what is out of range."""
     # int64 before the comparison, where PyTorch would wrap an index that the type cannot hold, and
     # before the product: label * K overflows uint8 and, from 182 classes on, int16.
-    true = true.to(predicted.device, torch.int64)
-    counted = true != ignore_index
-    true, predicted = true[counted], predicted[counted].to(torch.int64)
-    _check_range(true, num_classes, f'label (which is not the ignore index {ignore_index})')
-    _check_range(predicted, num_classes, 'prediction')
-    joint = torch.bincount(true * num_classes + predicted, minlength=num_classes**2)
-    return joint.reshape(num_classes, num_classes).cpu().numpy()
+    true = true.to(predicted.device, torch.int64).flatten()
+    predicted = predicted.to(torch.int64).flatten()
+    # Of fixed sizes and without a look at a value, at which the host would wait for a GPU: pixels that do not
+    # count and pairs out of range have places of their own behind the matrix. The one copy is of the result.
+    pairs = num_classes**2
+    fits = (true >= 0) & (true < num_classes) & (predicted >= 0) & (predicted < num_classes)
+    joint = torch.where(fits, true * num_classes + predicted, pairs + 1)
+    joint = torch.where(true == ignore_index, pairs, joint)
+    counts = torch.zeros(pairs + 2, dtype=torch.int64, device=joint.device)
+    counts.scatter_add_(0, joint, torch.ones_like(joint))
+    found = counts.cpu().numpy()
+    if found[pairs + 1]:
+        counted = true != ignore_index
+        _check_range(
+            true[counted], num_classes, f'label (which is not the ignore index {ignore_index})'
+        )
+        _check_range(predicted[counted], num_classes, 'prediction')
+    return found[:pairs].reshape(num_classes, num_classes)
 
 
 def _as_tensor(values: NDArray[np.integer] | Tensor, name: str) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from swinseg.inference.tiling import Band, final_ends
+from swinseg.precision import widest_float
 
 
 class Block(NamedTuple):
@@ -62,6 +63,7 @@ class WindowSums:
         self.is_uniform = all(bool((each == 1).all()) for each in weights)
         self.weight = torch.outer(*weights)
         self.totals = totals
+        self.totals_there = totals
         self.overlap = overlap
         self.score_dtype = score_dtype
         self.kept: Tensor | None = None
@@ -73,6 +75,10 @@ class WindowSums:
         dtype = torch.promote_types(scores.dtype, torch.float32)
         self.tile = torch.empty_like(scores, dtype=dtype, memory_format=torch.contiguous_format)
         self.weight = self.weight.to(self.tile)
+        # Once for all blocks: at each copy to a GPU the host would wait.
+        exact = widest_float(self.tile.device)
+        rows, columns = self.totals
+        self.totals_there = rows.to(scores.device, exact), columns.to(scores.device, exact)
 
     def start(self, band: Band, kept_rows: int) -> None:
         """Begin a band, whose first ``kept_rows`` rows have sums from the bands above."""
@@ -105,9 +111,12 @@ class WindowSums:
             self._keep(finished[:, covered - below :], slice(left, end))
         rows, columns = slice(self.band.top, self.band.final), slice(left, end)
         finished = finished[:, : covered - below]
-        total = torch.outer(self.totals[0][rows], self.totals[1][columns])
-        if bool((total != 1).any()):
-            finished /= total.to(finished)
+        if any(
+            bool((totals[part] != 1).any())
+            for totals, part in zip(self.totals, (rows, columns), strict=True)
+        ):
+            along_rows, along_columns = self.totals_there
+            finished /= torch.outer(along_rows[rows], along_columns[columns]).to(finished)
         return Block(rows, columns, finished)
 
     def _put(self, scores: Tensor | None, top: int, covered: int) -> None:

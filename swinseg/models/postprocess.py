@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -250,14 +250,46 @@ def _rows_from_gathers(
     scores: Tensor | ScoreRows, height: int, width: int, align_corners: bool
 ) -> Iterator[tuple[slice, Tensor]]:
     """Blend all rows of a block at once: few kernels for a GPU."""
-    low, high, weight = _neighbors(scores.shape[1], height, align_corners, _dtype(scores))
-    lows, highs = low.to(scores.device), high.to(scores.device)
-    weights = weight.to(scores.device)[:, None]
+    # A tensor born under inference_mode could not take part in a later training step.
+    with torch.inference_mode(False), torch.no_grad():
+        near = _neighbors_on(
+            scores.shape[1], height, align_corners, _dtype(scores), device=scores.device
+        )
     for rows in _blocks(scores.shape[0], height, width, device=scores.device):
-        top, bottom = int(low[rows.start]), int(high[rows.stop - 1]) + 1
+        top, bottom = near.first[rows.start], near.last[rows.stop - 1] + 1
         wide = _widened(scores[:, top:bottom], width, align_corners)
-        block = wide.index_select(1, highs[rows] - top).mul_(weights[rows])
-        yield rows, block.addcmul_(wide.index_select(1, lows[rows] - top), 1 - weights[rows])
+        block = wide.index_select(1, near.highs[rows] - top).mul_(near.high_weights[rows])
+        yield (
+            rows,
+            block.addcmul_(wide.index_select(1, near.lows[rows] - top), near.low_weights[rows]),
+        )
+
+
+class _Neighbors(NamedTuple):
+    """:func:`_neighbors` on a device, and where each row's sources begin and end, as numbers."""
+
+    first: tuple[int, ...]
+    last: tuple[int, ...]
+    lows: Tensor
+    highs: Tensor
+    low_weights: Tensor
+    high_weights: Tensor
+
+
+@lru_cache(maxsize=256)
+def _neighbors_on(
+    size: int, target: int, align_corners: bool, dtype: torch.dtype, *, device: torch.device
+) -> _Neighbors:
+    """Bring :func:`_neighbors` to a device once: a copy from the host makes it wait for all that was begun."""
+    low, high, weight = _neighbors(size, target, align_corners, dtype)
+    return _Neighbors(
+        tuple(low.tolist()),
+        tuple(high.tolist()),
+        low.to(device),
+        high.to(device),
+        (1 - weight)[:, None].to(device),
+        weight[:, None].to(device),
+    )
 
 
 def _widened(scores: Tensor, width: int, align_corners: bool) -> Tensor:

@@ -24,10 +24,10 @@ from swinseg.models.ops.packed_layers import (
     PackedPyramidConv,
     has_packed_linear,
 )
-from swinseg.models.ops.precision import widest_float
 from swinseg.models.swin.backbone import SwinBackbone
 from swinseg.models.swin.blocks import MLP, PatchEmbed
 from swinseg.models.upernet import UPerNetHead, is_plain_conv, is_plain_conv3x3
+from swinseg.precision import widest_float
 
 # They make masks or matrices of their own in float32.
 _FLOAT32_ONLY: dict[type[nn.Module], str] = {

@@ -10,6 +10,7 @@ Shapes: B images, K classes, h x w logits, H x W labels, R rows of a block.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 import torch
@@ -22,9 +23,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from swinseg.errors import ArchitectureError
-from swinseg.models.ops.precision import widest_float, without_autocast
 from swinseg.models.postprocess import resized_rows
 from swinseg.models.tracing import is_traced
+from swinseg.precision import widest_float, without_autocast
 
 
 def losses_of(
@@ -102,7 +103,14 @@ def _weights(class_weight: Sequence[float], logits: Tensor) -> Tensor:
             f'class_weight of CrossEntropyLoss has {len(class_weight)} entries for {logits.shape[1]} classes; '
             'give one for each class'
         )
-    return torch.as_tensor(class_weight, dtype=torch.float32, device=logits.device)
+    # A tensor born under inference_mode could not take part in a later training step.
+    with torch.inference_mode(False):
+        return _weights_on(tuple(map(float, class_weight)), logits.device)
+
+
+@lru_cache(maxsize=16)
+def _weights_on(class_weight: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(class_weight, dtype=torch.float32, device=device)
 
 
 def _losses_by_feat(
@@ -187,7 +195,6 @@ class _CrossEntropy(torch.autograd.Function):
             if ctx.needs_input_grad[0]
             else None
         )
-        interpolation = _interpolation(logits.shape[2], labels.shape[1], align_corners, dtype)
         with without_autocast(logits.device):
             for image, (scores, truth, counts) in enumerate(
                 zip(logits, labels, valid, strict=True)
@@ -209,7 +216,7 @@ class _CrossEntropy(torch.autograd.Function):
                         by_score.scatter_add_(0, targets[rows][None], -torch.ones_like(chosen))
                         by_score *= factors[rows]
                         _add_resized_back(
-                            gradient[image], by_score, interpolation[rows], align_corners
+                            gradient[image], by_score, rows, labels.shape[1], align_corners
                         )
         epsilon = torch.finfo(torch.float32).eps  # as mmseg divides
         if class_weight is None:
@@ -231,22 +238,41 @@ class _CrossEntropy(torch.autograd.Function):
         return (gradient * grad).to(ctx.dtype), None, None, None, None, None
 
 
-def _interpolation(length: int, target: int, align_corners: bool, dtype: torch.dtype) -> Tensor:
-    """Return the matrix of bilinear interpolation along one axis, (target, length), on the CPU."""
+@lru_cache(maxsize=1024)
+def _interpolation(
+    length: int,
+    target: int,
+    first: int,
+    stop: int,
+    align_corners: bool,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[slice, Tensor]:
+    """Return rows ``first`` to ``stop`` of the matrix of bilinear interpolation along one axis.
+
+    Kept, because a copy to a GPU makes the host wait for all that was begun there.
+
+    Returns:
+        The columns in which any of them is not zero, and these, transposed: (columns, stop - first).
+    """
     identity = torch.eye(length, dtype=dtype)[None]
-    return F.interpolate(identity, size=target, mode='linear', align_corners=align_corners)[0].T
+    whole = F.interpolate(identity, size=target, mode='linear', align_corners=align_corners)[0]
+    rows = whole[:, first:stop]  # transposed already
+    used = rows.abs().sum(1).nonzero().flatten()
+    sources = slice(int(used[0]), int(used[-1]) + 1)
+    return sources, rows[sources].contiguous().to(device)
 
 
 def _add_resized_back(
-    gradient: Tensor, block: Tensor, interpolation: Tensor, align_corners: bool
+    gradient: Tensor, block: Tensor, rows: slice, target: int, align_corners: bool
 ) -> None:
-    """Add the gradient of a block of resized rows, (K, R, W), onto that of the scores, (K, h, w).
-
-    ``interpolation`` is the part of the rows' matrix, (R, h).
-    """
-    used = interpolation.abs().sum(0).nonzero().flatten()
-    sources = slice(int(used[0]), int(used[-1]) + 1)
-    matrix = interpolation[:, sources].T.to(block.device)
+    """Add the gradient of rows of the resized scores, (K, R, W), of ``target`` in all, onto that of (K, h, w)."""
+    # Made on the CPU whatever the default device is.
+    with torch.device('cpu'):
+        sources, matrix = _interpolation(
+            gradient.shape[1], target, rows.start, rows.stop, align_corners, block.dtype,
+            block.device,
+        )  # fmt: skip
     narrow = matrix @ block  # (K, sources, W)
     width = gradient.shape[2]
     if narrow.shape[2] != width:

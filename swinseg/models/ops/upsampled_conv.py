@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swinseg.models.ops.precision import without_autocast
 from swinseg.models.ops.winograd_conv import conv3x3
 from swinseg.models.tracing import is_traced
+from swinseg.precision import without_autocast
 
 TAPS = 3
 # Output rows or columns of one block. A block of n rows reads about n / ratio + 3 input rows of each tap: short

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from swinseg.models.ops.precision import without_autocast
 from swinseg.models.swin.window_geometry import WindowChunk, WindowPlan
 from swinseg.models.tracing import is_traced, may_need_gradient
+from swinseg.precision import without_autocast
 
 # Bytes of queries, keys and values gathered at once. On a CPU a chunk should stay in a core's cache; measured
 # best between 0.5 and 2 MB. Elsewhere it only bounds the memory.

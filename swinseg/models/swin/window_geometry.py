@@ -223,7 +223,8 @@ def window_plan(
         of_kind[kind].append(i)
         filled_places.append(window * window - real_rows[row] * real_columns[column])
 
-    chunks = []
+    kinds: list[int] = []
+    indices: list[Tensor | None] = []  # of each chunk its places, and which of them are filled
     for kind, windows in enumerate(of_kind):
         for start in range(0, len(windows), windows_per_chunk):
             chosen = windows[start : start + windows_per_chunk]
@@ -231,15 +232,25 @@ def window_plan(
             number_filled = sum(filled_places[i] for i in chosen)
             # The number is known beforehand, so that a tracer need not look at the values.
             filled = torch.argsort((places >= 0).int(), stable=True)[:number_filled]
-            chunks.append(
-                WindowChunk(
-                    kind,
-                    places.clamp(min=0).int().to(device),
-                    torch.where(places < 0, batch * height * width, places).to(device),
-                    filled.to(device) if number_filled else None,
-                )
-            )
+            kinds.append(kind)
+            indices += [places, filled if number_filled else None]
+    moved = _moved(indices, device)
+    chunks = []
+    for kind, places_there, filled_there in zip(kinds, moved[::2], moved[1::2], strict=True):
+        assert places_there is not None
+        targets = torch.where(places_there < 0, batch * height * width, places_there)
+        sources = places_there.clamp(min=0).int()
+        chunks.append(WindowChunk(kind, sources, targets, filled_there))
     return WindowPlan(window, tuple(chunks))
+
+
+def _moved(indices: list[Tensor | None], device: torch.device) -> list[Tensor | None]:
+    """Bring int64 indices to a device in one copy, for each makes a GPU's host wait."""
+    if device.type == 'cpu':
+        return indices
+    there = [each for each in indices if each is not None]
+    parts = iter(torch.cat(there).to(device).split([len(each) for each in there]))
+    return [None if each is None else next(parts) for each in indices]
 
 
 def _real_per_window(length: int, padded: int, window: int, shift: int) -> list[int]:

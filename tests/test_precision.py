@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -9,7 +10,13 @@ from torch.utils._pytree import tree_leaves
 
 from support.mmseg_pairs import TINY, build_segmentor
 from swinseg import prepare_for_inference
-from swinseg.models.ops.precision import widest_float
+from swinseg.precision import widest_float
+
+
+@pytest.fixture(autouse=True)
+def mmseg_scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
 
 
 class NoFloat64(TorchDispatchMode):

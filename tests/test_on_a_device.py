@@ -1,0 +1,286 @@
+"""Steps of training and prediction on a device that is not there: no mismatch, and no wait that is not listed.
+
+A GPU computes while the host goes on; each step that needs a value, or copies from ordinary memory, makes the host
+wait until all that was begun is done, and the device is idle then. ``WAITS`` lists all that remain.
+"""
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import ExponentialMovingAverage
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from support.fake_device import FakeDevice, OnDevice
+from support.mmseg_pairs import TINY, build_segmentor, randomize
+from swinseg import prepare_for_inference
+from swinseg.evaluation.confusion import EvaluationError, confusion_matrix
+from swinseg.models.feature_info import fsdp_units, image_channels
+from swinseg.models.scoring import View, mean_probabilities
+
+CLASSES = 20
+SIZE = (100, 118)
+SLIDE = dict(mode='slide', crop_size=(64, 64), stride=(48, 48))
+
+NEW_SIZE = {
+    ('swinseg/models/swin/window_geometry.py:_moved', 'copy from pageable memory'),
+    ('swinseg/models/swin/window_geometry.py:_cached', 'copy from pageable memory'),
+    ('swinseg/models/postprocess.py:_neighbors_on', 'copy from pageable memory'),
+    ('swinseg/models/ops/blockwise_loss.py:_interpolation', 'copy from pageable memory'),
+    ('swinseg/models/ops/blockwise_loss.py:_weights_on', 'copy from pageable memory'),
+    ('swinseg/models/ops/upsampled_conv.py:_blocks', 'copy from pageable memory'),
+}
+"""Only at a size that was not seen before: indices and weights that are kept then."""
+
+WAITS = {
+    # Weights of a window and of all windows along each axis: three copies for an image of several windows.
+    ('swinseg/inference/window_sums.py:shape_like', 'copy from pageable memory'): 3,
+    # The matrix itself, one copy for an image: the metric adds them up on the host.
+    ('swinseg/evaluation/confusion.py:_count_any', 'copy to the host'): 1,
+}
+"""At each image, however often its size was seen: how many, and why."""
+
+
+@pytest.fixture(params=['cuda:0', 'mps'])
+def device(request):
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield FakeDevice(request.param)
+
+
+def build(**segmentor):
+    return randomize(
+        build_segmentor(
+            stock=False,
+            backbone=dict(TINY, drop_path_rate=0.0),
+            channels=16,
+            num_classes=CLASSES,
+            **segmentor,
+        )
+    ).eval()
+
+
+def images(count=2):
+    generator = torch.Generator().manual_seed(4)
+    return torch.randn(count, 3, *SIZE, generator=generator)
+
+
+def samples(device, count, *, original=SIZE, **meta):
+    found = []
+    for seed in range(count):
+        labels = torch.randint(
+            0, CLASSES, (1, *SIZE), generator=torch.Generator().manual_seed(seed)
+        )
+        labels[:, :9] = 255
+        sample = SegDataSample(
+            metainfo=dict(img_shape=SIZE, ori_shape=original, pad_shape=SIZE, **meta)
+        )
+        sample.gt_sem_seg = PixelData(data=labels)
+        if device is not None:
+            sample.gt_sem_seg.data = device.put(labels)
+        found.append(sample)
+    return found
+
+
+def waits_after_the_first(device, step):
+    """Return the result of a step and the waits of the second time, after a look at those of the first."""
+    with device:
+        step()
+        known = NEW_SIZE | set(WAITS)
+        assert set(device.waits) <= known
+        device.reset()
+        found = step()
+    assert device.kernels > 0
+    return found, dict(device.waits)
+
+
+GAUSSIAN = dict(SLIDE, blend='gaussian')
+
+
+@pytest.mark.parametrize(
+    ('test_cfg', 'flip', 'original'),
+    [
+        (dict(mode='whole'), None, SIZE),
+        (dict(mode='whole'), 'horizontal', (103, 125)),
+        (SLIDE, None, SIZE),
+        (SLIDE, 'vertical', (103, 125)),
+        (GAUSSIAN, 'horizontal', (103, 125)),
+    ],
+)
+def test_predict(device, test_cfg, flip, original):
+    meta = {} if flip is None else dict(flip=True, flip_direction=flip)
+    model = build(test_cfg=ConfigDict(test_cfg), keep_confidence=original != SIZE)
+    with torch.no_grad():
+        expected = model.predict(images(1), samples(None, 1, original=original, **meta))
+    with device:
+        model = device.move(model)
+
+    @torch.no_grad()
+    def predict():
+        return model.predict(device.put(images(1)), samples(device, 1, original=original, **meta))
+
+    found, waits = waits_after_the_first(device, predict)
+    per_image = ('swinseg/inference/window_sums.py:shape_like', 'copy from pageable memory')
+    is_slide = test_cfg['mode'] == 'slide'
+    assert waits == ({per_image: WAITS[per_image]} if is_slide else {})
+    for ours, theirs in zip(found, expected, strict=True):
+        assert isinstance(ours.pred_sem_seg.data, OnDevice)
+        labels = ours.pred_sem_seg.data.held
+        assert labels.shape == theirs.pred_sem_seg.data.shape
+        assert (labels != theirs.pred_sem_seg.data).float().mean() < 1e-3
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+def test_prepared(device, dtype):
+    model = build()
+    with torch.no_grad():
+        expected = model.decode_head(model.backbone(images()))
+    with device:
+        prepared = prepare_for_inference(device.move(model), dtype)
+
+    @torch.no_grad()
+    def logits():
+        return prepared.decode_head(prepared.backbone(device.put(images())))
+
+    found, waits = waits_after_the_first(device, logits)
+    assert waits == {}
+    assert found.dtype == torch.float32
+    bound = {torch.float32: 1e-5, torch.float16: 0.02, torch.bfloat16: 0.1}[dtype]
+    assert (found.held - expected).abs().max() < bound * expected.abs().max()
+
+
+@pytest.mark.parametrize('class_weight', [None, [0.5] * CLASSES], ids=['plain', 'weighted'])
+def test_training_step(device, class_weight):
+    """Loss, gradient, layer-wise decay, a step of AdamW, moving average: the same weights as on the CPU."""
+    reference = trained(build(), None, class_weight)
+    model = build()
+    with device:
+        model = device.move(model)
+    step = train_step(model, device, class_weight)
+    found, waits = waits_after_the_first(device, step)
+    assert waits == {}
+    for name, parameter in found.state_dict().items():
+        assert isinstance(parameter, OnDevice), name
+        other = reference.state_dict()[name]
+        assert torch.allclose(parameter.held.float(), other.float(), rtol=1e-4, atol=1e-5), name
+
+
+def trained(model, device, class_weight):
+    step = train_step(model, device, class_weight)
+    step()
+    return step()
+
+
+def train_step(model, device, class_weight):
+    """Return a function that trains a step and returns the averaged model."""
+    model.train()
+    model.decode_head.loss_decode.class_weight = class_weight
+    # Without foreach, whose choice asks PyTorch for the device's own; and with steps in proportion to the
+    # gradient, where a small epsilon makes the rounding of a gradient of nearly zero as large as any other.
+    optimizer = dict(type='AdamW', lr=1e-2, eps=1.0, foreach=False)
+    settings = dict(
+        optimizer=optimizer, constructor='LayerDecayConstructor', paramwise_cfg=dict(decay_rate=0.9)
+    )
+    if device is not None:
+        device.__enter__()
+    try:
+        wrapper = build_optim_wrapper(model, ConfigDict(settings))
+        average = ExponentialMovingAverage(model, momentum=0.5)
+    finally:
+        if device is not None:
+            device.__exit__(None, None, None)
+
+    def step():
+        given = images() if device is None else device.put(images())
+        losses = model.loss(given, samples(device, 2))
+        total = sum(value for name, value in losses.items() if 'loss' in name)
+        wrapper.optimizer.zero_grad()
+        total.backward()
+        wrapper.optimizer.step()
+        average.update_parameters(model)
+        return average.module
+
+    return step
+
+
+def test_confusion_matrix(device):
+    generator = torch.Generator().manual_seed(0)
+    predicted = torch.randint(0, CLASSES, (1, 64, 70), dtype=torch.uint8, generator=generator)
+    label = torch.randint(0, CLASSES, (1, 64, 70), generator=generator)
+    label[:, 3:20] = 255
+    expected = confusion_matrix(predicted, label, num_classes=CLASSES)
+
+    def count():
+        return confusion_matrix(device.put(predicted), device.put(label), num_classes=CLASSES)
+
+    found, waits = waits_after_the_first(device, count)
+    assert (found == expected).all()
+    place = ('swinseg/evaluation/confusion.py:_count_any', 'copy to the host')
+    assert waits == {place: WAITS[place]}
+    label[0, 50, 3] = 77
+    with device, pytest.raises(EvaluationError, match=r'a label .* but 77 was found'):
+        confusion_matrix(device.put(predicted), device.put(label), num_classes=CLASSES)
+
+
+def test_mean_over_views(device):
+    model = build()
+    meta = samples(None, 1)[0].metainfo
+    mirrored = dict(meta, flip=True, flip_direction='horizontal')
+    pixels = images(1)[0]
+    with torch.no_grad():
+        views = [View(pixels, meta), View(pixels.flip(2), mirrored)]
+        expected = mean_probabilities(model, views, (90, 120), batch_size=2)
+    with device:
+        model = device.move(model)
+
+    @torch.no_grad()
+    def mean():
+        views = [
+            View(device.put(pixels), meta), View(device.put(pixels.flip(2)), mirrored),
+        ]  # fmt: skip
+        return mean_probabilities(model, views, (90, 120), batch_size=2)
+
+    found, waits = waits_after_the_first(device, mean)
+    assert waits == {}
+    assert torch.allclose(found.held, expected, atol=1e-4)
+
+
+def test_checkpoint__comes_from_the_device_and_goes_back(device):
+    model = build()
+    with device:
+        moved = device.move(build())
+        state = {name: value.cpu() for name, value in moved.state_dict().items()}
+        assert all(not isinstance(value, OnDevice) for value in state.values())
+        moved.load_state_dict(state)
+    expected = model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in state.items())
+    assert image_channels(moved.backbone) == 3
+    assert len(fsdp_units(moved.backbone)) > 0
+
+
+def test_fake_device__finds_what_it_is_for(device):
+    x = torch.arange(6.0)
+    with device:
+        there = device.put(x)
+        with pytest.raises(RuntimeError, match='to be on the same device'):
+            there + x
+        with pytest.raises(RuntimeError, match='to be on the same device'):
+            there.index_put_((torch.tensor([1]),), x[:1])
+        with pytest.raises(TypeError, match='to numpy'):
+            there.numpy()
+        assert (there * torch.tensor(2.0)).held.equal(x * 2)
+        device.reset()
+        if there.sum() > 3:
+            there[there > 2]
+        there.tolist()
+        there.cpu()
+        x.to(device.device)
+    assert sorted(reason for _, reason in device.waits) == [
+        'boolean index', 'copy from pageable memory', 'copy to the host', 'item', 'tolist',
+    ]  # fmt: skip
+
+
+def test_fake_device__mps_has_no_float64():
+    with FakeDevice('mps') as device, pytest.raises(TypeError, match='float64'):
+        device.put(torch.zeros(2)).double()
