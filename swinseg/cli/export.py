@@ -31,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '%(default)s)',
     )  # fmt: skip
     parser.add_argument(
+        '--resize', action='store_true',
+        help="with --input image: resize it in the graph as the config's test pipeline does; the output has the "
+        "image's own size",
+    )  # fmt: skip
+    parser.add_argument(
         '--fixed-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),
         help='one image of this size at a time, for runtimes that need to know it (default: any batch and size)',
     )  # fmt: skip
@@ -53,6 +58,7 @@ def run(args: argparse.Namespace) -> None:
             to=args.to,
             input=args.input,
             output=args.output,
+            resize=args.resize,
             size=args.fixed_size,
             opset=args.opset,
             config=args.config,

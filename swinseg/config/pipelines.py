@@ -8,6 +8,9 @@ from typing import Any
 LABEL_LOADERS = ('LoadLabel', 'LoadAnnotations')
 """Types of the steps, ours and mmseg's, that load a label; prediction leaves them out."""
 
+PACKERS = ('PackSegInputs', 'PackPlanes')
+"""Types of the steps that make a model's input of an image, and change nothing of it."""
+
 
 def pipeline_of(cfg: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Return the transforms of a test image, from the test data loader or ``test_pipeline``."""

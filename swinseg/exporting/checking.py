@@ -23,6 +23,9 @@ TOLERANCE = 1e-4
 OPEN_SIZES = ((1, 128, 160), (2, 97, 61), (1, 20, 17), (3, 33, 150))
 """Batch, height and width of what a graph for all sizes is run on: also odd, and smaller than a window."""
 
+SCALED_SIZES = ((1, 128, 160), (2, 97, 61))
+"""The same of a graph that resizes images: fewer, for all become as large as the pipeline says."""
+
 _Result = TypeVar('_Result')
 
 
@@ -127,17 +130,18 @@ def _case(
     logits = reference_logits(model, graph.normalized(given))
     allowed = TOLERANCE * max(1.0, float(logits.abs().max()))
     difference = _largest(torch.from_numpy(inside), logits)
-    expected = graph.outputs_of(logits, size[1:])
+    expected = graph.outputs_of(logits, graph.sizes(given))
     found = dict(zip(OUTPUT_NAMES[graph.output], map(torch.from_numpy, outputs), strict=True))
     wanted = dict(zip(OUTPUT_NAMES[graph.output], expected, strict=True))
-    scores = [_largest(found[name], wanted[name]) for name in wanted if name != 'labels']
+    floats = [_largest(found[name], wanted[name]) for name in wanted if name != 'labels']
     share, wrong = None, 0
     if 'labels' in wanted:
         differs = found['labels'].long() != wanted['labels'].long()
         share = float(differs.float().mean())
-        gap = _gap(graph, logits, found['labels'].long(), size)
+        scores = resized_scores(graph, logits, graph.sizes(given))
+        gap = _gap(scores, found['labels'].long(), graph.threshold)
         wrong = int((differs & (gap > 2 * allowed)).sum())
-    return Case(size, difference, allowed, scores[0] if scores else None, share, wrong)
+    return Case(size, difference, allowed, floats[0] if floats else None, share, wrong)
 
 
 def _largest(found: Tensor, expected: Tensor) -> float:
@@ -146,10 +150,9 @@ def _largest(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).abs().max())
 
 
-def _gap(graph: Graph, logits: Tensor, labels: Tensor, size: tuple[int, int, int]) -> Tensor:
+def _gap(scores: Tensor, labels: Tensor, threshold: float | None) -> Tensor:
     """Return by how much the model prefers its own class to the one that the file has, (B, H, W)."""
-    scores = resized_scores(graph, logits, size[1:])
     if scores.shape[1] == 1:
-        assert graph.threshold is not None
-        return (scores.sigmoid()[:, 0] - graph.threshold).abs()
+        assert threshold is not None
+        return (scores.sigmoid()[:, 0] - threshold).abs()
     return scores.amax(1) - scores.gather(1, labels[:, None])[:, 0]

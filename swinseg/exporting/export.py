@@ -20,8 +20,9 @@ from swinseg.config.pipelines import pipeline_of
 from swinseg.config.untrusted import prediction_config
 from swinseg.errors import ConfigError, ExportError
 from swinseg.exporting import onnx_file
-from swinseg.exporting.checking import OPEN_SIZES, TOLERANCE, Case, compare
+from swinseg.exporting.checking import OPEN_SIZES, SCALED_SIZES, TOLERANCE, Case, compare
 from swinseg.exporting.graph import Graph, float32_on_cpu
+from swinseg.exporting.scale import scale_of, without_resize
 from swinseg.exporting.targets import TARGETS, DType, Settings, Target, TargetName, require_target
 from swinseg.files import OutputError, atomic_path, make_folder, write_text
 from swinseg.hub.folder import config_text
@@ -84,6 +85,7 @@ def export(
     to: TargetName = 'onnx',
     input: Input = 'tensor',
     output: Output = 'labels',
+    resize: bool = False,
     size: Sequence[int] | None = None,
     opset: int = OPSET,
     dtype: DType = 'float32',
@@ -103,8 +105,10 @@ def export(
         output: all at the size of the input: ``'labels'``, (B, H, W) uint8 (int64 of more than 256 classes);
             ``'confidence'``, the labels and the probability of each, (B, H, W) float32; or ``'probabilities'``,
             (B, K, H, W) float32.
-        size: height and width that the graph is for, with a batch of 1; None for a graph for any batch, height
-            and width.
+        resize: whether an ``'image'`` is resized in the graph as the config's test pipeline says, to the bytes
+            that OpenCV makes of it; what comes out has the image's own size.
+        size: height and width of the images that the graph is for, with a batch of 1; None for a graph for any
+            batch, height and width.
         opset: of ONNX, 17 to 20.
         dtype: that the graph computes in.
         config: as for ``Predictor.from_pretrained``.
@@ -122,7 +126,9 @@ def export(
         PredictorError: config or class names are nowhere to be found.
     """
     path = _checked_path(out, require_target(to), overwrite=overwrite)
-    _check_arguments(to, dtype=dtype, input=input, output=output, size=size, opset=opset)
+    _check_arguments(
+        to, dtype=dtype, input=input, output=output, resize=resize, size=size, opset=opset
+    )
     source = resolve(model)
     loaded = load_model(source.read(with_config=config is None), model, config, trust=trust)
     weights = Path(source.weights)
@@ -136,6 +142,7 @@ def export(
         to=to,
         input=input,
         output=output,
+        resize=resize,
         size=size,
         opset=opset,
         dtype=dtype,
@@ -154,6 +161,7 @@ def export_model(
     to: TargetName = 'onnx',
     input: Input = 'tensor',
     output: Output = 'labels',
+    resize: bool = False,
     size: Sequence[int] | None = None,
     opset: int = OPSET,
     dtype: DType = 'float32',
@@ -167,13 +175,16 @@ def export_model(
         classes: K names.
         palette: K RGB colors; None makes some.
         config: of the model; what prediction needs of it is put into the file, so that
-            ``Predictor.from_exported`` needs no other. None leaves that out.
+            ``Predictor.from_exported`` needs no other. None leaves that out, and cannot be with ``resize``.
         checkpoint_sha256: of the file of the weights, to be put into the exported one.
     """
     start = time.perf_counter()
     target = require_target(to)
     path = _checked_path(out, target, overwrite=overwrite)
-    _check_arguments(to, dtype=dtype, input=input, output=output, size=size, opset=opset)
+    _check_arguments(
+        to, dtype=dtype, input=input, output=output, resize=resize, size=size, opset=opset
+    )
+    scale = scale_of(config or {}) if resize else None
     if len(classes) != model.num_classes:
         raise ExportError(
             f'the model predicts {model.num_classes} classes, but {len(classes)} class names are given; give one '
@@ -181,13 +192,13 @@ def export_model(
         )
     fixed = None if size is None else (int(size[0]), int(size[1]))
     reference = float32_on_cpu(model)
-    graph = Graph(reference, input=input, output=output).eval()
+    graph = Graph(reference, input=input, output=output, scale=scale).eval()
     metadata = _metadata_of(
         graph,
         classes=classes,
         palette=palette_or_default(palette, num_classes=len(classes)).tolist(),
         size=fixed,
-        config=config,
+        config=without_resize(config) if config and resize else config,
         checkpoint_sha256=checkpoint_sha256,
     )
     make_folder(path.parent)
@@ -200,7 +211,7 @@ def export_model(
             lambda: target.runtime(staged),
             graph,
             reference,
-            sizes=OPEN_SIZES if fixed is None else [(1, *fixed), (1, *fixed)],
+            sizes=[(1, *fixed)] * 2 if fixed else SCALED_SIZES if resize else OPEN_SIZES,
             name=target.runtime_name,
         )
         written = sorted(folder.iterdir(), key=lambda file: file == staged)
@@ -249,6 +260,7 @@ def _metadata_of(
         channel_order='BGR' if is_bgr else 'RGB',
         input=graph.input,
         output=graph.output,
+        resizes=graph.scale is not None,
         size=size,
         stride=graph.backbone.patch * 2 ** (len(graph.backbone.stages) - 1),
         checkpoint_sha256=checkpoint_sha256,
@@ -295,7 +307,14 @@ def _receipt_of(path: Path) -> Path:
 
 
 def _check_arguments(
-    to: str, *, dtype: str, input: str, output: str, size: Sequence[int] | None, opset: int
+    to: str,
+    *,
+    dtype: str,
+    input: str,
+    output: str,
+    resize: bool,
+    size: Sequence[int] | None,
+    opset: int,
 ) -> None:
     if dtype not in TARGETS[to].dtypes:
         raise ExportError(
@@ -304,6 +323,11 @@ def _check_arguments(
     for name, value, known in (('input', input, INPUTS), ('output', output, OUTPUTS)):
         if value not in known:
             raise ExportError(f'{name} must be one of {", ".join(known)}, not {value!r}')
+    if resize and input != 'image':
+        raise ExportError(
+            f'resize=True (--resize) is for images as they are in a file, not for input={input!r}; give '
+            "input='image' (--input image) with it"
+        )
     if opset not in onnx_file.OPSETS:
         raise ExportError(
             f'opset must be from {onnx_file.OPSETS[0]} to {onnx_file.OPSETS[-1]}, not {opset}; {OPSET} is read by '

@@ -6,6 +6,7 @@ Shapes: B images of H x W pixels, K classes (1 score for a binary head).
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,9 @@ from swinseg.datasets.labels.dtype import label_tensor_dtype
 from swinseg.errors import ArchitectureError
 from swinseg.exporting.plain_backbone import plain_backbone
 from swinseg.exporting.plain_head import plain_head, resize
-from swinseg.exporting.sizes import size_of
+from swinseg.exporting.plain_resize import resize_pixels, resized_size
+from swinseg.exporting.scale import Scale
+from swinseg.exporting.sizes import Size, size_of
 from swinseg.models.postprocess import threshold_of
 from swinseg.models.segmentor import SwinSegmentor
 from swinseg.runtimes.base import Input, Output
@@ -50,7 +53,7 @@ class Normalization(nn.Module):
         self.mean, self.std = (values[::-1] if self.is_bgr else values for values in (mean, std))
 
     def forward(self, pixels_BHWC: Tensor) -> Tensor:
-        """Normalize (B, H, W, 3) uint8 RGB to (B, 3, H, W) float32 in the network's order of channels."""
+        """Normalize (B, H, W, 3) RGB, any integers, to (B, 3, H, W) float32 in the network's order of channels."""
         x = pixels_BHWC.permute(0, 3, 1, 2).float()
         if self.is_bgr:
             x = torch.cat([x[:, 2:3], x[:, 1:2], x[:, 0:1]], 1)
@@ -66,12 +69,15 @@ class Graph(nn.Module):
         input: ``'tensor'``, (B, C, H, W) float32, normalized; or ``'image'``, (B, H, W, 3) uint8 RGB.
         output: ``'labels'``, (B, H, W) uint8, or int64 where there are more than 256 classes; ``'confidence'``,
             these and the probability of each, float32; or ``'probabilities'``, (B, K, H, W) float32.
+        scale: what an ``'image'`` is resized to before the normalization; None leaves it as it is.
 
     Raises:
         ArchitectureError: a part of the model has no plain form, or cannot take such an input.
     """
 
-    def __init__(self, model: EncoderDecoder, *, input: Input, output: Output) -> None:
+    def __init__(
+        self, model: EncoderDecoder, *, input: Input, output: Output, scale: Scale | None = None
+    ) -> None:
         super().__init__()
         if type(model) not in (SwinSegmentor, EncoderDecoder) or model.with_neck:
             what = 'one with a neck' if type(model) is EncoderDecoder else type(model).__name__
@@ -83,7 +89,7 @@ class Graph(nn.Module):
         self.head = plain_head(model.decode_head)
         self.channels = int(model.backbone.patch_embed.projection.in_channels)
         self.normalization = Normalization(model.data_preprocessor, self.channels)
-        self.input, self.output = input, output
+        self.input, self.output, self.scale = input, output, scale
         if input == 'image':
             _check_image_input(model, self.channels)
         self.align_corners: bool = model.align_corners
@@ -100,17 +106,28 @@ class Graph(nn.Module):
 
     def normalized(self, given: Tensor) -> Tensor:
         """Return what the network gets of an input of the graph."""
-        return self.normalization(given) if self.input == 'image' else given
+        if self.input == 'tensor':
+            return given
+        if self.scale is not None:
+            given = resize_pixels(given, self.sizes(given)[0])
+        return self.normalization(given)
+
+    def sizes(self, given: Tensor) -> tuple[tuple[Size, Size], ...]:
+        """Return the heights and widths that scores get one after another: the network's, then the image's own."""
+        rows, columns = (1, 2) if self.input == 'image' else (2, 3)
+        height, width = size_of(given, rows, columns)
+        if self.scale is None:
+            return ((height, width),)
+        return resized_size(height, width, self.scale), (height, width)
 
     def forward(self, given: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs at the image's own size, and the (B, K, h, w) logits last."""
         logits = self.head(self.backbone(self.normalized(given)))
-        rows, columns = (1, 2) if self.input == 'image' else (2, 3)
-        return *self.outputs_of(logits, size_of(given, rows, columns)), logits
+        return *self.outputs_of(logits, self.sizes(given)), logits
 
-    def outputs_of(self, logits: Tensor, size: tuple) -> tuple[Tensor, ...]:
-        """Return the outputs of (B, K, h, w) logits at H x W."""
-        scores = resized_scores(self, logits, size)
+    def outputs_of(self, logits: Tensor, sizes: Sequence[tuple[Size, Size]]) -> tuple[Tensor, ...]:
+        """Return the outputs of (B, K, h, w) logits, resized to some sizes in turn."""
+        scores = resized_scores(self, logits, sizes)
         if scores.shape[1] == 1:
             return self._of_binary(scores)
         if self.output == 'probabilities':
@@ -145,9 +162,11 @@ def _check_image_input(model: EncoderDecoder, channels: int) -> None:
         )
 
 
-def resized_scores(graph: Graph, logits: Tensor, size: tuple) -> Tensor:
-    """Resize (B, K, h, w) logits to the H x W of the image."""
-    return resize(logits, size, align_corners=graph.align_corners)
+def resized_scores(graph: Graph, logits: Tensor, sizes: Sequence[tuple[Size, Size]]) -> Tensor:
+    """Resize (B, K, h, w) logits to :meth:`Graph.sizes` in turn, as mmseg and then prediction do."""
+    for size in sizes:
+        logits = resize(logits, size, align_corners=graph.align_corners)
+    return logits
 
 
 def reference_logits(model: EncoderDecoder, image: Tensor) -> Tensor:

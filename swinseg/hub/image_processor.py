@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swinseg.config.pipelines import LABEL_LOADERS
+from swinseg.config.pipelines import LABEL_LOADERS, PACKERS
 from swinseg.errors import CheckpointError, quoted
 from swinseg.type_names import has_type, type_name
 
@@ -24,7 +24,6 @@ _PROCESSORS = (PROCESSOR, f'{PROCESSOR}Fast', f'{PROCESSOR}Pil', 'SegformerFeatu
 # Pillow's numbers of the interpolations that mmcv has in Pillow's way.
 _RESAMPLE = {'nearest': 0, 'lanczos': 1, 'bilinear': 2, 'bicubic': 3, 'box': 4, 'hamming': 5}
 _LOADERS = ('LoadImage', 'LoadImageFromFile')
-_PACKERS = ('PackSegInputs', 'PackPlanes')
 # Longer than any side; a bound on the shorter side alone is written with it.
 _LONGEST_SIDE = 16_384
 
@@ -153,7 +152,7 @@ def _size(steps: Sequence[Step]) -> tuple[Fields, list[str]]:
     for step in steps:
         if has_type(step, *_LOADERS):
             notes += _loading_notes(step)
-        elif not has_type(step, *LABEL_LOADERS, *_PACKERS, 'Resize', 'ResizeShortestEdge'):
+        elif not has_type(step, *LABEL_LOADERS, *PACKERS, 'Resize', 'ResizeShortestEdge'):
             others.append(type_name(step['type']))
     if others:
         notes.append(

@@ -26,6 +26,7 @@ class Metadata:
         channel_order: of a ``'tensor'`` input, ``'RGB'`` or ``'BGR'``; of an ``'image'`` always RGB.
         input: kind of the input.
         output: kind of the output.
+        resizes: whether an image is resized in the graph, and must not be outside.
         size: height and width that the graph is for; None for any.
         stride: pixels of the image for one of the coarsest map.
         checkpoint_sha256: of the file that the weights came from; None where it was none.
@@ -42,6 +43,7 @@ class Metadata:
     channel_order: str
     input: Input
     output: Output
+    resizes: bool
     size: tuple[int, int] | None
     stride: int
     checkpoint_sha256: str | None
@@ -61,6 +63,7 @@ class Metadata:
             'input': self.input,
             'output': self.output,
             'stride': str(self.stride),
+            'resize': 'inside' if self.resizes else 'outside',
         }
         optional = {
             'size': _json(self.size),

@@ -109,7 +109,7 @@ def test_export__a_checkpoint_with_its_names(tmp_path):
     assert json.loads(found['classes']) == list(tiny_checkpoint.CLASSES)
     assert json.loads(found['palette']) == tiny_checkpoint.PALETTE
     assert json.loads(found['mean']) == [120, 110, 100]
-    assert found['channel_order'] == 'RGB'
+    assert (found['channel_order'], found['resize']) == ('RGB', 'outside')
     assert found['swinseg_version'] == swinseg.__version__
     assert found['checkpoint_sha256'] == sha256_of(checkpoint)
     assert eval(found['names']) == dict(enumerate(tiny_checkpoint.CLASSES))
