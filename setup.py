@@ -9,7 +9,7 @@ FOLDERS = sorted({path.relative_to(ROOT).parent for path in ROOT.glob('configs/*
 
 setup(
     packages=[
-        *find_packages(str(ROOT), include=['swinseg', 'swinseg.*']),
+        *find_packages(str(ROOT), include=['swinseg', 'swinseg.*', 'swinseg_runtime']),
         *('.'.join(('swinseg', *folder.parts)) for folder in FOLDERS),
     ],
     package_dir={'swinseg.configs': 'configs'},

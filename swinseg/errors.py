@@ -181,3 +181,7 @@ class PredictorError(UserError):
 
 class ExportError(UserError):
     """A model cannot be exported, or what was exported does not compute the same."""
+
+
+class ExportedFileError(UserError):
+    """An exported file cannot be opened or run."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import swinseg  # noqa: F401
+from support.exported_files import ExportedFiles
 from support.tiny_config import tiny_config
 
 
@@ -69,3 +70,9 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Path) -> Pa
     config.write_text(tiny_config(tiny_dataset, curves=True))
     train(load_config(config), work_dir=work_dir, seed=0)
     return work_dir
+
+
+@pytest.fixture(scope='session')
+def exported_files(tmp_path_factory: pytest.TempPathFactory) -> ExportedFiles:
+    """Images, checkpoints and what is exported of them; not to be changed."""
+    return ExportedFiles(tmp_path_factory.mktemp('exported'))

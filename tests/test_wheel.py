@@ -22,6 +22,7 @@ import swinseg
 ROOT = Path(__file__).parents[1]
 SOURCES = (
     'swinseg',
+    'swinseg_runtime',
     'configs',
     'swinseg_command.py',
     'setup.py',
@@ -113,7 +114,7 @@ def test_wheel__holds_what_a_user_needs_and_no_more(wheel):
         names = set(archive.namelist())
     here = {
         path.relative_to(ROOT).as_posix()
-        for folder in ('swinseg', 'configs')
+        for folder in ('swinseg', 'swinseg_runtime', 'configs')
         for path in (ROOT / folder).rglob('*')
         if path.is_file() and '__pycache__' not in path.parts
     }

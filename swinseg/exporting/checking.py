@@ -91,8 +91,9 @@ def compare(
     """
     inputs = [graph.example(*size, seed=seed) for seed, size in enumerate(sizes, 1)]
     arrays = [given.numpy() for given in inputs]
-    runtime = _in(name, open_file)
-    logits = _in(name, lambda: runtime.logits(arrays))
+    logits = _in(name, lambda: open_file().logits(arrays))
+    # Another one, so that not both forms of the file are in memory.
+    runtime = open_file()
     cases = []
     for size, given, array, inside in zip(sizes, inputs, arrays, logits, strict=True):
         outputs = _in(name, partial(runtime.outputs, array))

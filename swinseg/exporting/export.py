@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmseg.models import EncoderDecoder
 
@@ -208,7 +209,7 @@ def export_model(
         settings = Settings(size=fixed, opset=opset, dtype=dtype)
         nodes = target.write(graph, staged, metadata, settings)
         cases = compare(
-            lambda: target.runtime(staged),
+            lambda: target.runtime(staged, device='cpu', threads=torch.get_num_threads()),
             graph,
             reference,
             sizes=[(1, *fixed)] * 2 if fixed else SCALED_SIZES if resize else OPEN_SIZES,

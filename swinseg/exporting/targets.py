@@ -46,7 +46,7 @@ class Target:
         dtypes: that it is written in.
         companion: what holds its weights beside it, or may do so; None where nothing does.
         write: writes a graph to a path whose folder is empty, and returns the number of nodes.
-        runtime: opens the file.
+        runtime: opens a path; it takes ``device`` and ``threads``, too.
     """
 
     suffix: str
@@ -55,7 +55,7 @@ class Target:
     dtypes: tuple[str, ...]
     companion: Callable[[Path], Path] | None
     write: Callable[[Graph, Path, Metadata, Settings], int]
-    runtime: Callable[[Path], Runtime]
+    runtime: Callable[..., Runtime]
 
 
 def _write_onnx(graph: Graph, path: Path, metadata: Metadata, settings: Settings) -> int:

@@ -4,52 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from swinseg.runtimes.base import Input, Output
+import swinseg_runtime
 from swinseg.versions import __version__
 
 MODEL_INFO = 'model_info'
 """The section that OpenVINO's Model API reads."""
 
 
-@dataclass(frozen=True)
-class Metadata:
-    """What is said about an exported model.
-
-    Attributes:
-        classes: K names.
-        palette: K RGB colors, in [0, 255].
-        mean: of each channel in the order of ``channel_order``, in [0, 255].
-        std: likewise.
-        channel_order: of a ``'tensor'`` input, ``'RGB'`` or ``'BGR'``; of an ``'image'`` always RGB.
-        input: kind of the input.
-        output: kind of the output.
-        resizes: whether an image is resized in the graph, and must not be outside.
-        size: height and width that the graph is for; None for any.
-        stride: pixels of the image for one of the coarsest map.
-        checkpoint_sha256: of the file that the weights came from; None where it was none.
-        threshold: from which probability on the one score of a binary head means class 1; None for other heads.
-        protocol: how images are prepared and put through the graph, as
-            :func:`~swinseg.runtimes.protocol.protocol_of` returns it; None where no config said so.
-        config: what a predictor needs of the model's config, as text; None where there was none.
-    """
-
-    classes: tuple[str, ...]
-    palette: tuple[tuple[int, ...], ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    channel_order: str
-    input: Input
-    output: Output
-    resizes: bool
-    size: tuple[int, int] | None
-    stride: int
-    checkpoint_sha256: str | None
-    threshold: float | None = None
-    protocol: Mapping[str, Any] | None = None
-    config: str | None = None
+class Metadata(swinseg_runtime.Metadata):
+    """What is said about an exported model, and how files say it; they are read by the base class."""
 
     def own(self) -> dict[str, str]:
         """Return swinseg's keys; values that are no plain text are JSON."""

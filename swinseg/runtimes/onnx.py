@@ -2,54 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import os
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from swinseg.runtimes.base import INPUT_NAME, LOGITS_NAME
+from swinseg.runtimes.base import LOGITS_NAME, SessionRuntime
+from swinseg_runtime import ModelFileError, OnnxSession, Session
 
 
-class OnnxRuntime:
-    """A written file in ONNX Runtime on the CPU.
+class OnnxRuntime(SessionRuntime):
+    """A written file in ONNX Runtime.
 
     Args:
         path: of the file.
+        device: as for ``swinseg_runtime.OnnxSession``, as are the others.
+        threads: of one operation on the processor.
+        providers: in the place of ``device``.
+        dtype: must be ``'float32'``: the file says in what it computes.
+
+    Raises:
+        ExportedFileError: later, when something is asked of it; as ``OnnxSession``.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._session = _session(path)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        device: str = 'auto',
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+        dtype: str = 'float32',
+    ) -> None:
+        def open_session(content: bytes | None = None) -> Session:
+            if dtype != 'float32':
+                raise ModelFileError(
+                    f'{os.fspath(path)} computes in what it was exported for, and not in {dtype}; leave dtype out'
+                )
+            return OnnxSession(
+                path, content=content, device=device, threads=threads, providers=providers
+            )
 
-    def outputs(self, given: NDArray) -> Sequence[NDArray]:
-        """Run the file as it is."""
-        outputs: Sequence[NDArray] = self._session.run(None, {INPUT_NAME: given})
-        return outputs
-
-    def logits(self, inputs: Sequence[NDArray]) -> list[NDArray[np.float32]]:
-        """Return the scores inside the graph for each input: the same file with one more output."""
-        import onnx
-
-        proto = onnx.load(self.path, load_external_data=False)
-        is_float = onnx.TensorProto.FLOAT
-        proto.graph.output.append(onnx.helper.make_tensor_value_info(LOGITS_NAME, is_float, None))
-        # Beside the file, where its external data are found.
-        with_logits = self.path.with_name('with_logits.onnx')
-        try:
-            with_logits.write_bytes(proto.SerializeToString())
-            session = _session(with_logits)
-            return [session.run([LOGITS_NAME], {INPUT_NAME: given})[0] for given in inputs]
-        finally:
-            with_logits.unlink(missing_ok=True)
+        super().__init__(open_session, lambda: open_session(_with_logits(path)))
 
 
-def _session(path: Path) -> Any:
-    import onnxruntime
+def _with_logits(path: str | os.PathLike[str]) -> bytes | None:
+    """Return the file with the scores inside as its only output, or None where it has none."""
+    if not os.path.isfile(path):
+        return None  # The session says so.
+    if find_spec('onnx') is None:
+        raise ModelFileError(
+            f'{os.fspath(path)} needs the package onnx; install it with: pip install "swinseg[onnx]"'
+        )
+    import onnx
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except Exception:  # of protobuf, whose versions have several
+        return None  # The session says what is wrong with it.
+    graph = proto.graph
+    needed = {LOGITS_NAME}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(_inputs_of(node))
+    if not kept:
+        return None
+    weights = [each for each in graph.initializer if each.name in needed]
+    for field, parts in (
+        (graph.node, kept[::-1]), (graph.initializer, weights),
+        (graph.output, [onnx.ValueInfoProto(name=LOGITS_NAME)]),
+    ):  # fmt: skip
+        whole = list(parts)
+        del field[:]
+        field.extend(whole)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def _inputs_of(node: Any) -> Iterator[str]:
+    """Yield the names that a node reads, also within its branches and loops."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from _inputs_of(inner)

@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from swinseg.runtimes.base import LOGITS_NAME
+from swinseg.runtimes.base import LOGITS_NAME, SessionRuntime
+from swinseg_runtime import OpenVinoSession, Session
 
 
-class OpenVino:
-    """A written file in OpenVINO on the CPU, in float32.
+class OpenVino(SessionRuntime):
+    """A written file in OpenVINO.
 
     Args:
         path: of the ``.xml`` file.
+        device: as for ``swinseg_runtime.OpenVinoSession``, as are the others.
+        threads: of the processor.
+        providers: in the place of ``device``.
+        dtype: that it computes in.
+
+    Raises:
+        ExportedFileError: later, when something is asked of it; as ``OpenVinoSession``.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._compiled = _compiled(path)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        device: str = 'auto',
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+        dtype: str = 'float32',
+    ) -> None:
+        def open_session(output: str | None = None) -> Session:
+            return OpenVinoSession(
+                path,
+                output=output,
+                device=device,
+                threads=threads,
+                providers=providers,
+                dtype=dtype,
+            )
 
-    def outputs(self, given: NDArray) -> Sequence[NDArray]:
-        """Run the file as it is."""
-        results = self._compiled([given])
-        return [results[i].copy() for i in range(len(self._compiled.outputs))]
-
-    def logits(self, inputs: Sequence[NDArray]) -> list[NDArray[np.float32]]:
-        """Return the scores inside the graph for each input: the same file with one more output."""
-        compiled = _compiled(self.path, LOGITS_NAME)
-        return [compiled([given])[LOGITS_NAME].copy() for given in inputs]
-
-
-def _compiled(path: Path, *more_outputs: str) -> Any:
-    import openvino
-
-    core = openvino.Core()
-    model = core.read_model(path)
-    if more_outputs:
-        model.add_outputs(list(more_outputs))
-    settings = {
-        'INFERENCE_PRECISION_HINT': 'f32',
-        'INFERENCE_NUM_THREADS': torch.get_num_threads(),
-    }
-    return core.compile_model(model, 'CPU', settings)
+        super().__init__(open_session, lambda: open_session(LOGITS_NAME))

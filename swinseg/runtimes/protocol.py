@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swinseg.config.pipelines import LABEL_LOADERS, pipeline_of
+from swinseg.config.pipelines import LABEL_LOADERS, PACKERS, pipeline_of
 from swinseg.type_names import has_type, type_name
 
 _LOADERS = ('LoadImage', 'LoadImageFromFile')
@@ -29,7 +29,7 @@ def protocol_of(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """
     resize, others = None, []
     for step in pipeline_of(cfg):
-        if has_type(step, *_LOADERS, *LABEL_LOADERS, 'PackSegInputs'):
+        if has_type(step, *_LOADERS, *LABEL_LOADERS, *PACKERS):
             continue
         if has_type(step, 'Resize') and resize is None and _is_plain_resize(step):
             resize = {
@@ -38,7 +38,10 @@ def protocol_of(cfg: Mapping[str, Any]) -> dict[str, Any]:
             }
         else:
             others.append(type_name(step['type']))
-    test_cfg = cfg['model'].get('test_cfg') or {}
+    model = cfg['model']
+    if (model.get('data_preprocessor') or {}).get('test_cfg'):
+        others.append('padding of the data_preprocessor')
+    test_cfg = model.get('test_cfg') or {}
     protocol: dict[str, Any] = {'resize': resize, 'mode': test_cfg.get('mode', 'whole')}
     if protocol['mode'] == 'slide':
         protocol |= {name: _pair(test_cfg[name]) for name in ('crop_size', 'stride')}
