@@ -38,12 +38,15 @@ def scale_of(cfg: Mapping[str, Any]) -> Scale:
             changes images otherwise.
     """
     steps = [step for step in pipeline_of(cfg)[1:] if not has_type(step, *LABEL_LOADERS, *PACKERS)]
-    others = [type_name(step['type']) for step in steps if not has_type(step, 'Resize')]
-    if others or len(steps) != 1:
-        found = ', '.join(others) if others else f'{len(steps)} of them'
+    if not steps:
         raise ExportError(
-            f'expected a test pipeline with one Resize between loading and packing to put into the graph, found '
-            f'{found}; {_OTHERWISE}'
+            'expected a test pipeline with a Resize to put into the graph, found none, so that images are used as '
+            'they are; export without resize=True (--resize)'
+        )
+    if len(steps) != 1 or not has_type(steps[0], 'Resize'):
+        raise ExportError(
+            'expected a test pipeline with one Resize and nothing else between loading and packing to put into '
+            f'the graph, found {", ".join(type_name(step["type"]) for step in steps)}; {_OTHERWISE}'
         )
     step = steps[0]
     backend, interpolation = step.get('backend', 'cv2'), step.get('interpolation', 'bilinear')
