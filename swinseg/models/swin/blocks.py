@@ -128,11 +128,19 @@ class MLP(nn.Module):
 
         if torch.is_grad_enabled() and hidden.requires_grad and not is_traced():
             # The largest tensors of a block are the four-fold channels before and behind the activation. Those
-            # behind it are computed again for the gradient; the second matrix product is not.
-            hidden = checkpoint(project, hidden, use_reentrant=False)
+            # behind it are computed again for the gradient; the second matrix product is not. The state of the
+            # random generator, for which the host would wait on a GPU, is kept only where numbers are drawn.
+            draws = any(map(_draws_numbers, (*activated, *rest)))
+            hidden = checkpoint(project, hidden, use_reentrant=False, preserve_rng_state=draws)
         else:
             hidden = project(hidden)
         return self.drop(hidden)
+
+
+def _draws_numbers(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.Dropout):
+        return layer.p > 0
+    return isinstance(layer, nn.RReLU)
 
 
 class SwinBlock(nn.Module):

@@ -218,9 +218,11 @@ def test_arguments__contradictions_have_a_sentence(options, sentence):
         SwinBackbone(**{**TINY, **options})
 
 
-@pytest.mark.parametrize('drop_rate', [0.0, 0.3])
-def test_mlp__keeps_the_hidden_channels_once_for_the_gradient(drop_rate):
-    options = dict(act_cfg=dict(type='GELU'), drop_rate=drop_rate, drop_path_rate=0.0)
+@pytest.mark.parametrize(
+    ('drop_rate', 'activation'), [(0.0, 'GELU'), (0.3, 'GELU'), (0.0, 'RReLU')]
+)
+def test_mlp__keeps_the_hidden_channels_once_for_the_gradient(drop_rate, activation):
+    options = dict(act_cfg=dict(type=activation), drop_rate=drop_rate, drop_path_rate=0.0)
     mlp = MLP(8, 32, **options).double()
     x = torch.randn(2, 5, 7, 8, dtype=torch.float64, requires_grad=True)
     sizes = []
