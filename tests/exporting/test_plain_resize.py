@@ -17,19 +17,15 @@ import swinseg
 from support import scripts, tiny_checkpoint
 from swinseg.cli.export import COMMAND
 from swinseg.cli.frame import main
-from swinseg.exporting.extra import NEEDS
 from swinseg.exporting.plain_resize import resize_pixels, resized_size
 from swinseg.exporting.scale import Scale
-from swinseg.runtimes.onnx import OnnxRuntime
-from swinseg.runtimes.openvino import OpenVino
+from swinseg.exporting.targets import TARGETS
 
-RUNTIMES = {'onnx': OnnxRuntime, 'openvino': OpenVino}
-SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml'}
 sides = st.integers(1, 9000)
 
 
 def require(target):
-    for package in NEEDS[target]:
+    for package in TARGETS[target].needs:
         pytest.importorskip(package)
 
 
@@ -72,11 +68,11 @@ def predictor(folder):
 def export_resizing(folder, target, **options):
     """Return what was exported into a folder of its own, and the runtime that has it open."""
     require(target)
-    path = folder / f'{target}-{len(options)}' / f'tiny{SUFFIXES[target]}'
+    path = folder / f'{target}-{len(options)}' / f'tiny{TARGETS[target].suffix}'
     options.update(to=target, input='image', output='confidence', resize=True)
     exported = swinseg.export(folder / 'tiny.pth', path, **options)
     assert all(case.is_equal for case in exported.cases)
-    return exported, RUNTIMES[target](path)
+    return exported, TARGETS[target].runtime(path)
 
 
 @pytest.fixture(scope='module')
