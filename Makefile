@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 EXTRA ?= test
 SETUP := $(VENV)/.setup-$(EXTRA)
 MINI := work_dirs/mini
+# ONNX Runtime for browsers: its version, the files of it that the page loads, and where.
+ORT_WEB := 1.30.0
+ORT_WEB_FILES := ort.wasm.min.mjs ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wasm
+ORT_WEB_FOLDER := examples/browser/ort
 # Workers of pytest-xdist; the tests themselves use one thread each then. Each file stays with one worker, so that
 # its servers, browsers and trained models are made once.
 JOBS ?= 2
@@ -15,7 +19,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # MkDocs Material announces its successor at each build.
 export NO_MKDOCS_2_WARNING ?= 1
 
-.PHONY: setup demo test check format docs clean
+.PHONY: setup demo test check format docs browser clean
 
 setup: $(SETUP)
 
@@ -64,6 +68,16 @@ docs:
 	$(MAKE) EXTRA=dev setup
 	$(BIN)/mkdocs build
 
+# What the page of examples/browser computes with.
+browser: $(ORT_WEB_FOLDER)/$(ORT_WEB)
+
+$(ORT_WEB_FOLDER)/$(ORT_WEB):
+	npm install --silent --no-save --no-package-lock --prefix build/browser onnxruntime-web@$(ORT_WEB)
+	rm -rf $(ORT_WEB_FOLDER)
+	mkdir -p $(ORT_WEB_FOLDER)
+	cd build/browser/node_modules/onnxruntime-web/dist && cp $(ORT_WEB_FILES) $(CURDIR)/$(ORT_WEB_FOLDER)
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info work_dirs data/mini
+	rm -rf $(VENV) build *.egg-info work_dirs data/mini $(ORT_WEB_FOLDER)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 import zlib
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ from PIL import Image
 
 import swinseg
 from support.browser import launched_browser
+from support.static_server import served_folder
 
 STATIC = Path(swinseg.__file__).parent / 'web' / 'static'
 
@@ -28,21 +26,12 @@ READ = """async (bytes) => {
 }"""
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope='module')
 def read() -> Iterator[Callable[[bytes], NDArray[np.uint16]]]:
     """What the page's reader makes of the bytes of a PNG."""
-    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(QuietHandler, directory=STATIC))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with launched_browser() as browser:
+    with served_folder(STATIC) as address, launched_browser() as browser:
         page = browser.new_page()
-        page.goto(f'http://127.0.0.1:{server.server_port}/icon.svg')
+        page.goto(f'{address}icon.svg')
 
         def read(png: bytes) -> NDArray[np.uint16]:
             answer = page.evaluate(READ, list(png))
@@ -50,8 +39,6 @@ def read() -> Iterator[Callable[[bytes], NDArray[np.uint16]]]:
             return np.array(answer['values'], dtype).reshape(answer['height'], answer['width'])
 
         yield read
-    server.shutdown()
-    server.server_close()
 
 
 def encode(pixels: NDArray[np.integer], *, filters: tuple[int, ...]) -> bytes:
