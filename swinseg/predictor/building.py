@@ -20,12 +20,17 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
 from swinseg.checkpoints.loading import checkpoint_meta, load_weights, state_dict_of
+from swinseg.checkpoints.meta import parse_config_text
 from swinseg.config.loading import check_config, load_config
+from swinseg.config.pipelines import pipeline_of
 from swinseg.config.references import fill_in_variables
 from swinseg.config.untrusted import prediction_config, trusted_config
-from swinseg.errors import PredictorError, UserError
+from swinseg.errors import ExportedFileError, PredictorError, UserError
 from swinseg.models.prepare import computes_bfloat16
 from swinseg.predictor.size_bound import size_bound
+from swinseg.runtimes.opening import open_exported
+from swinseg.runtimes.protocol import check_steps
+from swinseg.runtimes.segmentor import ExportedSegmentor
 
 _STOCK_SWIN = ('SwinTransformer', 'mmseg.SwinTransformer', SwinTransformer)
 
@@ -79,6 +84,48 @@ def load_model(
     if classes is None:
         classes, palette = dataset_meta(path, cfg)
     return LoadedModel(model, cfg, classes, palette)
+
+
+def load_exported(
+    path: str | os.PathLike[str],
+    config: str | os.PathLike[str] | Config | None,
+    *,
+    trust: bool,
+    device: str,
+    threads: int | None,
+    providers: Sequence[str] | None,
+    dtype: str,
+) -> LoadedModel:
+    """Open an exported file as a segmentor.
+
+    Args:
+        path: of the file.
+        config: instead of the one inside, or None.
+        trust: as for :func:`choose_config`.
+        device: as for ``swinseg.runtimes.open_exported``, as are the others.
+
+    Raises:
+        ConfigError: the config is wrong, or one inside the file is not to be trusted.
+        ExportedFileError: the file cannot be opened, or the config does not fit it.
+        PredictorError: the config is nowhere to be found, or no segmentor can be built of it.
+    """
+    name = os.fspath(path)
+    runtime = open_exported(path, device=device, threads=threads, providers=providers, dtype=dtype)
+    metadata = runtime.metadata
+    inside = None
+    if config is None and metadata.config is not None:
+        try:
+            inside = parse_config_text(metadata.config)
+        except ValueError as error:
+            raise ExportedFileError(
+                f'the config inside {name} cannot be read: {error}; export it again, or give the config with '
+                '--config'
+            ) from error
+    cfg = choose_config(path, config, inside, trust=trust)
+    check_steps(metadata, pipeline_of(cfg), name=name)
+    with DefaultScope.overwrite_default_scope('mmseg'), build_errors_in_one_sentence('model'):
+        model = ExportedSegmentor(runtime, cfg['model'])
+    return LoadedModel(model, cfg, metadata.classes, metadata.palette)
 
 
 def choose_device(device: str | torch.device) -> torch.device:

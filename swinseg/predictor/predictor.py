@@ -165,6 +165,53 @@ class Predictor:
         )
 
     @classmethod
+    def from_exported(
+        cls,
+        path: str | os.PathLike[str],
+        config: str | os.PathLike[str] | Config | None = None,
+        device: str = 'auto',
+        *,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+        dtype: str = 'float32',
+        trust: bool = False,
+        value_range: Setting | None = None,
+    ) -> Predictor:
+        """Open a file that :func:`swinseg.export` wrote, whose predictions are those of its checkpoint.
+
+        Of its graph the scores are taken, whatever its outputs are; all else, such as windows, scales and flips,
+        is as with a checkpoint. A graph that resizes images itself resizes its scores twice, to the network's size
+        and to the image's, where this resizes them once, so that labels at the rims of regions may differ.
+
+        Args:
+            path: ``.onnx``, or ``.xml`` of OpenVINO.
+            config: config file; needed for files that hold none. It replaces the one inside the file.
+            device: ``'cpu'``, ``'gpu'``, or ``'auto'`` for a GPU where the runtime has one.
+            threads: of the processor; None for as many as PyTorch has.
+            providers: ONNX Runtime's execution providers or OpenVINO's devices, in the place of ``device``.
+            dtype: in which OpenVINO computes, such as ``'bfloat16'``; other files say it themselves.
+            trust: as for :meth:`from_checkpoint`, of the config inside the file.
+            value_range: as for :meth:`from_checkpoint`.
+
+        Raises:
+            ConfigError: the config is wrong, or one inside the file is not to be trusted.
+            DataError: ``value_range`` is none.
+            ExportedFileError: there is no such file, it is damaged or not swinseg's, or its runtime, the device or
+                the precision is not there.
+            PredictorError: the config is nowhere to be found.
+        """
+        loaded = building.load_exported(
+            path,
+            config,
+            trust=trust,
+            device=device,
+            threads=threads,
+            providers=providers,
+            dtype=dtype,
+        )
+        return cls._of(loaded, loaded.model, value_range)
+
+    @classmethod
     def _build(
         cls,
         read: Callable[[], dict[str, Any]],
@@ -180,8 +227,15 @@ class Predictor:
         target = building.choose_device(device)
         precision = building.choose_dtype(dtype, target)
         loaded = building.load_model(read(), path, config, trust=trust, dtype=precision)
+        model = prepare_for_inference(loaded.model.to(target), precision)
+        return cls._of(loaded, model, value_range)
+
+    @classmethod
+    def _of(
+        cls, loaded: building.LoadedModel, model: EncoderDecoder, value_range: Setting | None
+    ) -> Predictor:
         return cls(
-            prepare_for_inference(loaded.model.to(target), precision),
+            model,
             pipeline_of(loaded.cfg),
             classes=loaded.classes,
             palette=loaded.palette,
@@ -191,8 +245,9 @@ class Predictor:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.model.parameters()).device
+        """Where the model is; the CPU for exported files, whose tensors are there wherever they are computed."""
+        parameter = next(self.model.parameters(), None)
+        return torch.device('cpu') if parameter is None else parameter.device
 
     @property
     def value_range(self) -> ValueRange | None:
@@ -207,7 +262,8 @@ class Predictor:
     @property
     def default_batch_size(self) -> int:
         """Images that the model gets at once where nothing is said: 1 on a CPU, which gains nothing by two."""
-        return _CPU_BATCH if self.device.type == 'cpu' else _GPU_BATCH
+        is_on_gpu = getattr(self.model, 'is_on_gpu', self.device.type != 'cpu')
+        return _GPU_BATCH if is_on_gpu else _CPU_BATCH
 
     def check_options(self, options: PredictOptions) -> None:
         """Make sure that this model can do what is asked for.

@@ -37,6 +37,10 @@ class Runtime(Protocol):
     """A written file that can be run; it is opened when something is first asked of it."""
 
     @property
+    def name(self) -> str:
+        """Its path, for messages."""
+
+    @property
     def metadata(self) -> Metadata:
         """What the file says about itself."""
 
@@ -55,11 +59,15 @@ class SessionRuntime:
     """A written file in a session of ``swinseg_runtime``.
 
     Args:
+        name: the file's path, for messages.
         open_all: opens the file as it is.
         open_logits: opens it with the scores inside as its only output, so that nothing behind them is computed.
     """
 
-    def __init__(self, open_all: Callable[[], Session], open_logits: Callable[[], Session]) -> None:
+    def __init__(
+        self, name: str, open_all: Callable[[], Session], open_logits: Callable[[], Session]
+    ) -> None:
+        self.name = name
         self._open_all, self._open_logits = open_all, open_logits
 
     @property

@@ -43,7 +43,7 @@ class OnnxRuntime(SessionRuntime):
                 path, content=content, device=device, threads=threads, providers=providers
             )
 
-        super().__init__(open_session, lambda: open_session(_with_logits(path)))
+        super().__init__(os.fspath(path), open_session, lambda: open_session(_with_logits(path)))
 
 
 def _with_logits(path: str | os.PathLike[str]) -> bytes | None:

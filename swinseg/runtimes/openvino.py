@@ -42,4 +42,4 @@ class OpenVino(SessionRuntime):
                 dtype=dtype,
             )
 
-        super().__init__(open_session, lambda: open_session(LOGITS_NAME))
+        super().__init__(os.fspath(path), open_session, lambda: open_session(LOGITS_NAME))

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from swinseg.config.pipelines import LABEL_LOADERS, PACKERS, pipeline_of
+from swinseg.errors import ExportedFileError
 from swinseg.type_names import has_type, type_name
+from swinseg_runtime import Metadata
 
 _LOADERS = ('LoadImage', 'LoadImageFromFile')
 # The arguments of Resize that a scale and keep_ratio say all about.
@@ -46,6 +48,24 @@ def protocol_of(cfg: Mapping[str, Any]) -> dict[str, Any]:
     if protocol['mode'] == 'slide':
         protocol |= {name: _pair(test_cfg[name]) for name in ('crop_size', 'stride')}
     return {**protocol, 'other_steps': others}
+
+
+def check_steps(metadata: Metadata, steps: Sequence[Mapping[str, Any]], *, name: str) -> None:
+    """Make sure that a pipeline does not resize images for a graph that does so itself.
+
+    Args:
+        metadata: of the file.
+        steps: of the pipeline.
+        name: of the file, for the message.
+
+    Raises:
+        ExportedFileError: it does.
+    """
+    if metadata.resizes and any(has_type(step, 'Resize') for step in steps):
+        raise ExportedFileError(
+            f'{name} resizes images itself, and the config does so before; leave Resize out of its test pipeline, '
+            'or export the file without --resize'
+        )
 
 
 def _is_plain_resize(step: Mapping[str, Any]) -> bool:
