@@ -1,7 +1,5 @@
 // The page: an exported model and a photograph in, the classes over it out. All of it is computed here.
 
-import * as ort from './ort/ort.wasm.min.mjs';
-
 const get = (id) => document.getElementById(id);
 
 /** Longest side in pixels of what is drawn; browsers refuse much larger canvases. */
@@ -16,10 +14,17 @@ let photo = null; // {name, bitmap}
 let result = null; // {labels, width, height}
 let last = Promise.resolve(); // One computation at a time.
 
-prepareRuntime();
-bind();
-const asked = new URLSearchParams(location.search).get('model');
-if (asked) openModel(asked.split('/').pop(), () => fetchModel(asked));
+const ort = await import('./ort/ort.wasm.min.mjs').catch(() => null);
+if (ort) start();
+else complain('ONNX Runtime Web is not in the folder ort/ beside this page; "make browser" fetches it.');
+
+function start() {
+  prepareRuntime();
+  bind();
+  get('model-state').textContent = 'None yet.';
+  const asked = new URLSearchParams(location.search).get('model');
+  if (asked) openModel(asked.split('/').pop(), () => fetchModel(asked));
+}
 
 function prepareRuntime() {
   // Threads share memory, which a browser allows to pages that their server isolates by two headers.
@@ -108,7 +113,7 @@ async function openPhoto(file) {
 // --- The model's own description, in the metadata_props of the ONNX file ---
 
 /** Return what swinseg wrote into an ONNX file; throws an Error for a file that this page cannot run. */
-export function readMetadata(bytes) {
+function readMetadata(bytes) {
   const entries = Object.fromEntries(properties(bytes));
   if (!entries.swinseg_version) throw new Error('no ONNX file of swinseg export');
   if (entries.input !== 'image') {
@@ -203,7 +208,7 @@ async function segment({ session, metadata }, bitmap) {
  * fits into memory, and its labels are the same as on any other machine; for others the browser resizes them, by
  * another interpolation than the test pipeline's.
  */
-function inputSize({ classes, size, resizes, scale }, width, height) {
+export function inputSize({ classes, size, resizes, scale }, width, height) {
   if (size) return [size[1], size[0]];
   if (scale && !scale.keep_ratio) return scale.scale;
   let factor;

@@ -29,6 +29,8 @@ ISOLATED = {
     'Cross-Origin-Embedder-Policy': 'require-corp',
 }
 
+INPUT_SIZE = "async (given) => (await import('/page.js')).inputSize(...given)"
+
 pytestmark = pytest.mark.slow
 
 
@@ -137,24 +139,31 @@ def test_page__photograph_before_model_and_another_after(browser, folder, labels
 
 
 def test_page__resizes_where_the_model_does_not(browser, folder, tmp_path):
-    photo = folder / 'images' / '0.png'
-    Image.effect_noise((2000, 1100), 50).convert('RGB').save(tmp_path / 'large.png')
+    scale = '{"resize": {"scale": [80, 40], "keep_ratio": true}}'
+    model = described(folder, tmp_path / 'a.onnx', resize='outside', protocol=scale)
     with visited(browser, folder) as (page, _):
-        choose(page, 'Choose a photograph', photo)
-        for number, (metadata, size) in enumerate(
-            [
-                ({'resize': 'outside'}, '70 × 50 pixels:'),
-                ({'protocol': '{"resize": {"scale": [80, 40], "keep_ratio": true}}'}, '56 × 40 pixels of'),
-                ({'protocol': '{"resize": {"scale": [80, 40], "keep_ratio": false}}'}, '80 × 40 pixels of'),
-                ({'size': '[20, 30]'}, '30 × 20 pixels of 70 × 50:'),
-                ({'resize': 'outside'}, '70 × 50 pixels:'),
-            ]
-        ):  # fmt: skip
-            model = described(folder, tmp_path / f'{number}.onnx', **metadata)
-            choose(page, 'Choose a model', model)
-            wait_for(page, size)
-        choose(page, 'Choose a photograph', tmp_path / 'large.png')
-        wait_for(page, '1381 × 759 pixels of 2000 × 1100:')
+        choose(page, 'Choose a photograph', folder / 'images' / '0.png')
+        choose(page, 'Choose a model', model)
+        wait_for(page, '56 × 40 pixels of 70 × 50:')
+        inside = {'classes': [''] * 150, 'size': None, 'resizes': True, 'scale': None}
+        outside = inside | {'resizes': False}
+        for metadata, photo, expected in [
+            (inside, (640, 480), [640, 480]),
+            (inside, (4032, 3024), [1092, 819]),  # 150 scores for each of its pixels are 512 MiB.
+            (inside | {'classes': ['', '']}, (4032, 3024), [4032, 3024]),
+            (outside | {'classes': ['', '']}, (2000, 1100), [1381, 759]),
+            (outside | {'size': [20, 30]}, (640, 480), [30, 20]),
+            (outside | {'scale': {'scale': [512, 2048], 'keep_ratio': True}}, (300, 100), [1536, 512]),
+            (outside | {'scale': {'scale': [512, 256], 'keep_ratio': False}}, (9, 99), [512, 256]),
+        ]:  # fmt: skip
+            assert page.evaluate(INPUT_SIZE, [metadata, *photo]) == expected
+
+
+def test_page__without_the_runtime(browser, tmp_path):
+    shutil.copytree(PAGE, tmp_path / 'page', ignore=shutil.ignore_patterns('ort'))
+    with visited(browser, tmp_path / 'page') as (page, problems):
+        page.get_by_role('alert').get_by_text('"make browser" fetches it').wait_for()
+        assert 'status of 404' in problems.pop()
 
 
 def test_page__files_that_it_cannot_run(browser, folder, tmp_path):
