@@ -153,7 +153,7 @@ def _largest(found: Tensor, expected: Tensor) -> float:
 
 def _gap(scores: Tensor, labels: Tensor, threshold: float | None) -> Tensor:
     """Return by how much the model prefers its own class to the one that the file has, (B, H, W)."""
-    if scores.shape[1] == 1:
+    if scores.shape[3] == 1:
         assert threshold is not None
-        return (scores.sigmoid()[:, 0] - threshold).abs()
-    return scores.amax(1) - scores.gather(1, labels[:, None])[:, 0]
+        return (scores.sigmoid()[..., 0] - threshold).abs()
+    return scores.amax(3) - scores.gather(3, labels[..., None])[..., 0]

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from swinseg.datasets.labels.dtype import label_tensor_dtype
 from swinseg.errors import ArchitectureError
+from swinseg.exporting.channels_last_resize import resize
 from swinseg.exporting.plain_backbone import plain_backbone
-from swinseg.exporting.plain_head import plain_head, resize
+from swinseg.exporting.plain_head import plain_head
 from swinseg.exporting.plain_resize import resize_pixels, resized_size
 from swinseg.exporting.scale import Scale
 from swinseg.exporting.sizes import Size, size_of
@@ -128,20 +129,20 @@ class Graph(nn.Module):
     def outputs_of(self, logits: Tensor, sizes: Sequence[tuple[Size, Size]]) -> tuple[Tensor, ...]:
         """Return the outputs of (B, K, h, w) logits, resized to some sizes in turn."""
         scores = resized_scores(self, logits, sizes)
-        if scores.shape[1] == 1:
+        if scores.shape[3] == 1:
             return self._of_binary(scores)
         if self.output == 'probabilities':
-            return (scores.softmax(1),)
-        labels = scores.argmax(1).to(label_tensor_dtype(self.num_classes))
+            return (scores.softmax(3).permute(0, 3, 1, 2),)
+        labels = scores.argmax(3).to(label_tensor_dtype(self.num_classes))
         if self.output == 'labels':
             return (labels,)
-        return labels, scores.softmax(1).amax(1)
+        return labels, scores.softmax(3).amax(3)
 
-    def _of_binary(self, scores: Tensor) -> tuple[Tensor, ...]:
-        positive = scores.sigmoid()
+    def _of_binary(self, scores_BHWK: Tensor) -> tuple[Tensor, ...]:
+        positive = scores_BHWK.sigmoid()
         if self.output == 'probabilities':
-            return (positive,)
-        positive = positive[:, 0]
+            return (positive.permute(0, 3, 1, 2),)
+        positive = positive[..., 0]
         assert self.threshold is not None
         is_positive = positive > self.threshold
         labels = is_positive.to(torch.uint8)
@@ -163,10 +164,11 @@ def _check_image_input(model: EncoderDecoder, channels: int) -> None:
 
 
 def resized_scores(graph: Graph, logits: Tensor, sizes: Sequence[tuple[Size, Size]]) -> Tensor:
-    """Resize (B, K, h, w) logits to :meth:`Graph.sizes` in turn, as mmseg and then prediction do."""
+    """Resize (B, K, h, w) logits to :meth:`Graph.sizes` in turn, as mmseg and then prediction do: (B, H, W, K)."""
+    x = logits.permute(0, 2, 3, 1)
     for size in sizes:
-        logits = resize(logits, size, align_corners=graph.align_corners)
-    return logits
+        x = resize(x, size, align_corners=graph.align_corners)
+    return x
 
 
 def reference_logits(model: EncoderDecoder, image: Tensor) -> Tensor:

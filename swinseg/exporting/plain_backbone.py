@@ -17,7 +17,7 @@ from mmseg.models.backbones import SwinTransformer
 from torch import Tensor, nn
 
 from swinseg.errors import ArchitectureError
-from swinseg.exporting.sizes import Size, ceil_div, size_of
+from swinseg.exporting.sizes import Size, ceil_div, cropped, size_of
 from swinseg.models.swin.backbone import SwinBackbone
 from swinseg.models.swin.window_geometry import MASKED_SCORE
 
@@ -118,7 +118,7 @@ class PlainAttention(nn.Module):
         if shift:
             x = torch.cat([x[:, -shift:], x[:, :-shift]], 1)
             x = torch.cat([x[:, :, -shift:], x[:, :, :-shift]], 2)
-        return self.proj(x[:, :height, :width])
+        return self.proj(cropped(x, height, width))
 
 
 def _position_bias(attention: Any) -> Tensor | None:

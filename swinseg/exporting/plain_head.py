@@ -4,6 +4,9 @@ Coarse levels of the pyramid are not resized before the 3x3 convolution that joi
 at their own resolution and the result is spread by one matrix for each axis
 (:mod:`swinseg.models.ops.upsampled_conv` tells why that is the same). Batch norm is folded into the convolutions.
 
+Everything is channels-last, as the backbone's tokens are, so that all but the 3x3 convolutions are matrix
+products; the large ones of these are, too (:mod:`swinseg.exporting.plain_conv`).
+
 Shapes: B images; level i of the backbone has C_i channels and H_i x W_i pixels; D is the head's width.
 """
 
@@ -19,6 +22,8 @@ from mmseg.models.decode_heads import UPerHead
 from torch import Tensor, nn
 
 from swinseg.errors import ArchitectureError
+from swinseg.exporting import plain_conv
+from swinseg.exporting.channels_last_resize import resize
 from swinseg.exporting.sizes import Size, size_of
 from swinseg.models.ops.upsampled_conv import TAPS, mixing_matrix
 from swinseg.models.prepare import can_fold, fold_batch_norm
@@ -67,12 +72,36 @@ class _Conv(nn.Module):
             following.append(nn.ReLU() if is_relu else module.activate)
         self.register_buffer('weight', weight.detach().float())
         self.register_buffer('bias', None if bias is None else bias.detach().float())
-        self.padding = size[0] // 2
-        self.following = nn.Sequential(*following)
+        self.following = _ChannelsLast(following)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve (B, C, H, W) to (B, D, H, W)."""
-        return self.following(F.conv2d(x, self.weight, self.bias, padding=self.padding))
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        """Convolve (B, H, W, C) to (B, H, W, D)."""
+        return self.following(_convolve(x_BHWC, self.weight, self.bias))
+
+
+def _convolve(x_BHWC: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the convolution with a kernel (D, C, 1, 1) or (D, C, 3, 3), as (B, H, W, D)."""
+    if weight.shape[2] == 1:
+        return F.linear(x_BHWC, weight.flatten(1), bias)
+    if plain_conv.pays(weight):
+        out = plain_conv.conv3x3(x_BHWC, weight)
+        return out if bias is None else out + bias
+    return F.conv2d(x_BHWC.permute(0, 3, 1, 2), weight, bias, padding=1).permute(0, 2, 3, 1)
+
+
+class _ChannelsLast(nn.Module):
+    """Layers for (B, C, H, W), on (B, H, W, C)."""
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.is_elementwise = all(isinstance(layer, nn.ReLU) for layer in layers)
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        """Apply the layers."""
+        if self.is_elementwise:
+            return self.layers(x_BHWC)
+        return self.layers(x_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class _PyramidConv(nn.Module):
@@ -90,23 +119,23 @@ class _PyramidConv(nn.Module):
         self.register_buffer('bias', whole.bias)
         self.following = whole.following
         for i, kernel in enumerate(coarse):
-            self.register_buffer(f'mixing{i}', mixing_matrix(kernel)[:, :, None, None].contiguous())
+            self.register_buffer(f'mixing{i}', mixing_matrix(kernel).contiguous())
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Convolve maps (B, C_i, h_i, w_i) to (B, D, H, W), H x W the size of the first."""
-        out = F.conv2d(maps[0], self.weight, self.bias, padding=1)
+        """Convolve maps (B, h_i, w_i, C_i) to (B, H, W, D), H x W the size of the first."""
+        out = _convolve(maps[0], self.weight, self.bias)
         channels = self.weight.shape[0]
-        height, width = size_of(out, 2, 3)
+        height, width = size_of(out, 1, 2)
         for i, x in enumerate(maps[1:]):
-            h, w = size_of(x, 2, 3)
-            mixed = F.conv2d(x, getattr(self, f'mixing{i}')).permute(0, 2, 3, 1)
+            h, w = size_of(x, 1, 2)
+            mixed = F.linear(x, getattr(self, f'mixing{i}'))
             spread = shifted_interpolation(w, width, align_corners=self.align_corners, like=x)
             wide = spread @ mixed.reshape(-1, TAPS * w, TAPS * channels)
             # B, h, W, ky, D -> B, h, ky, W, D; B is what is left over.
             wide = wide.reshape(-1, h, width, TAPS, channels).transpose(2, 3)
             spread = shifted_interpolation(h, height, align_corners=self.align_corners, like=x)
             spread = spread @ wide.reshape(-1, TAPS * h, width * channels)
-            out = out + spread.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+            out = out + spread.reshape(-1, height, width, channels)
         return self.following(out)
 
 
@@ -181,22 +210,27 @@ class PlainHead(nn.Module):
         self.classifier = head.conv_seg
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Classify the pixels of the finest level: (B, K, H_0, W_0) logits."""
-        *finer, top = (features[i] for i in self.in_index)
+        """Classify the pixels of the finest level: (B, K, H_0, W_0) logits of (B, C_i, H_i, W_i)."""
+        *finer, top = (features[i].permute(0, 2, 3, 1) for i in self.in_index)
         laterals = [conv(x) for conv, x in zip(self.laterals, finer, strict=True)]
-        height, width = size_of(top, 2, 3)
-        pooled = [
-            conv(pooling_matrix(n, height, top) @ top @ pooling_matrix(n, width, top).T)
-            for n, conv in zip(self.scales, self.pooled, strict=True)
-        ]
-        x = self.bottleneck([top, *pooled])
+        x = self.bottleneck([top, *self._pooled(top)])
         pyramid = [x]
         for lateral, conv in zip(reversed(laterals), reversed(self.levels), strict=True):
-            x = lateral + resize(x, size_of(lateral, 2, 3), align_corners=self.align_corners)
+            x = lateral + resize(x, size_of(lateral, 1, 2), align_corners=self.align_corners)
             pyramid.append(conv(x))
-        return self.classifier(self.joined(pyramid[::-1]))
+        # Not as a product of channels-last maps: of two transpositions that undo each other, one of them to be the
+        # logits, runtimes keep neither, and the logits would not be found by their name.
+        logits: Tensor = self.classifier(self.joined(pyramid[::-1]).permute(0, 3, 1, 2))
+        return logits
 
-
-def resize(x: Tensor, size: tuple[Size, ...], *, align_corners: bool) -> Tensor:
-    """Resize (B, C, h, w) bilinearly to H x W."""
-    return F.interpolate(x, size=list(size), mode='bilinear', align_corners=align_corners)
+    def _pooled(self, top_BHWC: Tensor) -> list[Tensor]:
+        """Average the coarsest level over a few large parts, (B, n, n, C) each, and convolve it."""
+        height, width = size_of(top_BHWC, 1, 2)
+        x = top_BHWC.permute(0, 3, 1, 2)
+        averages = [
+            pooling_matrix(n, height, x) @ x @ pooling_matrix(n, width, x).T for n in self.scales
+        ]
+        return [
+            conv(average.permute(0, 2, 3, 1))
+            for conv, average in zip(self.pooled, averages, strict=True)
+        ]

@@ -35,3 +35,10 @@ def size_of(x: Tensor, *axes: int) -> tuple[Size, ...]:
 def ceil_div(length: Size, part: int) -> Size:
     """Return how many parts hold a length."""
     return (length + part - 1) // part
+
+
+def cropped(x_BHWC: Tensor, height: Size, width: Size) -> Tensor:
+    """Return the H x W at the top left; no step of a graph where sizes are numbers and nothing is cut off."""
+    if _are_numbers.get() and tuple(x_BHWC.shape[1:3]) == (height, width):
+        return x_BHWC
+    return x_BHWC[:, :height, :width]

@@ -25,9 +25,10 @@ GN = dict(type='GN', num_groups=4)
         dict(backbone=dict(window_size=12)),
         dict(backbone=dict(qkv_bias=False, patch_norm=False, act_cfg=dict(type='ReLU'))),
         dict(head=dict(norm_cfg=GN, align_corners=True)),
+        dict(head=dict(channels=64, norm_cfg=dict(type='BN'))),
         dict(head=dict(norm_cfg=None, pool_scales=(1, 4), in_index=[0, 2, 3], in_channels=[16, 64, 128])),
     ],
-    ids=['plain', 'window 12', 'no bias', 'GN, align_corners', 'three levels'],
+    ids=['plain', 'window 12', 'no bias', 'GN, align_corners', 'Winograd', 'three levels'],
 )  # fmt: skip
 def test_graph__has_the_models_logits(make_model, stock, options):
     model = make_model(stock=stock, **options)
