@@ -1,4 +1,4 @@
-"""ONNX Runtime and OpenVINO running stock mmseg's exported graph, where they are installed."""
+"""ONNX Runtime and OpenVINO, where they are there, running the exported graphs of stock mmseg and of swinseg."""
 
 from __future__ import annotations
 
@@ -15,18 +15,30 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from swinseg.versions import installed_version
+from swinseg import exporting
+from swinseg.exporting import onnx_file
+from swinseg.exporting.export import OPSET
+from swinseg.exporting.graph import Graph
+from swinseg.models import ops
+from swinseg.runtimes.onnx import with_logits_only
+from swinseg.versions import __version__, installed_version
 
-NEEDS = {
-    'onnxruntime': ('onnx', 'onnxscript', 'onnxruntime'),
-    'openvino': ('onnx', 'onnxscript', 'openvino'),
-}
+NEEDS = {'onnxruntime': ('onnx', 'onnxruntime'), 'openvino': ('onnx', 'openvino')}
 """The packages that each peer needs."""
 
+STOCK_NEEDS = 'onnxscript'
+"""What writing stock mmseg's graph needs besides."""
 
-def missing(peer: str) -> str | None:
-    """Return why a peer cannot run here, or None where it can."""
-    absent = [name for name in NEEDS[peer] if importlib.util.find_spec(name) is None]
+
+def missing(peer: str, *more: str) -> str | None:
+    """Return why a peer cannot run here, or None where it can.
+
+    Args:
+        peer: one of ``NEEDS``.
+        more: packages that are needed besides.
+    """
+    needed = (*NEEDS[peer], *more)
+    absent = [name for name in needed if importlib.util.find_spec(name) is None]
     if not absent:
         return None
     verb = 'is' if len(absent) == 1 else 'are'
@@ -48,8 +60,8 @@ class _Logits(nn.Module):
         return self.decode_head(self.backbone(image))
 
 
-def export(segmentor: nn.Module, image: Tensor, *, name: str) -> Path:
-    """Write the graph from image to logits as ONNX, unless the temporary folder has it from an earlier run.
+def export_stock(segmentor: nn.Module, image: Tensor, *, name: str) -> Path:
+    """Write stock mmseg's graph from image to logits as ONNX, unless the temporary folder has it already.
 
     Exporting takes half a minute and a file 240 MB, so the file stays in the system's temporary folder.
 
@@ -61,21 +73,60 @@ def export(segmentor: nn.Module, image: Tensor, *, name: str) -> Path:
     Returns:
         The file, with its weights in a second file beside it.
     """
-    folder = Path(tempfile.gettempdir()) / f'swinseg-benchmark-{_user()}'
-    folder.mkdir(mode=0o700, exist_ok=True)
-    key = hashlib.sha256(repr((name, tuple(image.shape))).encode())
-    for package in ('torch', 'onnx', 'onnxscript', 'mmsegmentation'):
-        key.update(str(installed_version(package)).encode())
+    versions = [installed_version(each) for each in ('onnx', 'onnxscript', 'mmsegmentation')]
+    key = _key(segmentor, repr((name, tuple(image.shape), versions)))
+    return _cached('stock.onnx', key, lambda file: _export(_Logits(segmentor).eval(), image, file))
+
+
+def export_ours(segmentor: nn.Module, image: Tensor, *, name: str, is_open: bool) -> Path:
+    """Write the graph of :mod:`swinseg.exporting` from image to logits; else as :func:`export_stock`.
+
+    Args:
+        segmentor: swinseg's.
+        image: (B, 3, H, W); a graph for one size is for one image, too.
+        name: as there.
+        is_open: whether the graph is for any batch and size.
+    """
+    size = None if is_open else (int(image.shape[2]), int(image.shape[3]))
+
+    def write(file: Path) -> None:
+        graph = Graph(segmentor, input='tensor', output='labels').eval()
+        onnx_file.write(
+            graph, file, size=size, opset=OPSET, metadata={'swinseg_version': __version__}
+        )
+        content = with_logits_only(file)
+        assert content is not None
+        file.write_bytes(content)
+
+    sources = b''.join(
+        file.read_bytes()
+        for package in (exporting, ops)
+        for file in sorted(Path(package.__path__[0]).glob('*.py'))
+    )
+    digest = hashlib.sha256(sources).hexdigest()
+    key = _key(segmentor, repr((name, size, installed_version('onnx'), digest)))
+    return _cached('ours.onnx', key, write)
+
+
+def _key(segmentor: nn.Module, more: str) -> str:
+    key = hashlib.sha256(f'{more} {installed_version("torch")}'.encode())
     for parameter in segmentor.parameters():
         key.update(parameter.detach().flatten()[:8].numpy().tobytes())
-    file = folder / key.hexdigest()[:16] / 'stock.onnx'
+    return key.hexdigest()[:16]
+
+
+def _cached(name: str, key: str, write: Callable[[Path], None]) -> Path:
+    """Return the file of an earlier run, or write it."""
+    folder = Path(tempfile.gettempdir()) / f'swinseg-benchmark-{_user()}'
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = folder / key / name
     if file.is_file():
         return file
     with tempfile.TemporaryDirectory(dir=folder) as unfinished:
-        _export(_Logits(segmentor).eval(), image, Path(unfinished) / file.name)
+        write(Path(unfinished) / name)
         file.parent.mkdir(exist_ok=True)
         # The graph comes last: where it is, the weights are.
-        for part in sorted(Path(unfinished).iterdir(), key=lambda part: part.name == file.name):
+        for part in sorted(Path(unfinished).iterdir(), key=lambda part: part.name == name):
             os.replace(part, file.parent / part.name)
     return file
 

@@ -43,10 +43,12 @@ class OnnxRuntime(SessionRuntime):
                 path, content=content, device=device, threads=threads, providers=providers
             )
 
-        super().__init__(os.fspath(path), open_session, lambda: open_session(_with_logits(path)))
+        super().__init__(
+            os.fspath(path), open_session, lambda: open_session(with_logits_only(path))
+        )
 
 
-def _with_logits(path: str | os.PathLike[str]) -> bytes | None:
+def with_logits_only(path: str | os.PathLike[str]) -> bytes | None:
     """Return the file with the scores inside as its only output, or None where it has none."""
     if not os.path.isfile(path):
         return None  # The session says so.

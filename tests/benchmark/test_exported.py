@@ -1,4 +1,4 @@
-"""Stock mmseg's graph in ONNX Runtime and OpenVINO."""
+"""The graphs of stock mmseg and of swinseg in ONNX Runtime and OpenVINO."""
 
 import tempfile
 
@@ -16,6 +16,9 @@ def test_missing__names_what_is_not_installed(monkeypatch):
     )
     monkeypatch.setitem(exported.NEEDS, 'onnxruntime', ('torch',))
     assert exported.missing('onnxruntime') is None
+    assert 'no_such_package_of_anyone is not' in exported.missing(
+        'onnxruntime', 'no_such_package_of_anyone'
+    )
 
 
 @pytest.mark.slow
@@ -25,10 +28,10 @@ def test_export__once__and_both_runtimes_compute_the_logits(small_config, tmp_pa
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     stock = build_pair('small', small_config).stock
     image = draw_image(1, 3, 64, 64)
-    file = exported.export(stock, image, name='small')
+    file = exported.export_stock(stock, image, name='small')
     assert tmp_path in file.parents
     written = file.stat().st_mtime_ns
-    assert exported.export(stock, image, name='small') == file
+    assert exported.export_stock(stock, image, name='small') == file
     assert file.stat().st_mtime_ns == written
     with torch.no_grad():
         expected = stock(image)
@@ -44,6 +47,24 @@ def test_export__once__and_both_runtimes_compute_the_logits(small_config, tmp_pa
 
     with torch.no_grad():
         stock.decode_head.conv_seg.bias.add_(1)
-    other = exported.export(stock, image, name='small')
+    other = exported.export_stock(stock, image, name='small')
     assert other != file
     assert (exported.onnxruntime_call(other, image)() - expected - 1).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize('is_open', [False, True])
+def test_export_ours__has_the_logits_alone_and_is_kept(
+    small_config, tmp_path, monkeypatch, is_open
+):
+    pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    ours = build_pair('small', small_config).ours
+    image = draw_image(1, 3, 64, 96)
+    file = exported.export_ours(ours, image, name='small', is_open=is_open)
+    written = file.stat().st_mtime_ns
+    assert exported.export_ours(ours, image, name='small', is_open=is_open) == file
+    assert file.stat().st_mtime_ns == written
+    assert exported.export_ours(ours, image, name='small', is_open=not is_open) != file
+    with torch.no_grad():
+        assert (exported.onnxruntime_call(file, image)() - ours(image)).abs().max() < 1e-4

@@ -1,10 +1,12 @@
 """Each suite on a small network: its rows, what it compares, and that a difference would show. Never a time."""
 
 import dataclasses
+import tempfile
 
 import pytest
 import torch
 
+from swinseg.benchmark import exported
 from swinseg.benchmark.exactness import AGREEMENT, LARGEST
 from swinseg.benchmark.options import Options, make_options
 from swinseg.benchmark.pairs import build_pair
@@ -59,10 +61,25 @@ def test_model__names_the_peers_that_cannot_run(small_config, monkeypatch):
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     table, reduced = run('model', small_config, sizes=[64], limit=False)
     assert table.left_out['ONNX Runtime'] == (
-        "onnx and onnxscript and onnxruntime are not installed (pip install -e '.[bench]')"
+        "onnx and onnxruntime are not installed (pip install -e '.[bench]')"
     )
     assert 'openvino' in table.left_out['OpenVINO']
     assert 'no bfloat16' in reduced.left_out['ONNX Runtime']
+
+
+def test_model__has_both_graphs_in_both_runtimes(small_config, monkeypatch, tmp_path):
+    for package in ('onnx', 'onnxruntime', 'openvino'):
+        pytest.importorskip(package)
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    # Stock mmseg's takes ten times as long to write.
+    monkeypatch.setattr(exported, 'STOCK_NEEDS', 'no_such_package_of_anyone')
+    (table,) = run('model', small_config, sizes=[64], dtypes=['float32'], limit=False)
+    for runtime in ('ONNX Runtime', 'OpenVINO'):
+        assert 'no_such_package' in table.left_out[f'{runtime}, stock graph']
+        for graph in ('swinseg graph', 'swinseg graph for any size'):
+            row = table.row(f'{runtime}, {graph}')
+            assert row.figures['G multiply-adds'] == table.row('swinseg').figures['G multiply-adds']
+    assert_exact(table, 1e-4)
 
 
 def test_model__over_several_sizes_says_how_it_grows(small_config):

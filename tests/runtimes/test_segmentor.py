@@ -90,8 +90,10 @@ def test_segmentor__a_binary_head_with_a_threshold(exported_files, tmp_path):
 def test_segmentor__what_does_not_fit(exported, exported_files):
     settings = tiny_checkpoint.config(exported_files.root).model
     settings.decode_head.num_classes = 7
-    with pytest.raises(ExportedFileError, match='predicts 4 classes, but the config has num_classes=7'):  # fmt: skip
+    sentence = 'predicts 4 classes, but the config has num_classes=7'
+    with pytest.raises(ExportedFileError, match=sentence):
         ExportedSegmentor(exported, settings)
     predictor = Predictor.from_exported(exported)
-    with pytest.raises(ArchitectureError, match='has 5 channels after loading, but the model takes 3'):  # fmt: skip
+    sentence = 'has 5 channels after loading, but the model takes 3'
+    with pytest.raises(ArchitectureError, match=sentence):
         predictor.model.data_preprocessor({'inputs': [torch.zeros(5, 8, 8)]})

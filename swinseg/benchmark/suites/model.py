@@ -1,4 +1,4 @@
-"""The whole model, image in and logits out, against stock mmseg and against its exported graph.
+"""The whole model, image in and logits out, against stock mmseg, and the exported graphs of both.
 
 With one size: every peer, float32 and reduced precision. With several: how the time grows with the pixels.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -26,7 +28,7 @@ from swinseg.benchmark.pairs import (
 )
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Call, Candidate, compare, under_autocast
-from swinseg.errors import BenchmarkError
+from swinseg.errors import ArchitectureError, BenchmarkError
 from swinseg.models.complexity import count_multiply_adds, growth_exponent
 from swinseg.models.prepare import prepare_for_inference
 
@@ -165,7 +167,7 @@ def _measure(
     return [
         _with_limit(
             row,
-            ours if row.name.startswith(OURS) else stock,
+            ours if OURS in row.name else stock,
             rate if _suffix(dtype) in row.name else None,
         )
         for row in rows
@@ -200,14 +202,37 @@ def _peers(
         if reason is not None:
             left_out[title] = reason
             continue
-        file = exported.export(pair.stock, image, name=pair.name)
-        call = (
-            exported.onnxruntime_call(file, image)
+        open_file = (
+            exported.onnxruntime_call
             if peer == 'onnxruntime'
-            else exported.openvino_call(file, image, dtype=DTYPES[dtype])
+            else partial(exported.openvino_call, dtype=DTYPES[dtype])
         )
-        candidates.append(Candidate(f'{title}, stock graph{_suffix(dtype)}', call, may_fail=True))
+        for graph, write in _graphs(pair, image).items():
+            label = f'{title}, {graph}{_suffix(dtype)}'
+            reason = exported.missing(peer, exported.STOCK_NEEDS) if graph == _STOCK_GRAPH else None
+            try:
+                file = None if reason else write()
+            except ArchitectureError as error:
+                reason = str(error)
+            if reason is not None:
+                left_out[label] = reason
+            elif file is not None:
+                candidates.append(Candidate(label, open_file(file, image), may_fail=True))
     return candidates, left_out
+
+
+_STOCK_GRAPH = 'stock graph'
+
+
+def _graphs(pair: Pair, image: Tensor) -> dict[str, Callable[[], Path]]:
+    """Return what writes the graphs that a runtime runs, by what they are called."""
+    ours = partial(exported.export_ours, pair.ours, image, name=pair.name)
+    graphs = {_STOCK_GRAPH: partial(exported.export_stock, pair.stock, image, name=pair.name)}
+    if len(image) == 1:
+        # A graph for one size is for one image.
+        graphs[f'{OURS} graph'] = partial(ours, is_open=False)
+    graphs[f'{OURS} graph for any size'] = partial(ours, is_open=True)
+    return dict(graphs)
 
 
 def _why_not(peer: str, dtype: str, image: Tensor) -> str | None:
