@@ -9,24 +9,28 @@ const MOST_SCORES = 2 ** 27;
 /** Most pixels for a model whose description says no size; the rest of a network needs far more memory than scores. */
 const MOST_PIXELS = 2 ** 20;
 
+const NO_RUNTIME = 'ONNX Runtime Web is not in the folder ort/ beside this page; "make browser" fetches it';
+
+let ort = null;
 let model = null; // {name, session, metadata}
 let photo = null; // {name, bitmap}
 let result = null; // {labels, width, height}
 let last = Promise.resolve(); // One computation at a time.
+let opened = 0; // Models so far: the one chosen last counts, not the one that is read last.
 
-const ort = await import('./ort/ort.wasm.min.mjs').catch(() => null);
-if (ort) start();
-else complain('ONNX Runtime Web is not in the folder ort/ beside this page; "make browser" fetches it.');
+get('model-state').textContent = 'None yet.';
+bind();
+const ready = prepareRuntime();
+const asked = new URLSearchParams(location.search).get('model');
+if (asked) openModel(asked.split('/').pop(), () => fetchModel(asked));
 
-function start() {
-  prepareRuntime();
-  bind();
-  get('model-state').textContent = 'None yet.';
-  const asked = new URLSearchParams(location.search).get('model');
-  if (asked) openModel(asked.split('/').pop(), () => fetchModel(asked));
-}
-
-function prepareRuntime() {
+async function prepareRuntime() {
+  try {
+    ort = await import('./ort/ort.wasm.min.mjs');
+  } catch {
+    complain(NO_RUNTIME);
+    return;
+  }
   // Threads share memory, which a browser allows to pages that their server isolates by two headers.
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 8) : 1;
   // In a worker, so that the page can be used meanwhile.
@@ -80,17 +84,25 @@ async function fetchModel(address) {
 }
 
 async function openModel(name, read) {
+  const turn = (opened += 1);
   complain('');
   get('model-state').textContent = `Reading ${name} …`;
   try {
     const bytes = await read();
     const metadata = readMetadata(bytes);
+    await ready;
+    if (!ort) throw new Error(NO_RUNTIME);
     const session = await ort.InferenceSession.create(bytes, { executionProviders: ['wasm'] });
+    if (turn !== opened) {
+      session.release();
+      return;
+    }
     model?.session.release();
     model = { name, session, metadata };
     get('model-state').textContent = `${name}: ${metadata.classes.length} classes`;
     compute();
   } catch (error) {
+    if (turn !== opened) return;
     get('model-state').textContent = model ? `${model.name} still.` : 'None yet.';
     complain(`${name}: ${error.message}`);
   }
