@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from swinseg.benchmark.export_case import NARROW
 from swinseg.benchmark.options import DTYPES
 from swinseg.benchmark.pairs import VARIANTS
 from swinseg.benchmark.suites import SUITES
 from swinseg.benchmark.suites.model import PEERS
+from swinseg.exporting.targets import TARGETS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='SECONDS',
         help='for the rounds of one case; two are always run',
     )
-    add('--variants', nargs='+', metavar='V', help=f'some of {", ".join(VARIANTS)}; default: T')
+    add(
+        '--variants',
+        nargs='+',
+        metavar='V',
+        help=f'some of {", ".join(VARIANTS)}, default: T; export: also {", ".join(map(repr, NARROW))}',
+    )
     add('--config', help='a file, or a shipped one by name, instead of the variants')
     add(
         '--sizes',
@@ -47,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help='model: without the limit',
     )
+    add('--targets', nargs='+', metavar='T', help=f'export: some of {", ".join(TARGETS)}')
     add('--batch-size', type=int, metavar='N', help='images at a time')
     add(
         '--memory-sizes',

@@ -10,6 +10,7 @@ from swinseg.benchmark.results import Table
 from swinseg.benchmark.suites import (
     attention,
     data,
+    export,
     head,
     metric,
     model,
@@ -36,5 +37,6 @@ SUITES: dict[str, Suite] = {
     'metric': Suite(metric.run, metric.MetricOptions),
     'slide': Suite(slide.run, slide.SlideOptions),
     'scene': Suite(scene.run, scene.SceneOptions),
+    'export': Suite(export.run, export.ExportOptions),
     'video': Suite(video.run, video.VideoOptions),
 }
