@@ -12,7 +12,7 @@ from swinseg.config.loading import load_config
 from swinseg.engine import evaluate
 from swinseg.evaluation import format_metrics, format_table
 from swinseg.hub import resolve
-from swinseg.predictor.arguments import add_checkpoint
+from swinseg.predictor.arguments import add_checkpoint, add_runtime, use_runtime
 from swinseg.report.page import SHOWN
 
 
@@ -22,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(
         parser,
         'its weights in any known format: a path, an address, the name of a published model, or '
-        'hf:OWNER/REPO[@REVISION]',
+        'hf:OWNER/REPO[@REVISION]; or a file that swinseg export wrote',
     )
+    add_runtime(parser)
     parser.add_argument('--tta', action='store_true', help="average the config's scales and flips")
     parser.add_argument('--out', metavar='DIR', help='for metrics.json (default: work directory)')
     parser.add_argument('--report', metavar='DIR', help='for a page of figures and pictures')
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate and print."""
+    use_runtime(args)
     with launched(args.launcher):
         result = evaluate(
             load_config(args.config, args.cfg_options),
@@ -47,6 +49,9 @@ def run(args: argparse.Namespace) -> None:
             report=args.report,
             shown=args.shown,
             work_dir=args.work_dir,
+            device=args.device,
+            threads=args.threads,
+            providers=args.provider,
             launcher=args.launcher,
         )
         if not is_main_process():

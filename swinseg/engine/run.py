@@ -20,6 +20,7 @@ from mmengine.hooks import Hook
 from swinseg.checkpoints import CheckpointError, checkpoint_meta
 from swinseg.config.build_errors import refused_arguments
 from swinseg.config.loading import load_config
+from swinseg.config.pipelines import pipeline_of
 from swinseg.config.references import fill_in_variables
 from swinseg.config.registered_types import spell_types
 from swinseg.config.training_length import check_schedulers, counts_epochs, settle_length
@@ -43,11 +44,16 @@ from swinseg.files import make_folder, require_own
 from swinseg.inference.settings import check_inference_settings
 from swinseg.report.metric import ReportMetric
 from swinseg.report.page import SHOWN, check_shown, require_report_folder, write_report
+from swinseg.runtimes.opening import is_exported
+from swinseg.runtimes.protocol import check_steps
+from swinseg.runtimes.segmentor import ExportedSegmentor
 from swinseg.type_names import has_type, type_name
 
 __all__ = ['Evaluation', 'SwinsegRunner', 'Training', 'evaluate', 'train']
 
 _run_number = itertools.count()
+# Which keep no more than labels and, where they are asked, the confidence.
+_OURS = ('SwinSegmentor', 'ExportedSegmentor')
 
 
 @dataclass(frozen=True)
@@ -200,18 +206,26 @@ def evaluate(
     report: str | os.PathLike[str] | None = None,
     shown: int = SHOWN,
     work_dir: str | os.PathLike[str] | None = None,
+    device: str = 'auto',
+    threads: int | None = None,
+    providers: Sequence[str] | None = None,
     launcher: str = 'none',
 ) -> Evaluation:
     """Evaluate a checkpoint on a config's test set.
 
     Args:
         config: path of a config file, or what :func:`load_config` returned, which is not changed.
-        checkpoint: path or http(s) address of a segmentor's weights in any known format.
+        checkpoint: path or http(s) address of a segmentor's weights in any known format, or path of a file that
+            :func:`swinseg.export` wrote.
         tta: whether the scales and flips of the config's ``tta_pipeline`` are averaged.
         out: folder for ``metrics.json``; None takes the work directory.
         report: folder for a report to look at, which all processes can write to; None makes none.
         shown: how many of the worst and of the best images the report shows.
         work_dir: folder for the log; None takes the config's, or ``work_dirs/<name of the config>``.
+        device: on which an exported file computes, ``'cpu'``, ``'gpu'``, or ``'auto'`` for a GPU where its runtime
+            has one. A checkpoint is on a GPU where PyTorch has one, which ``'auto'`` says.
+        threads: of the processor, of an exported file; None for as many as PyTorch has.
+        providers: ONNX Runtime's execution providers or OpenVINO's devices, in the place of ``device``.
         launcher: as for :func:`train`.
 
     Returns:
@@ -232,6 +246,19 @@ def evaluate(
     require_own(target / 'metrics.json', METRICS_MARK)
     check_inference_settings(cfg.model.get('module', cfg.model).get('test_cfg') or {})
     protocol = Protocol.from_config(cfg, tta=tta)
+    if is_exported(checkpoint):
+        # mmengine would give it to the segmentor; one in the model's own settings comes first.
+        common = {'data_preprocessor': cfg.pop('data_preprocessor', None)}
+        cfg.model = {
+            'type': 'ExportedSegmentor', 'source': checkpoint,
+            'settings': {**common, **cfg.model.get('module', cfg.model)},
+            'device': device, 'threads': threads, 'providers': providers,
+        }  # fmt: skip
+    elif device != 'auto' or providers:
+        raise ConfigError(
+            f'device and providers are chosen for exported files, not for the checkpoint {checkpoint}, which is '
+            'evaluated on a GPU where there is one; hide it with CUDA_VISIBLE_DEVICES= instead'
+        )
     if report is not None:
         require_report_folder(report)
         _set_report(cfg, report, shown)
@@ -244,9 +271,8 @@ def evaluate(
     with plain_messages():
         dataset = build_dataset(cfg, 'test_dataloader')
         runner = _build_runner(cfg)
-        content = runner.load_checkpoint(checkpoint, strict=True)
-        _check_classes(checkpoint_meta(content)['classes'], dataset.metainfo['classes'], checkpoint)
-        del content
+        classes = _fill(runner, checkpoint, pipeline_of(cfg))
+        _check_classes(classes, dataset.metainfo['classes'], checkpoint)
         started = time.perf_counter()
         with refused_arguments(cfg):
             metrics = runner.test()
@@ -375,6 +401,20 @@ def _set_precision(cfg: Config, amp: bool) -> None:
         wrapper.dtype = 'bfloat16'
 
 
+def _fill(
+    runner: SwinsegRunner, checkpoint: str, steps: Sequence[Mapping[str, Any]]
+) -> Sequence[str] | None:
+    """Load the weights, which an exported file has inside, and return the class names that the file knows."""
+    model = runner.bare_model
+    if isinstance(model, ExportedSegmentor):
+        check_steps(model.metadata, steps, name=checkpoint)
+        return model.metadata.classes
+    classes: Sequence[str] | None = checkpoint_meta(
+        runner.load_checkpoint(checkpoint, strict=True)
+    )['classes']
+    return classes
+
+
 def _set_test_time_augmentation(cfg: Config) -> None:
     if cfg.get('tta_model') is None:
         raise ConfigError(
@@ -382,7 +422,7 @@ def _set_test_time_augmentation(cfg: Config) -> None:
         )
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     wrapper = dict(cfg.tta_model)
-    if has_type(cfg.model, 'SwinSegmentor') and has_type(wrapper, 'SegTTAModel'):
+    if has_type(cfg.model, *_OURS) and has_type(wrapper, 'SegTTAModel'):
         wrapper['type'] = 'SwinTTAModel'  # mmseg's keeps the scores of all views
     cfg.model = {**wrapper, 'module': cfg.model}
 
@@ -405,7 +445,7 @@ def _set_report(cfg: Config, folder: str | os.PathLike[str], shown: int) -> None
             f'{cfg.filename or "the config"}; take it out, or leave --report out'
         )
     cfg.test_evaluator = [*evaluators, dict(type='ReportMetric', folder=str(folder), **rules)]
-    if has_type(cfg.model, 'SwinSegmentor'):
+    if has_type(cfg.model, *_OURS):
         cfg.model.keep_confidence = True
 
 

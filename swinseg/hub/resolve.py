@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swinseg.checkpoints.reading import SUFFIXES, read_checkpoint
-from swinseg.errors import HubError, shown
+from swinseg.errors import CheckpointError, HubError, shown
 from swinseg.hub import huggingface
 from swinseg.hub.catalogue import CATALOGUE, PublishedModel, published
 from swinseg.hub.folder import (
@@ -25,6 +25,7 @@ from swinseg.hub.folder import (
     weight_files,
 )
 from swinseg.hub.published import completed
+from swinseg.runtimes.opening import is_exported
 
 _ADDRESS = re.compile(r'https?://')
 _LIKE_A_REPOSITORY = re.compile(r'\w[\w.-]*/[\w.-]+(@[\w./-]+)?', re.ASCII)
@@ -57,9 +58,14 @@ class ModelSource:
             checkpoint, whoever published it.
 
         Raises:
-            CheckpointError: a file cannot be read or downloaded, or it is of another architecture.
+            CheckpointError: a file cannot be read or downloaded, it is of another architecture, or was exported.
             OutputError: there is no room for what is downloaded.
         """
+        if is_exported(self.weights):
+            raise CheckpointError(
+                f'{self.name} is an exported file, which has no weights for PyTorch; give the checkpoint that it '
+                'was made of, or open it with Predictor.from_exported'
+            )
         if self.published is not None:
             return completed(read_checkpoint(self.weights), self.published)
         if self.folder is not None:
@@ -74,7 +80,7 @@ def resolve(name: str | os.PathLike[str]) -> ModelSource:
 
     Args:
         name: one of the catalogue (``upernet-swin-t-ade20k``), ``hf:owner/repo`` or ``hf:owner/repo@revision``, a
-            folder with a model, an http(s) address, or the path of a checkpoint.
+            folder with a model, an http(s) address, or the path of a checkpoint or of an exported file.
 
     Raises:
         HubError: there is no such model, or it cannot be had.
@@ -95,7 +101,7 @@ def resolve(name: str | os.PathLike[str]) -> ModelSource:
         if (path / CONFIG).is_file():
             return ModelSource(text, str(path / WEIGHTS), path)
         return ModelSource(text, str(_checkpoint_in(path)))
-    if path.exists() or path.suffix in SUFFIXES:
+    if path.exists() or path.suffix in SUFFIXES or is_exported(path):
         return ModelSource(text, str(path))
     raise _unknown(text)
 

@@ -6,10 +6,13 @@ import argparse
 import re
 from typing import Any
 
+import torch
+
 from swinseg.datasets.files.value_range import HIGH_BYTE, PER_IMAGE, Setting, ValueRange
 from swinseg.errors import DataError, PredictorError
 from swinseg.hub.resolve import ModelSource, is_remote_name, resolve
 from swinseg.predictor.predictor import Predictor
+from swinseg.runtimes.opening import RUNTIMES, is_exported
 
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
@@ -19,7 +22,8 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(
         parser,
         'as swinseg train writes it, weights with --config, a folder of a model, an address, the name of a '
-        'published model (swinseg models lists them), or hf:OWNER/REPO[@REVISION]',
+        'published model (swinseg models lists them), or hf:OWNER/REPO[@REVISION]; to run one also a file that '
+        'swinseg export wrote',
     )
     parser.add_argument(
         '--config',
@@ -34,7 +38,7 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that :func:`predictor_of` reads, the checkpoint first."""
     add_weights(parser)
-    parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', 'cuda:1', ...")
+    add_runtime(parser)
     parser.add_argument(
         '--dtype', default='float32', choices=['float32', 'bfloat16', 'float16'],
         help='precision of the model; the half ones are faster and change a few labels',
@@ -44,6 +48,39 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         help='values of 16-bit and floating-point images that become 0 and 255, such as 0,4095, or a pair for '
         f"each band, '{HIGH_BYTE}', or '{PER_IMAGE}' for each image's own range (default: as in training)",
     )  # fmt: skip
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say on what a model computes."""
+    parser.add_argument(
+        '--device', default='auto', help="'auto', 'cpu', 'gpu', and of a checkpoint also 'cuda:1', ..."
+    )  # fmt: skip
+    parser.add_argument(
+        '--threads', type=int, metavar='N', help='of the processor (default: as many as it has cores)'
+    )  # fmt: skip
+    parser.add_argument(
+        '--provider', action='append', metavar='NAME',
+        help="of an exported file: ONNX Runtime's execution provider, such as CUDAExecutionProvider, or "
+        "OpenVINO's device, in the place of --device; may be given several times, the preferred first",
+    )  # fmt: skip
+
+
+def use_runtime(args: argparse.Namespace) -> None:
+    """Check the arguments of :func:`add_runtime`, and give PyTorch as many threads as they say.
+
+    Raises:
+        PredictorError: ``--provider`` is given for a checkpoint, or ``--threads`` is none.
+    """
+    if args.provider and not is_exported(args.checkpoint):
+        raise PredictorError(
+            f'--provider is for exported files ({", ".join(RUNTIMES)}), not for the checkpoint {args.checkpoint}; '
+            'choose its device with --device'
+        )
+    if args.threads is None:
+        return
+    if args.threads < 1:
+        raise PredictorError(f'--threads must be at least 1, not {args.threads}')
+    torch.set_num_threads(args.threads)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser, explanation: str) -> None:
@@ -73,9 +110,21 @@ def predictor_of(args: argparse.Namespace) -> Predictor:
     """Return the predictor that the arguments name.
 
     Raises:
-        UserError: as :func:`source_of` and ``Predictor.from_pretrained``.
+        UserError: as :func:`source_of`, :func:`use_runtime`, ``Predictor.from_pretrained`` and
+            ``Predictor.from_exported``.
     """
+    use_runtime(args)
     options: dict[str, Any] = dict(dtype=args.dtype, value_range=args.value_range)
+    if is_exported(args.checkpoint):
+        return Predictor.from_exported(
+            args.checkpoint,
+            args.config,
+            args.device,
+            threads=args.threads,
+            providers=args.provider,
+            trust=args.trust,
+            **options,
+        )
     if not args.trust:
         return Predictor.from_pretrained(args.checkpoint, args.config, args.device, **options)
     source_of(args)

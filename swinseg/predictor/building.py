@@ -129,13 +129,15 @@ def load_exported(
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """Return a device that is there; ``'auto'`` is a CUDA device where there is one, else the CPU.
+    """Return a device that is there; ``'gpu'`` is a CUDA device, ``'auto'`` one where there is one, else the CPU.
 
     Raises:
         PredictorError: there is no such device.
     """
     if device == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    if device == 'gpu':
+        device = 'cuda'
     try:
         target = torch.device(device)
         torch.empty(1, device=target)

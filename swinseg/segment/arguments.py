@@ -99,6 +99,8 @@ def options_of(args: argparse.Namespace) -> Options:
         'dtype': args.dtype,
         'palette': args.palette,
     }
+    if args.provider:
+        identity['providers'] = args.provider
     return Options(
         predict=PredictOptions(
             tta=args.tta, confidence=args.confidence, reject_below=args.reject_below

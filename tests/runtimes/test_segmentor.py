@@ -90,10 +90,8 @@ def test_segmentor__a_binary_head_with_a_threshold(exported_files, tmp_path):
 def test_segmentor__what_does_not_fit(exported, exported_files):
     settings = tiny_checkpoint.config(exported_files.root).model
     settings.decode_head.num_classes = 7
-    sentence = 'predicts 4 classes, but the config has num_classes=7'
-    with pytest.raises(ExportedFileError, match=sentence):
+    with pytest.raises(ExportedFileError, match=r'predicts 4 classes, but the config has .*=7'):
         ExportedSegmentor(exported, settings)
     predictor = Predictor.from_exported(exported)
-    sentence = 'has 5 channels after loading, but the model takes 3'
-    with pytest.raises(ArchitectureError, match=sentence):
+    with pytest.raises(ArchitectureError, match=r'has 5 channels .* the model takes 3'):
         predictor.model.data_preprocessor({'inputs': [torch.zeros(5, 8, 8)]})

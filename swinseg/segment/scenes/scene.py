@@ -32,6 +32,7 @@ from swinseg.inference.prefetch import WriteBehind
 from swinseg.models.feature_info import image_channels
 from swinseg.predictor import PredictOptions, Predictor, PredictorError
 from swinseg.raster.image import is_bands_first
+from swinseg.runtimes.segmentor import ExportedSegmentor
 from swinseg.segment.scenes.overview import Naming, read_shares, write_areas, write_pictures
 from swinseg.segment.scenes.rows import NO_CONFIDENCE, Planes, finished_rows
 from swinseg.segment.scenes.windows import (
@@ -169,6 +170,11 @@ def _open_scene(
         raise PredictorError(
             f'image {os.fspath(path)} is segmented by windows, of which the probabilities of all classes are not '
             'kept; leave probabilities out, or take confidence'
+        )
+    if isinstance(predictor.model, ExportedSegmentor) and predictor.model.metadata.resizes:
+        raise PredictorError(
+            f'image {os.fspath(path)} is segmented by windows, each of which the exported file would resize; '
+            'export the model without --resize'
         )
     image = open_image(
         path,

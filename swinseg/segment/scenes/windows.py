@@ -65,7 +65,9 @@ def choose_windows(
     cfg = model.test_cfg or {}
     if cfg.get('mode') != 'slide':
         cfg = {}
-    size = _pair(window or cfg.get('crop_size', _DEFAULT_WINDOW))
+    # An exported file may take windows of one size only.
+    only = getattr(model, 'input_size', None) or _DEFAULT_WINDOW
+    size = _pair(window or cfg.get('crop_size', only))
     three_quarters = (max(1, size[0] * 3 // 4), max(1, size[1] * 3 // 4))
     own = three_quarters if window else cfg.get('stride', three_quarters)
     steps = _pair(stride or own)
