@@ -26,6 +26,7 @@ NEEDS = {
     r'(train|test) upernet_swin_t_mini': 'minutes; it is what make demo does',
     r'^swinseg compare': 'the reports of two such trainings; tests/tools/test_compare.py has some',
     r'train CONFIG': 'a config of the reader',
+    r'--device cuda': 'a GPU',
 }
 """Commands that are not run, by a pattern, and the reason."""
 

@@ -155,10 +155,11 @@ def trtexec_seconds(output: str) -> float:
 class _Logits(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.graph = Graph(model, input='tensor', output='labels').eval()
+        graph = Graph(model, input='tensor', output='labels').eval()
+        self.backbone, self.head = graph.backbone, graph.head
 
     def forward(self, image: Tensor) -> Tensor:
-        logits: Tensor = self.graph.head(self.graph.backbone(image))
+        logits: Tensor = self.head(self.backbone(image))
         return logits
 
 
