@@ -66,6 +66,7 @@ def test_test__metrics_and_report(exported_files, config, tmp_path, capsys):
     scripts.assert_one_clear_line(code, capsys, r'class 3 is car in it and boat in the set')
 
 
+@pytest.mark.slow
 def test_serve__an_image(exported_files):
     testclient = pytest.importorskip('starlette.testclient')
     from swinseg.predictor import Predictor

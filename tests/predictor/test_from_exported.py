@@ -91,6 +91,7 @@ def test_from_exported__config_of_someone_else(exported_files, tmp_path):
         Predictor.from_exported(with_config(path, missing, tmp_path))
 
 
+@pytest.mark.slow
 def test_from_exported__a_graph_that_resizes(exported_files):
     path = exported_files.exported('onnx', 'whole', input='image', resize=True)
     expected = Predictor.from_checkpoint(exported_files.checkpoint('whole'))

@@ -24,7 +24,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize('to', ['onnx', 'openvino'])
+@pytest.mark.parametrize('to', ['onnx', pytest.param('openvino', marks=pytest.mark.slow)])
 def test_command__without_pytorch(exported_files, tmp_path, to):
     path = exported_files.exported(to, 'plain', input='image' if to == 'onnx' else 'tensor')
     given = [*map(str, exported_files.images), '--out', str(tmp_path), '--threads', '1']
@@ -40,6 +40,7 @@ def test_command__without_pytorch(exported_files, tmp_path, to):
             assert np.array_equal(np.asarray(found.convert('RGB')), expected.color())
 
 
+@pytest.mark.slow
 def test_model__resized_images_and_probabilities(exported_files):
     image = exported_files.images[0]
     given = np.asarray(Image.open(image))

@@ -87,7 +87,8 @@ def test_segmentor__a_binary_head_with_a_threshold(exported_files, tmp_path):
     assert 0 < found.labels.mean() < 1
 
 
-def test_segmentor__what_does_not_fit(exported, exported_files):
+def test_segmentor__what_does_not_fit(exported_files):
+    exported = exported_files.exported('onnx', 'plain', input='image')
     settings = tiny_checkpoint.config(exported_files.root).model
     settings.decode_head.num_classes = 7
     with pytest.raises(ExportedFileError, match=r'predicts 4 classes, but the config has .*=7'):
