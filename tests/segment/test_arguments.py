@@ -37,7 +37,9 @@ def test_annotations__several_tools():
     parser = argparse.ArgumentParser()
     add_options(parser)
     given = ['--annotations', 'cvat', '--annotations', 'yolo', '--image-address', 's3://bucket/']
-    model = argparse.Namespace(checkpoint='x.pth', config=None, dtype='float32', trust=False)
+    model = argparse.Namespace(
+        checkpoint='x.pth', config=None, dtype='float32', provider=None, trust=False
+    )
     options = options_of(parser.parse_args(given, model))
     assert options.annotations == ['cvat', 'yolo']
     assert options.image_address == 's3://bucket/'
