@@ -37,6 +37,7 @@ class Metadata:
             ``scale`` [width, height] and ``keep_ratio``, or None; ``mode``: ``'whole'``, or ``'slide'`` with
             ``crop_size`` and ``stride`` of the windows, [height, width]; ``other_steps``: what else is done.
         config: what a predictor of the package needs of the model's config, as text; None where there was none.
+        dtype: that it is computed in between the normalized image and the logits.
     """
 
     classes: tuple[str, ...]
@@ -53,6 +54,7 @@ class Metadata:
     threshold: float | None = None
     protocol: Mapping[str, Any] | None = None
     config: str | None = None
+    dtype: str = 'float32'
 
     @classmethod
     def parse(cls, entries: Mapping[str, str], *, name: str) -> Metadata:
@@ -89,6 +91,7 @@ class Metadata:
             threshold=read.json('threshold', lambda value: _is_number(value) and 0 <= value < 1),
             protocol=read.json('protocol', _is_protocol),
             config=entries.get('config'),
+            dtype=entries.get('dtype', 'float32'),
         )  # fmt: skip
 
 

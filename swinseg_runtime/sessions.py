@@ -137,8 +137,8 @@ class OpenVinoSession(Session):
         threads: of the processor; None for as many as it has cores.
         providers: OpenVINO's devices, such as ``'GPU'`` or ``'AUTO:GPU,CPU'``, in the place of ``device``; of
             several each takes the operations that those before it cannot do.
-        dtype: ``'float32'``, in which the file was compared with the model; ``'bfloat16'`` and ``'float16'`` are
-            faster where the device has them.
+        dtype: ``'float32'``, for what the file was compared with the model in: float32, or bfloat16 where it says
+            so; ``'bfloat16'`` and ``'float16'`` are faster where the device has them.
 
     Raises:
         ModelFileError: OpenVINO is not installed, has no such device or precision or cannot open the file, or the
@@ -161,7 +161,6 @@ class OpenVinoSession(Session):
         openvino = _import('openvino')
         core = openvino.Core()
         target = _openvino_device(core.available_devices, device, providers)
-        precision = _openvino_precision(core, target, dtype)
         entries = {}
         with _opening(self.path, 'OpenVINO'):
             model = core.read_model(self.path)
@@ -169,6 +168,9 @@ class OpenVinoSession(Session):
                 section = model.get_rt_info([_SECTION]).astype(dict)
                 entries = {key: str(value.value) for key, value in section.items()}
         self._describe(entries, *(_described(ports) for ports in (model.inputs, model.outputs)))
+        if dtype == 'float32' and self.metadata.dtype == 'bfloat16':
+            dtype = 'bfloat16'
+        precision = _openvino_precision(core, target, dtype)
         if output is not None:
             model = openvino.Model([self._inner(model, output)], model.get_parameters())
         settings: dict[str, Any] = {'INFERENCE_PRECISION_HINT': precision}

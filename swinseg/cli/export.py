@@ -1,4 +1,4 @@
-"""``swinseg export``: a model as a file for ONNX Runtime, OpenVINO and what else reads these."""
+"""``swinseg export``: a model as a file for ONNX Runtime, OpenVINO or PyTorch without its code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from swinseg.cli.frame import Command
 from swinseg.exporting import export
 from swinseg.exporting.export import OPSET
-from swinseg.exporting.targets import TARGETS
+from swinseg.exporting.targets import DTYPES, TARGETS
 from swinseg.predictor.arguments import add_weights, source_of
 from swinseg.runtimes.base import INPUTS, OUTPUTS
 
@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--to', required=True, choices=list(TARGETS), help='what reads the file')
     parser.add_argument(
         '--out', required=True, metavar='FILE',
-        help='.onnx, or .xml for OpenVINO; .json with the comparison is written beside it',
+        help='.onnx, .xml for OpenVINO, .pt2 for torch.export and AOTInductor, or .torchscript; .json with the '
+        'comparison is written beside it',
     )  # fmt: skip
     parser.add_argument(
         '--input', default='tensor', choices=INPUTS,
@@ -43,6 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--opset', type=int, default=OPSET, metavar='N', help='of ONNX, 17 to 20 (default: %(default)s)'
     )  # fmt: skip
     parser.add_argument(
+        '--dtype', default='float32', choices=DTYPES,
+        help='what is computed in, or, for OpenVINO, how weights are stored (default: %(default)s)',
+    )  # fmt: skip
+    parser.add_argument(
         '--overwrite', action='store_true', help='replace the output if it is there'
     )
 
@@ -61,6 +66,7 @@ def run(args: argparse.Namespace) -> None:
             resize=args.resize,
             size=args.fixed_size,
             opset=args.opset,
+            dtype=args.dtype,
             config=args.config,
             trust=args.trust,
             overwrite=args.overwrite,
@@ -69,7 +75,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 COMMAND = Command(
-    description='Write a model as ONNX or for OpenVINO, and keep it if it computes there what PyTorch computes.',
+    description='Write a model for ONNX Runtime, OpenVINO or PyTorch without its code, and keep it if it computes '
+    'there what PyTorch computes.',
     example='work_dirs/mini/best.pth --to onnx --out mini.onnx --input image',
     add_arguments=add_arguments,
     run=run,

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from swinseg.exporting.sizes import Size
+from swinseg.exporting.sizes import Size, permuted
 
 
 def resize(x_BhwC: Tensor, size: tuple[Size, ...], *, align_corners: bool) -> Tensor:
@@ -29,9 +29,9 @@ def resize(x_BhwC: Tensor, size: tuple[Size, ...], *, align_corners: bool) -> Te
 
 
 def _interpolate(x_BhwC: Tensor, size: tuple[Size, ...], align_corners: bool) -> Tensor:
-    x = x_BhwC.permute(0, 3, 1, 2)
+    x = permuted(x_BhwC, 0, 3, 1, 2)
     x = F.interpolate(x, size=list(size), mode='bilinear', align_corners=align_corners)
-    return x.permute(0, 2, 3, 1)
+    return permuted(x, 0, 2, 3, 1)
 
 
 def _as_tensor(size: tuple[Size, ...]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,13 @@ OPEN_SIZES = ((1, 128, 160), (2, 97, 61), (1, 20, 17), (3, 33, 150))
 SCALED_SIZES = ((1, 128, 160), (2, 97, 61))
 """The same of a graph that resizes images: fewer, for all become as large as the pipeline says."""
 
+LABEL_LIMITS = {'float16': 0.01, 'bfloat16': 0.05}
+"""Largest share of labels that may differ in half precision: about three times what was measured in PyTorch.
+
+On the smooth images of a comparison that was up to 0.3% in float16 and 1.8% in bfloat16 of a Swin-T with random
+weights, 0.05% and 0.3% of one trained on CamVid, and on photographs of that, with more borders, 0.2% and 1.1%.
+"""
+
 _Result = TypeVar('_Result')
 
 
@@ -41,6 +49,7 @@ class Case:
         labels: share of labels that differ; None where they are no output.
         wrong_labels: how many of them differ though the model's scores of the two classes are further apart than
             twice what is allowed, so that rounding cannot be the reason.
+        limit: share of labels that may differ in half precision, instead of what is allowed; else None.
     """
 
     size: tuple[int, int, int]
@@ -49,23 +58,29 @@ class Case:
     scores: float | None
     labels: float | None
     wrong_labels: int
+    limit: float | None = None
 
     @property
     def is_equal(self) -> bool:
         """Whether all differences are allowed; a NaN never is."""
+        if self.limit is not None:
+            assert self.labels is not None
+            return self.labels <= self.limit and math.isfinite(self.logits)
         are_scores_equal = self.scores is None or self.scores <= self.allowed
         return self.logits <= self.allowed and are_scores_equal and not self.wrong_labels
 
     def __str__(self) -> str:
         """Return the figures."""
         batch, height, width = self.size
-        text = (
-            f'{batch} x {height} x {width}: logits {self.logits:.1e} of {self.allowed:.1e} allowed'
-        )
+        text = f'{batch} x {height} x {width}: logits {self.logits:.1e}'
+        if self.limit is None:
+            text += f' of {self.allowed:.1e} allowed'
         if self.scores is not None:
             text += f', probabilities {self.scores:.1e}'
         if self.labels is not None:
             text += f', labels {100 * self.labels:.4f}%'
+        if self.limit is not None:
+            text += f' of {100 * self.limit:g}% allowed'
         return text
 
 
@@ -76,6 +91,7 @@ def compare(
     *,
     sizes: Sequence[tuple[int, int, int]],
     name: str,
+    dtype: str = 'float32',
 ) -> list[Case]:
     """Run a file and the model on random inputs, and measure the differences.
 
@@ -85,11 +101,15 @@ def compare(
         model: float32 on the CPU.
         sizes: batch, height and width of each input.
         name: of the runtime, for messages.
+        dtype: that the file computes in. In half precision the images are smooth, as photographs are, and it is
+            the share of other labels that is judged: in noise a model is sure of nothing.
 
     Raises:
         ExportError: the runtime cannot run the file, or a difference is too large.
     """
-    inputs = [graph.example(*size, seed=seed) for seed, size in enumerate(sizes, 1)]
+    limit = LABEL_LIMITS.get(dtype)
+    example = graph.example if limit is None else graph.smooth_example
+    inputs = [example(*size, seed=seed) for seed, size in enumerate(sizes, 1)]
     arrays = [given.numpy() for given in inputs]
     logits = _in(name, lambda: open_file().logits(arrays))
     # Another one, so that not both forms of the file are in memory.
@@ -97,7 +117,7 @@ def compare(
     cases = []
     for size, given, array, inside in zip(sizes, inputs, arrays, logits, strict=True):
         outputs = _in(name, partial(runtime.outputs, array))
-        cases.append(_case(graph, model, given, inside, outputs, size))
+        cases.append(_case(graph, model, given, inside, outputs, size, limit))
     wrong = [str(case) for case in cases if not case.is_equal]
     if wrong:
         raise ExportError(
@@ -127,6 +147,7 @@ def _case(
     inside: NDArray[np.float32],
     outputs: Sequence[NDArray],
     size: tuple[int, int, int],
+    limit: float | None,
 ) -> Case:
     logits = reference_logits(model, graph.normalized(given))
     allowed = TOLERANCE * max(1.0, float(logits.abs().max()))
@@ -136,19 +157,29 @@ def _case(
     wanted = dict(zip(OUTPUT_NAMES[graph.output], expected, strict=True))
     floats = [_largest(found[name], wanted[name]) for name in wanted if name != 'labels']
     share, wrong = None, 0
+    if limit is not None and 'labels' not in wanted:
+        for each in (found, wanted):
+            each['labels'] = _most_probable(each['probabilities'], graph.threshold)
     if 'labels' in wanted:
         differs = found['labels'].long() != wanted['labels'].long()
         share = float(differs.float().mean())
         scores = resized_scores(graph, logits, graph.sizes(given))
         gap = _gap(scores, found['labels'].long(), graph.threshold)
         wrong = int((differs & (gap > 2 * allowed)).sum())
-    return Case(size, difference, allowed, floats[0] if floats else None, share, wrong)
+    return Case(size, difference, allowed, floats[0] if floats else None, share, wrong, limit)
 
 
 def _largest(found: Tensor, expected: Tensor) -> float:
     if found.shape != expected.shape:
         return float('inf')
     return float((found - expected).abs().max())
+
+
+def _most_probable(probabilities: Tensor, threshold: float | None) -> Tensor:
+    if probabilities.shape[1] == 1:
+        assert threshold is not None
+        return probabilities[:, 0] > threshold
+    return probabilities.argmax(1)
 
 
 def _gap(scores: Tensor, labels: Tensor, threshold: float | None) -> Tensor:

@@ -21,7 +21,14 @@ from swinseg.config.pipelines import pipeline_of
 from swinseg.config.untrusted import prediction_config
 from swinseg.errors import ConfigError, ExportError
 from swinseg.exporting import onnx_file
-from swinseg.exporting.checking import OPEN_SIZES, SCALED_SIZES, TOLERANCE, Case, compare
+from swinseg.exporting.checking import (
+    LABEL_LIMITS,
+    OPEN_SIZES,
+    SCALED_SIZES,
+    TOLERANCE,
+    Case,
+    compare,
+)
 from swinseg.exporting.graph import Graph, float32_on_cpu
 from swinseg.exporting.scale import scale_of, without_resize
 from swinseg.exporting.targets import TARGETS, DType, Settings, Target, TargetName, require_target
@@ -52,7 +59,7 @@ class Exported:
         files: it, what belongs to it, and the receipt, which says what is said here as JSON.
         size_in_bytes: of the first two.
         nodes: operations of the graph.
-        opset: of ONNX, from which OpenVINO's graph is made, too.
+        opset: of ONNX, from which OpenVINO's graph is made, too; None where there is none.
         seconds: that it took.
         cases: the comparisons with PyTorch.
     """
@@ -63,15 +70,16 @@ class Exported:
     files: tuple[Path, ...]
     size_in_bytes: int
     nodes: int
-    opset: int
+    opset: int | None
     seconds: float
     cases: tuple[Case, ...]
 
     def __str__(self) -> str:
         """Return lines to print."""
+        opset = '' if self.opset is None else f'opset {self.opset}, '
         lines = [
-            f'{self.path}: {self.dtype}, {self.size_in_bytes / 2**20:.1f} MiB, {self.nodes} nodes, opset '
-            f'{self.opset}, {self.seconds:.0f} s',
+            f'{self.path}: {self.dtype}, {self.size_in_bytes / 2**20:.1f} MiB, {self.nodes} nodes, {opset}'
+            f'{self.seconds:.0f} s',
             f'largest differences of {TARGETS[self.target].runtime_name} from PyTorch, at batch x height x width:',
             *(f'  {case}' for case in self.cases),
             f'receipt: {self.files[-1]}',
@@ -98,9 +106,10 @@ def export(
 
     Args:
         model: a checkpoint, a folder with a model, an address, or a name, as for ``Predictor.from_pretrained``.
-        out: the file: ``.onnx``, or ``.xml`` for OpenVINO, which has its weights in ``.bin`` beside it. A receipt
-            is written beside it, too, ``.json`` added to its name.
-        to: ``'onnx'`` or ``'openvino'``.
+        out: the file: ``.onnx``; ``.xml`` for OpenVINO, which has its weights in ``.bin`` beside it; ``.pt2``; or
+            ``.torchscript``. A receipt is written beside it, too, ``.json`` added to its name.
+        to: ``'onnx'``, ``'openvino'``, ``'torch-export'``, ``'torchscript'`` or ``'aotinductor'``, a library that
+            is compiled for the processor at hand.
         input: ``'tensor'``, normalized (B, 3, H, W) float32, or ``'image'``, (B, H, W, 3) uint8 RGB, whose
             normalization is in the graph.
         output: all at the size of the input: ``'labels'``, (B, H, W) uint8 (int64 of more than 256 classes);
@@ -111,7 +120,9 @@ def export(
         size: height and width of the images that the graph is for, with a batch of 1; None for a graph for any
             batch, height and width.
         opset: of ONNX, 17 to 20.
-        dtype: that the graph computes in.
+        dtype: that it computes in between the normalized image and the logits: ``'float32'``, ``'float16'`` or
+            ``'bfloat16'``. OpenVINO stores weights in float16 of both, and computes in bfloat16 or in what the
+            device prefers; ONNX has no bfloat16.
         config: as for ``Predictor.from_pretrained``.
         trust: whether the config inside the checkpoint may name any class and import any module.
         overwrite: replace the file if it is there.
@@ -122,7 +133,7 @@ def export(
         ConfigError: the config is wrong, or one inside the checkpoint is not to be trusted.
         ExportError: a package is not installed, the arguments do not fit, or the file does not compute what the
             model does: logits that differ by more than 1e-4 of the largest of them (of 1 where all are smaller),
-            or labels that rounding does not explain.
+            or labels that rounding does not explain; in half precision, too large a share of other labels.
         OutputError: the file is there already, or cannot be written.
         PredictorError: config or class names are nowhere to be found.
     """
@@ -201,6 +212,7 @@ def export_model(
         size=fixed,
         config=without_resize(config) if config and resize else config,
         checkpoint_sha256=checkpoint_sha256,
+        dtype=dtype,
     )
     make_folder(path.parent)
     _check_room(graph, path)
@@ -214,6 +226,7 @@ def export_model(
             reference,
             sizes=[(1, *fixed)] * 2 if fixed else SCALED_SIZES if resize else OPEN_SIZES,
             name=target.runtime_name,
+            dtype=dtype,
         )
         written = sorted(folder.iterdir(), key=lambda file: file == staged)
         exported = Exported(
@@ -227,7 +240,7 @@ def export_model(
             ),
             size_in_bytes=sum(file.stat().st_size for file in written),
             nodes=nodes,
-            opset=opset,
+            opset=opset if 'onnx' in target.needs else None,
             seconds=time.perf_counter() - start,
             cases=tuple(cases),
         )
@@ -248,6 +261,7 @@ def _metadata_of(
     size: tuple[int, int] | None,
     config: Config | None,
     checkpoint_sha256: str | None,
+    dtype: DType,
 ) -> Metadata:
     """Return what is to be said of a graph."""
     normalization = graph.normalization
@@ -268,6 +282,7 @@ def _metadata_of(
         threshold=graph.threshold,
         protocol=None if config is None else protocol_of(config),
         config=None if config is None else _config_inside(config),
+        dtype=dtype,
     )
 
 
@@ -383,7 +398,8 @@ def _receipt(exported: Exported, metadata: Metadata, *, checksum: str) -> str:
         'model': asdict(metadata),
         'runtime': target.runtime_name,
         'versions': installed_versions(('swinseg', 'torch', *target.needs)),
-        'tolerance': TOLERANCE,
+        'tolerance': TOLERANCE if exported.dtype == 'float32' else None,
+        'label_tolerance': LABEL_LIMITS.get(exported.dtype),
         'compared': [asdict(case) for case in exported.cases],
         'seconds': round(exported.seconds, 1),
     }

@@ -20,7 +20,7 @@ from swinseg.exporting.plain_backbone import plain_backbone
 from swinseg.exporting.plain_head import plain_head
 from swinseg.exporting.plain_resize import resize_pixels, resized_size
 from swinseg.exporting.scale import Scale
-from swinseg.exporting.sizes import Size, size_of
+from swinseg.exporting.sizes import Size, as_dtype, size_of
 from swinseg.models.postprocess import threshold_of
 from swinseg.models.segmentor import SwinSegmentor
 from swinseg.runtimes.base import Input, Output
@@ -91,11 +91,24 @@ class Graph(nn.Module):
         self.channels = int(model.backbone.patch_embed.projection.in_channels)
         self.normalization = Normalization(model.data_preprocessor, self.channels)
         self.input, self.output, self.scale = input, output, scale
+        self.dtype = torch.float32
         if input == 'image':
             _check_image_input(model, self.channels)
         self.align_corners: bool = model.align_corners
         self.threshold = threshold_of(model)
         self.num_classes = int(model.num_classes)
+
+    def in_dtype(self, dtype: torch.dtype) -> Graph:
+        """Return a graph that computes in another type between the normalized image and the logits.
+
+        What goes in and comes out keeps its type, and what is computed of sizes and of scores is so in float32.
+        """
+        if dtype == torch.float32:
+            return self
+        graph = copy.deepcopy(self).to(dtype)
+        graph.normalization = self.normalization
+        graph.dtype = dtype
+        return graph
 
     def example(self, batch: int, height: int, width: int, *, seed: int = 0) -> Tensor:
         """Return a random input of a size."""
@@ -104,6 +117,16 @@ class Graph(nn.Module):
             size = (batch, height, width, 3)
             return torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
         return torch.randn((batch, self.channels, height, width), generator=generator)
+
+    def smooth_example(self, batch: int, height: int, width: int, *, seed: int = 0) -> Tensor:
+        """Return a random input of a size whose neighboring pixels are alike: one value for every 16."""
+        generator = torch.Generator().manual_seed(seed)
+        cells = [side // 16 + 2 for side in (height, width)]
+        coarse = torch.rand((batch, *cells, self.channels), generator=generator)
+        x = resize(coarse, (height, width), align_corners=True)
+        if self.input == 'image':
+            return (255 * x).round().to(torch.uint8).contiguous()
+        return (4 * x - 2).permute(0, 3, 1, 2).contiguous()
 
     def normalized(self, given: Tensor) -> Tensor:
         """Return what the network gets of an input of the graph."""
@@ -123,7 +146,8 @@ class Graph(nn.Module):
 
     def forward(self, given: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs at the image's own size, and the (B, K, h, w) logits last."""
-        logits = self.head(self.backbone(self.normalized(given)))
+        image = as_dtype(self.normalized(given), self.dtype)
+        logits = as_dtype(self.head(self.backbone(image)), torch.float32)
         return *self.outputs_of(logits, self.sizes(given)), logits
 
     def outputs_of(self, logits: Tensor, sizes: Sequence[tuple[Size, Size]]) -> tuple[Tensor, ...]:

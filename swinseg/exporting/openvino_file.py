@@ -8,8 +8,23 @@ from pathlib import Path
 from swinseg.files import OutputError
 
 
-def write(onnx_file: Path, path: Path, *, metadata: Mapping[str, Mapping[str, str]]) -> int:
-    """Write an ONNX file's graph to ``path``, ``.xml``, and its weights in float32 beside it, ``.bin``.
+def computes_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 on this processor."""
+    import openvino
+
+    return 'BF16' in openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+
+
+def write(
+    onnx_file: Path, path: Path, *, is_half: bool = False, metadata: Mapping[str, Mapping[str, str]]
+) -> int:
+    """Write an ONNX file's graph to ``path``, ``.xml``, and its weights beside it, ``.bin``.
+
+    Args:
+        onnx_file: in float32.
+        path: ``.xml``.
+        is_half: whether the weights are stored in float16 instead of float32.
+        metadata: sections of ``rt_info``.
 
     Returns:
         The number of operations.
@@ -25,7 +40,7 @@ def write(onnx_file: Path, path: Path, *, metadata: Mapping[str, Mapping[str, st
         for key, value in entries.items():
             model.set_rt_info(value, [section, key])
     try:
-        openvino.save_model(model, path, compress_to_fp16=False)
+        openvino.save_model(model, path, compress_to_fp16=is_half)
     except RuntimeError as error:  # Its streams do not tell why.
         raise OutputError(
             f'OpenVINO cannot write {path.name}, mostly because the disk is full; make room, or name '

@@ -1,8 +1,10 @@
 """A Swin Transformer in operations that every exporter and runtime has, at sizes known only when it runs.
 
-Nothing here depends on the values of a size: no branch, no loop over windows, no index list. Padding, cyclic shift
-and the cut into windows are slices and concatenations, the mask of shifted windows is a comparison of ranges. So a
-trace at one size holds for all.
+Nothing here depends on the values of a size: no branch, no loop over windows, no list of numbers. The cyclic shift
+is a roll, its end and that of the padding is a choice of rows and columns by a range, the mask of shifted windows
+is a comparison of ranges. So a trace at one size holds for all, also one of ``torch.export``, which is the reason
+for :func:`~swinseg.exporting.sizes.contiguous` and for the ranges: of a slice to a length it would keep the
+condition that it is not longer than the padded one, which it cannot prove.
 
 Shapes: B images, H x W tokens, C channels, M the window's side, N = M * M tokens per window, nH x nW windows.
 """
@@ -17,7 +19,7 @@ from mmseg.models.backbones import SwinTransformer
 from torch import Tensor, nn
 
 from swinseg.errors import ArchitectureError
-from swinseg.exporting.sizes import Size, ceil_div, cropped, size_of
+from swinseg.exporting.sizes import Size, ceil_div, contiguous, cropped, size_of
 from swinseg.models.swin.backbone import SwinBackbone
 from swinseg.models.swin.window_geometry import MASKED_SCORE
 
@@ -29,11 +31,14 @@ class Windows(NamedTuple):
         rows: nH.
         columns: nW.
         mask: (1, nH * nW, 1, N, N), added to the scores of shifted windows.
+        unrolled: where the H rows and the W columns of shifted windows are before they are rolled back; taking
+            them is the end of the padding, too.
     """
 
     rows: Size
     columns: Size
     mask: Tensor | None
+    unrolled: tuple[Tensor, Tensor] | None
 
 
 def plain_backbone(backbone: Any) -> PlainBackbone:
@@ -99,11 +104,10 @@ class PlainAttention(nn.Module):
         if self.bias is not None:
             qkv = qkv + self.bias
         if shift:
-            qkv = torch.cat([qkv[:, shift:], qkv[:, :shift]], 1)
-            qkv = torch.cat([qkv[:, :, shift:], qkv[:, :, :shift]], 2)
+            qkv = qkv.roll((-shift, -shift), (1, 2))
         # B, nH, M, nW, M, 3, heads, D -> 3, B, nH, nW, heads, M, M, D; B is what is left over.
         parts = qkv.reshape(-1, nH, M, nW, M, 3, heads, channels // heads)
-        parts = parts.permute(5, 0, 1, 3, 6, 2, 4, 7)
+        parts = contiguous(parts.permute(5, 0, 1, 3, 6, 2, 4, 7))
         q, k, v = parts.reshape(3, -1, heads, M * M, channels // heads).unbind(0)
         scores = q @ k.transpose(-1, -2)  # (B * nH * nW, heads, N, N)
         if self.position_bias is not None:
@@ -114,10 +118,11 @@ class PlainAttention(nn.Module):
             scores = scores.reshape(-1, heads, M * M, M * M)
         x = scores.softmax(-1) @ v
         x = x.reshape(-1, nH, nW, heads, M, M, channels // heads)
-        x = x.permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, nH * M, nW * M, channels)
+        x = contiguous(x.permute(0, 1, 4, 2, 5, 3, 6)).reshape(-1, nH * M, nW * M, channels)
         if shift:
-            x = torch.cat([x[:, -shift:], x[:, :-shift]], 1)
-            x = torch.cat([x[:, :, -shift:], x[:, :, :-shift]], 2)
+            assert windows.unrolled is not None
+            rows, columns = windows.unrolled
+            return self.proj(x.index_select(1, rows).index_select(2, columns))
         return self.proj(cropped(x, height, width))
 
 
@@ -160,7 +165,8 @@ class PlainMerging(nn.Module):
         (height, width), channels = size_of(x_BHWC, 1, 2), x_BHWC.shape[3]
         rows, columns = ceil_div(height, 2), ceil_div(width, 2)
         x = F.pad(x_BHWC, (0, 0, 0, 2 * columns - width, 0, 2 * rows - height))
-        x = x.reshape(-1, rows, 2, columns, 2, channels).permute(0, 1, 3, 5, 2, 4)
+        x = x.reshape(-1, rows, 2, columns, 2, channels)
+        x = contiguous(x.permute(0, 1, 3, 5, 2, 4))
         return self.reduction(self.norm(x.reshape(-1, rows, columns, 4 * channels)))
 
 
@@ -211,15 +217,21 @@ def _windows(x_BHWC: Tensor, blocks: nn.ModuleList) -> Windows:
     height, width = size_of(x_BHWC, 1, 2)
     nH, nW = ceil_div(height, M), ceil_div(width, M)
     if not shift:
-        return Windows(nH, nW, None)
-    region = _side(nH, M, shift, x_BHWC)[:, None] * 3 + _side(nW, M, shift, x_BHWC)[None]
-    region = region.reshape(nH, M, nW, M).permute(0, 2, 1, 3).reshape(-1, M * M)
+        return Windows(nH, nW, None, None)
+    unrolled = _unrolled(height, nH * M, shift, x_BHWC), _unrolled(width, nW * M, shift, x_BHWC)
+    rows, columns = (_side(count, M, shift, x_BHWC) for count in (nH, nW))
+    region = (rows[:, None, :, None] * 3 + columns[:, None]).reshape(-1, M * M)
     differs = (region[:, :, None] != region[:, None, :]).to(x_BHWC.dtype)
-    return Windows(nH, nW, (differs * MASKED_SCORE)[None, :, None])
+    return Windows(nH, nW, (differs * MASKED_SCORE)[None, :, None], unrolled)
 
 
-def _side(windows: Size, window: int, shift: int, like: Tensor) -> Tensor:
-    """Tell of each row or column, after the roll, in which of three regions it is."""
-    length = windows * window
-    place = torch.arange(length, device=like.device)
-    return (place >= length - window).int() + (place >= length - shift).int()
+def _unrolled(length: Size, padded: Size, shift: int, like: Tensor) -> Tensor:
+    """Return where the rows or columns of an image are in its padded and rolled form."""
+    return (torch.arange(length, device=like.device) + padded - shift) % padded
+
+
+def _side(count: Size, window: int, shift: int, like: Tensor) -> Tensor:
+    """Tell of each row or column of the windows, (count, M), in which of three regions it is after the roll."""
+    is_last = torch.arange(count, device=like.device) == count - 1
+    place = torch.arange(window, device=like.device)
+    return is_last[:, None] * (1 + (place >= window - shift).int())

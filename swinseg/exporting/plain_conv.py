@@ -25,8 +25,11 @@ _FEWEST_CHANNELS = 64
 def pays(weight: Tensor) -> bool:
     """Tell whether a kernel, (D, C, 3, 3), is convolved by :func:`conv3x3` in less time than directly.
 
-    Half precision has too few digits for the transforms.
+    Half precision has too few digits for the transforms, and PyTorch's own convolutions, which a program of
+    ``torch.export`` has, need no other form.
     """
+    if torch.compiler.is_exporting():
+        return False
     return weight.dtype == torch.float32 and min(weight.shape[:2]) >= _FEWEST_CHANNELS
 
 

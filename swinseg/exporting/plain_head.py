@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from swinseg.errors import ArchitectureError
 from swinseg.exporting import plain_conv
 from swinseg.exporting.channels_last_resize import resize
-from swinseg.exporting.sizes import Size, size_of
+from swinseg.exporting.sizes import Size, as_dtype, contiguous, permuted, size_of
 from swinseg.models.ops.upsampled_conv import TAPS, mixing_matrix
 from swinseg.models.prepare import can_fold, fold_batch_norm
 from swinseg.models.upernet import UPerNetHead, is_plain_conv, is_plain_conv3x3
@@ -86,7 +86,7 @@ def _convolve(x_BHWC: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if plain_conv.pays(weight):
         out = plain_conv.conv3x3(x_BHWC, weight)
         return out if bias is None else out + bias
-    return F.conv2d(x_BHWC.permute(0, 3, 1, 2), weight, bias, padding=1).permute(0, 2, 3, 1)
+    return permuted(F.conv2d(permuted(x_BHWC, 0, 3, 1, 2), weight, bias, padding=1), 0, 2, 3, 1)
 
 
 class _ChannelsLast(nn.Module):
@@ -101,7 +101,7 @@ class _ChannelsLast(nn.Module):
         """Apply the layers."""
         if self.is_elementwise:
             return self.layers(x_BHWC)
-        return self.layers(x_BHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return permuted(self.layers(permuted(x_BHWC, 0, 3, 1, 2)), 0, 2, 3, 1)
 
 
 class _PyramidConv(nn.Module):
@@ -130,13 +130,21 @@ class _PyramidConv(nn.Module):
             h, w = size_of(x, 1, 2)
             mixed = F.linear(x, getattr(self, f'mixing{i}'))
             spread = shifted_interpolation(w, width, align_corners=self.align_corners, like=x)
-            wide = spread @ mixed.reshape(-1, TAPS * w, TAPS * channels)
+            wide = _product(spread, mixed.reshape(-1, TAPS * w, TAPS * channels))
             # B, h, W, ky, D -> B, h, ky, W, D; B is what is left over.
-            wide = wide.reshape(-1, h, width, TAPS, channels).transpose(2, 3)
+            wide = contiguous(wide.reshape(-1, h, width, TAPS, channels).transpose(2, 3))
             spread = shifted_interpolation(h, height, align_corners=self.align_corners, like=x)
-            spread = spread @ wide.reshape(-1, TAPS * h, width * channels)
+            spread = _product(spread, wide.reshape(-1, TAPS * h, width * channels))
             out = out + spread.reshape(-1, height, width, channels)
         return self.following(out)
+
+
+def _product(matrix: Tensor, x: Tensor) -> Tensor:
+    """Multiply each of (N, K, L) by one (M, K) matrix."""
+    if torch.compiler.is_exporting():
+        # What matmul does; of that, torch.export would keep that no size is 1.
+        return torch.bmm(matrix.expand(x.shape[0], *matrix.shape), x)
+    return matrix @ x
 
 
 def shifted_interpolation(
@@ -146,42 +154,53 @@ def shifted_interpolation(
 
     Returns:
         (target, length * 3), the tap running fastest: ``swinseg.models.ops.upsampled_conv.shifted_interpolation``,
-        to rounding, in the order in which the mixed channels are counted.
+        to rounding, in the order in which the mixed channels are counted. It is computed in float32, in which
+        the places are exact, and has the type of ``like``.
     """
     targets = torch.arange(target, device=like.device)[:, None]
     place = targets + torch.arange(TAPS, device=like.device)[None] - 1  # (target, 3)
-    is_inside = ((place >= 0) & (place < target)).to(like.dtype)
-    source = place.to(like.dtype)
+    is_inside = ((place >= 0) & (place < target)).float()
+    source = place.float()
     if align_corners:
         # A single target reads the first input, whatever the quotient.
-        gaps = _at_least_one(target - 1, like)
+        gaps = _number(target - 1, like).clamp(min=1)
         source = source * (_number(length - 1, like) / gaps)
     else:
         source = (source + 0.5) * (_number(length, like) / _number(target, like)) - 0.5
     source = torch.minimum(source.clamp(min=0), _number(length - 1, like))
-    inputs = torch.arange(length, device=like.device).to(like.dtype)
+    inputs = torch.arange(length, device=like.device).float()
     weights = (1 - (source[:, None, :] - inputs[None, :, None]).abs()).clamp(min=0)
-    return (weights * is_inside[:, None, :]).reshape(target, -1)
+    return as_dtype((weights * is_inside[:, None, :]).reshape(target, -1), like.dtype)
+
+
+def pooled(x_BHWC: Tensor, counts: Sequence[int]) -> list[Tensor]:
+    """Average (B, H, W, C) to a (B, n, n, C) for each of some counts, as ``nn.AdaptiveAvgPool2d(n)`` does."""
+    (height, width), channels = size_of(x_BHWC, 1, 2), x_BHWC.shape[3]
+    averages = []
+    for n in counts:
+        rows, columns = (pooling_matrix(n, side, x_BHWC) for side in (height, width))
+        averages.append((rows[:, None, :, None] * columns[:, None]).reshape(n * n, height * width))
+    # One product for all of them.
+    matrix = as_dtype(torch.cat(averages), x_BHWC.dtype)
+    parts = _product(matrix, x_BHWC.reshape(-1, height * width, channels))
+    squares = map(contiguous, parts.split([n * n for n in counts], 1))
+    return [part.reshape(-1, n, n, channels) for n, part in zip(counts, squares, strict=True)]
 
 
 def pooling_matrix(count: int, length: Size, like: Tensor) -> Tensor:
-    """Return the (count, length) matrix with which ``nn.AdaptiveAvgPool2d`` averages along one axis."""
+    """Return the (count, length) float32 matrix with which ``nn.AdaptiveAvgPool2d`` averages along one axis."""
     part = torch.arange(count, device=like.device)
     first = (part * length) // count
     end = ((part + 1) * length + count - 1) // count
     place = torch.arange(length, device=like.device)
     is_inside = (place[None] >= first[:, None]) & (place[None] < end[:, None])
-    return is_inside.to(like.dtype) / (end - first)[:, None].to(like.dtype)
+    return is_inside.float() / (end - first)[:, None].float()
 
 
 def _number(value: Size, like: Tensor) -> Tensor:
     if isinstance(value, Tensor):
-        return value.to(like.dtype)
-    return torch.tensor(float(value), dtype=like.dtype, device=like.device)
-
-
-def _at_least_one(value: Size, like: Tensor) -> Tensor:
-    return _number(value, like).clamp(min=1)
+        return value.float()
+    return torch.full((), value, dtype=torch.float32, device=like.device)
 
 
 class PlainHead(nn.Module):
@@ -213,24 +232,14 @@ class PlainHead(nn.Module):
         """Classify the pixels of the finest level: (B, K, H_0, W_0) logits of (B, C_i, H_i, W_i)."""
         *finer, top = (features[i].permute(0, 2, 3, 1) for i in self.in_index)
         laterals = [conv(x) for conv, x in zip(self.laterals, finer, strict=True)]
-        x = self.bottleneck([top, *self._pooled(top)])
+        averages = pooled(top, self.scales)
+        coarse = [conv(average) for conv, average in zip(self.pooled, averages, strict=True)]
+        x = self.bottleneck([top, *coarse])
         pyramid = [x]
         for lateral, conv in zip(reversed(laterals), reversed(self.levels), strict=True):
             x = lateral + resize(x, size_of(lateral, 1, 2), align_corners=self.align_corners)
             pyramid.append(conv(x))
         # Not as a product of channels-last maps: of two transpositions that undo each other, one of them to be the
         # logits, runtimes keep neither, and the logits would not be found by their name.
-        logits: Tensor = self.classifier(self.joined(pyramid[::-1]).permute(0, 3, 1, 2))
+        logits: Tensor = self.classifier(permuted(self.joined(pyramid[::-1]), 0, 3, 1, 2))
         return logits
-
-    def _pooled(self, top_BHWC: Tensor) -> list[Tensor]:
-        """Average the coarsest level over a few large parts, (B, n, n, C) each, and convolve it."""
-        height, width = size_of(top_BHWC, 1, 2)
-        x = top_BHWC.permute(0, 3, 1, 2)
-        averages = [
-            pooling_matrix(n, height, x) @ x @ pooling_matrix(n, width, x).T for n in self.scales
-        ]
-        return [
-            conv(average.permute(0, 2, 3, 1))
-            for conv, average in zip(self.pooled, averages, strict=True)
-        ]

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+import torch
 
 from swinseg.errors import ExportError
-from swinseg.exporting import onnx_file, openvino_file
+from swinseg.exporting import onnx_file, openvino_file, torch_files
 from swinseg.exporting.graph import Graph
 from swinseg.runtimes.base import Runtime
 from swinseg.runtimes.metadata import Metadata
 from swinseg.runtimes.onnx import OnnxRuntime
 from swinseg.runtimes.openvino import OpenVino
+from swinseg.runtimes.torch_programs import PT2, TORCHSCRIPT, AotInductor, TorchExport, TorchScript
 
-TargetName = Literal['onnx', 'openvino']
-DType = Literal['float32']
+TargetName = Literal['onnx', 'openvino', 'torch-export', 'torchscript', 'aotinductor']
+DType = Literal['float32', 'float16', 'bfloat16']
+DTYPES: tuple[DType, ...] = get_args(DType)
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Settings:
     Attributes:
         size: height and width to fix, with a batch of 1; None leaves all three open.
         opset: of ONNX.
-        dtype: that the graph computes in.
+        dtype: that the graph computes in, or the runtime where it decides that.
     """
 
     size: tuple[int, int] | None
@@ -58,21 +63,46 @@ class Target:
     runtime: Callable[..., Runtime]
 
 
+def _in_dtype(graph: Graph, settings: Settings) -> Graph:
+    return graph.in_dtype(getattr(torch, settings.dtype))
+
+
 def _write_onnx(graph: Graph, path: Path, metadata: Metadata, settings: Settings) -> int:
     return onnx_file.write(
-        graph, path, size=settings.size, opset=settings.opset, metadata=metadata.for_onnx()
+        _in_dtype(graph, settings),
+        path,
+        size=settings.size,
+        opset=settings.opset,
+        metadata=metadata.for_onnx(),
     )
 
 
 def _write_openvino(graph: Graph, path: Path, metadata: Metadata, settings: Settings) -> int:
+    if settings.dtype == 'bfloat16' and not openvino_file.computes_bfloat16():
+        raise ExportError(
+            'OpenVINO does not compute in bfloat16 on this processor, so that it cannot be compared here; export '
+            "it with dtype='float16' (--dtype float16)"
+        )
     onnx = path.with_suffix(TARGETS['onnx'].suffix)
-    _write_onnx(graph, onnx, metadata, settings)
+    _write_onnx(graph, onnx, metadata, dataclasses.replace(settings, dtype='float32'))
     # The graph, and its weights where they are in a file of their own.
     written = list(onnx.parent.iterdir())
-    nodes = openvino_file.write(onnx, path, metadata=metadata.for_openvino())
+    nodes = openvino_file.write(
+        onnx, path, is_half=settings.dtype != 'float32', metadata=metadata.for_openvino()
+    )
     for file in written:
         file.unlink()
     return nodes
+
+
+def _write_torch(write: Callable[..., int]) -> Callable[[Graph, Path, Metadata, Settings], int]:
+    """Adapt a writer of :mod:`swinseg.exporting.torch_files`."""
+
+    def adapted(graph: Graph, path: Path, metadata: Metadata, settings: Settings) -> int:
+        entries = metadata.for_onnx()
+        return write(_in_dtype(graph, settings), path, size=settings.size, metadata=entries)
+
+    return adapted
 
 
 TARGETS: dict[str, Target] = {
@@ -80,7 +110,8 @@ TARGETS: dict[str, Target] = {
         suffix='.onnx',
         runtime_name='ONNX Runtime',
         needs=('onnx', 'onnxruntime'),
-        dtypes=('float32',),
+        # ONNX Runtime has no kernels in bfloat16 for the CPU.
+        dtypes=('float32', 'float16'),
         companion=lambda path: path.with_name(f'{path.name}.data'),
         write=_write_onnx,
         runtime=OnnxRuntime,
@@ -89,13 +120,40 @@ TARGETS: dict[str, Target] = {
         suffix='.xml',
         runtime_name='OpenVINO',
         needs=('onnx', 'openvino'),
-        dtypes=('float32',),
+        dtypes=DTYPES,
         companion=lambda path: path.with_suffix('.bin'),
         write=_write_openvino,
         runtime=OpenVino,
     ),
+    'torch-export': Target(
+        suffix=PT2,
+        runtime_name='torch.export',
+        needs=(),
+        dtypes=DTYPES,
+        companion=None,
+        write=_write_torch(torch_files.write_torch_export),
+        runtime=TorchExport,
+    ),
+    'torchscript': Target(
+        suffix=TORCHSCRIPT,
+        runtime_name='TorchScript',
+        needs=(),
+        dtypes=DTYPES,
+        companion=None,
+        write=_write_torch(torch_files.write_torchscript),
+        runtime=TorchScript,
+    ),
+    'aotinductor': Target(
+        suffix=PT2,
+        runtime_name='AOTInductor',
+        needs=(),
+        dtypes=DTYPES,
+        companion=None,
+        write=_write_torch(torch_files.write_aotinductor),
+        runtime=AotInductor,
+    ),
 }
-"""By the name that ``--to`` takes, which is that of the extra, too."""
+"""By the name that ``--to`` takes, which is that of the extra, too, where there is one."""
 
 
 def require_target(name: str) -> Target:

@@ -28,6 +28,7 @@ class Metadata(swinseg_runtime.Metadata):
             'input': self.input,
             'output': self.output,
             'stride': str(self.stride),
+            'dtype': self.dtype,
             'resize': 'inside' if self.resizes else 'outside',
         }
         optional = {

@@ -13,8 +13,14 @@ from swinseg.errors import ExportedFileError
 from swinseg.runtimes.base import Runtime
 from swinseg.runtimes.onnx import OnnxRuntime
 from swinseg.runtimes.openvino import OpenVino
+from swinseg.runtimes.torch_programs import PT2, TORCHSCRIPT, TorchScript, open_pt2
 
-RUNTIMES: dict[str, Callable[..., Runtime]] = {'.onnx': OnnxRuntime, '.xml': OpenVino}
+RUNTIMES: dict[str, Callable[..., Runtime]] = {
+    '.onnx': OnnxRuntime,
+    '.xml': OpenVino,
+    PT2: open_pt2,
+    TORCHSCRIPT: TorchScript,
+}
 """What opens the files of a suffix."""
 
 
@@ -34,7 +40,7 @@ def open_exported(
     """Open an exported file, whose scores are then at hand.
 
     Args:
-        path: ``.onnx``, or ``.xml`` of OpenVINO.
+        path: ``.onnx``, ``.xml`` of OpenVINO, ``.pt2`` of ``torch.export`` or AOTInductor, or ``.torchscript``.
         device: ``'cpu'``, ``'gpu'``, or ``'auto'`` for a GPU where the runtime has one.
         threads: of the processor; None for as many as PyTorch has.
         providers: ONNX Runtime's execution providers or OpenVINO's devices, in the place of ``device``.

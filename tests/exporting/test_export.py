@@ -18,6 +18,7 @@ from swinseg.cli.frame import main
 from swinseg.config.untrusted import prediction_config
 from swinseg.errors import ArchitectureError, ExportError
 from swinseg.exporting import (
+    checking,
     export,
     export_model,
     onnx_file,
@@ -97,6 +98,44 @@ def test_export_model__for_one_size(target, make_model, tmp_path):
     export_model(model, path, to=target, output=output, size=(35, 50), classes=CLASSES, opset=18)
     graph = Graph(model, input='tensor', output=output).eval()
     assert_equal_in_runtime(path, target, graph, model, [(1, 35, 50)])
+
+
+@pytest.mark.parametrize(
+    ('target', 'dtype'), [('onnx', 'float16'), ('openvino', 'float16'), ('openvino', 'bfloat16')]
+)
+def test_export_model__in_half_precision(make_model, tmp_path, monkeypatch, target, dtype):
+    require(target)
+    if dtype == 'bfloat16' and not openvino_file.computes_bfloat16():
+        pytest.skip('this processor does not compute in bfloat16')
+    model = make_model()
+    options = dict(to=target, size=(40, 64), classes=CLASSES)
+    suffix = TARGETS[target].suffix
+    whole = export_model(model, tmp_path / f'whole{suffix}', **options)
+    half = export_model(
+        model, tmp_path / f'half{suffix}', output='probabilities', dtype=dtype, **options
+    )
+    assert half.size_in_bytes < 0.9 * whole.size_in_bytes
+    assert f'half{suffix}: {dtype}, ' in str(half)
+    assert all(case.labels <= case.limit for case in half.cases)
+    # It is really computed in it.
+    assert min(case.logits for case in half.cases) > 10 * max(case.logits for case in whole.cases)
+    assert json.loads(half.files[-1].read_text())['dtype'] == dtype
+
+    monkeypatch.setitem(checking.LABEL_LIMITS, dtype, -1.0)
+    sentence = r'what the model does, and was removed; .* 1 x 40 x 64: logits .*, labels .*% of -100% allowed'
+    with pytest.raises(ExportError, match=sentence):
+        export_model(model, tmp_path / f'other{suffix}', dtype=dtype, **options)
+    assert list(tmp_path.glob('other*')) == []
+
+
+def test_export_model__openvino_without_bfloat16(make_model, tmp_path, monkeypatch):
+    require('openvino')
+    monkeypatch.setattr(openvino_file, 'computes_bfloat16', lambda: False)
+    with pytest.raises(ExportError, match=r'not compute in bfloat16 .* \(--dtype float16\)'):
+        export_model(
+            make_model(), tmp_path / 'm.xml', to='openvino', dtype='bfloat16', classes=CLASSES
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_export__a_checkpoint_with_its_names(tmp_path):
@@ -213,8 +252,9 @@ def test_export_model__no_room(target, make_model, tmp_path, monkeypatch):
         (dict(opset=16), 'opset must be from 17 to 20, not 16'),
         (dict(output='scores'), "output must be one of labels, confidence, probabilities, not 'scores'"),
         (dict(size=(0, 9)), r'a height and a width of at least 1 pixel, not \(0, 9\)'),
-        (dict(dtype='float64'), "onnx has no form in 'float64' here; dtype must be one of float32"),
-        (dict(to='tflite'), "to must be one of onnx, openvino, not 'tflite'"),
+        (dict(dtype='float64'), "onnx has no form in 'float64' here; dtype must be one of float32, float16"),
+        (dict(dtype='bfloat16'), "onnx has no form in 'bfloat16' here"),
+        (dict(to='tflite'), "to must be one of onnx, openvino, torch-export, .*, not 'tflite'"),
         (dict(classes=('a',)), 'predicts 5 classes, but 1 class names are given'),
     ],
 )  # fmt: skip

@@ -93,6 +93,35 @@ def test_outputs__are_those_of_prediction(make_model, num_classes):
     assert torch.allclose(probabilities[0], wide, atol=1e-6)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_in_dtype__computes_the_same_in_fewer_digits(make_model, dtype):
+    model = make_model()
+    graph = Graph(model, input='image', output='confidence').eval()
+    half = graph.in_dtype(dtype)
+    # Wider than integers that have a place of their own in half precision.
+    given = graph.smooth_example(1, 33, 4200)
+    with torch.no_grad():
+        labels, confidence, logits = graph(given)
+        found, probability, scores = half(given)
+    assert next(model.parameters()).dtype == torch.float32
+    assert {each.dtype for each in half.backbone.parameters()} == {dtype}
+    assert (scores.dtype, probability.dtype) == (torch.float32, torch.float32)
+    assert 0 < (scores - logits).abs().max() < 0.02 * logits.abs().max()
+    assert (found != labels).float().mean() < 0.02
+    assert (probability - confidence).abs().max() < 0.05
+    assert half.normalized(given).equal(graph.normalized(given))
+
+
+@pytest.mark.parametrize('input', ['image', 'tensor'])
+def test_smooth_example__has_neighbors_alike(make_model, input):
+    graph = Graph(make_model(), input=input, output='labels')
+    smooth, noise = (make(1, 64, 48).float() for make in (graph.smooth_example, graph.example))
+    assert smooth.shape == noise.shape
+    assert smooth.std() > 0.3 * noise.std()
+    steps = [each.diff(dim=2).abs().mean() / each.std() for each in (smooth, noise)]
+    assert steps[0] < 0.15 * steps[1]
+
+
 def test_graph__leaves_the_model_as_it_was(make_model):
     model = make_model()
     before = {name: value.clone() for name, value in model.state_dict().items()}
