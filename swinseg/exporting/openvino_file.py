@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from swinseg.files import OutputError
 
@@ -39,6 +40,18 @@ def write(
     for section, entries in metadata.items():
         for key, value in entries.items():
             model.set_rt_info(value, [section, key])
+    save(model, path, is_half=is_half)
+    return len(model.get_ops())
+
+
+def save(model: Any, path: Path, *, is_half: bool = False) -> None:
+    """Write a model with its weights as they are, or in float16.
+
+    Raises:
+        OutputError: OpenVINO could not write all of it.
+    """
+    import openvino
+
     try:
         openvino.save_model(model, path, compress_to_fp16=is_half)
     except RuntimeError as error:  # Its streams do not tell why.
@@ -46,4 +59,3 @@ def write(
             f'OpenVINO cannot write {path.name}, mostly because the disk is full; make room, or name '
             'another folder'
         ) from error
-    return len(model.get_ops())

@@ -10,6 +10,10 @@ axis, R x Q tiles in an image.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +25,18 @@ _TILE = EXACT + KERNEL - 1
 # Fewer channels are no work for a matrix product.
 _FEWEST_CHANNELS = 64
 
+_are_direct: ContextVar[bool] = ContextVar('_are_direct', default=False)
+
+
+@contextlib.contextmanager
+def direct_convolutions() -> Iterator[None]:
+    """Within the block, nothing is convolved in matrix products: int8 has too few digits for the transforms."""
+    token = _are_direct.set(True)
+    try:
+        yield
+    finally:
+        _are_direct.reset(token)
+
 
 def pays(weight: Tensor) -> bool:
     """Tell whether a kernel, (D, C, 3, 3), is convolved by :func:`conv3x3` in less time than directly.
@@ -28,7 +44,7 @@ def pays(weight: Tensor) -> bool:
     Half precision has too few digits for the transforms, and PyTorch's own convolutions, which a program of
     ``torch.export`` has, need no other form.
     """
-    if torch.compiler.is_exporting():
+    if _are_direct.get() or torch.compiler.is_exporting():
         return False
     return weight.dtype == torch.float32 and min(weight.shape[:2]) >= _FEWEST_CHANNELS
 

@@ -70,6 +70,8 @@ class _Conv(nn.Module):
         if module.with_activation:
             is_relu = isinstance(module.activate, nn.ReLU)
             following.append(nn.ReLU() if is_relu else module.activate)
+        # As a matrix where it is one: the step would be left in the graph.
+        weight = weight.flatten(1) if size == (1, 1) else weight
         self.register_buffer('weight', weight.detach().float())
         self.register_buffer('bias', None if bias is None else bias.detach().float())
         self.following = _ChannelsLast(following)
@@ -80,9 +82,9 @@ class _Conv(nn.Module):
 
 
 def _convolve(x_BHWC: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return the convolution with a kernel (D, C, 1, 1) or (D, C, 3, 3), as (B, H, W, D)."""
-    if weight.shape[2] == 1:
-        return F.linear(x_BHWC, weight.flatten(1), bias)
+    """Return the convolution with a kernel (D, C) or (D, C, 3, 3), as (B, H, W, D)."""
+    if weight.dim() == 2:
+        return F.linear(x_BHWC, weight, bias)
     if plain_conv.pays(weight):
         out = plain_conv.conv3x3(x_BHWC, weight)
         return out if bias is None else out + bias
