@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from swinseg.cli.arguments import add_cfg_options
 from swinseg.cli.frame import Command
+from swinseg.config.loading import load_config
+from swinseg.errors import ExportError
 from swinseg.exporting import export
 from swinseg.exporting.export import OPSET
+from swinseg.exporting.gate import MAX_DROP
+from swinseg.exporting.quantizing.calibration import CALIBRATION_IMAGES
 from swinseg.exporting.targets import DTYPES, TARGETS
 from swinseg.predictor.arguments import add_weights, source_of
 from swinseg.runtimes.base import INPUTS, OUTPUTS
@@ -48,6 +53,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what is computed in, or, for OpenVINO, how weights are stored (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(
+        '--data', metavar='CONFIG',
+        help='measure the model and the file on its test set; int8 is calibrated on its training set',
+    )  # fmt: skip
+    parser.add_argument(
+        '--max-drop', type=float, default=MAX_DROP, metavar='POINTS',
+        help='of mIoU that the file may lose there (default: %(default)s)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--calibration-images', type=int, default=CALIBRATION_IMAGES, metavar='N',
+        help='of the training set, for int8 (default: %(default)s)',
+    )  # fmt: skip
+    add_cfg_options(parser, explanation="of --data's config, such as data_root=/data/ade")
+    parser.add_argument(
         '--overwrite', action='store_true', help='replace the output if it is there'
     )
 
@@ -56,6 +74,11 @@ def run(args: argparse.Namespace) -> None:
     """Export, compare, and print the figures."""
     if args.trust:
         source_of(args)
+    if args.cfg_options and args.data is None:
+        raise ExportError(
+            '--cfg-options changes the config of --data, which is not given; add --data'
+        )
+    data = None if args.data is None else load_config(args.data, args.cfg_options)
     print(
         export(
             args.checkpoint,
@@ -67,6 +90,9 @@ def run(args: argparse.Namespace) -> None:
             size=args.fixed_size,
             opset=args.opset,
             dtype=args.dtype,
+            data=data,
+            max_drop=args.max_drop,
+            calibration_images=args.calibration_images,
             config=args.config,
             trust=args.trust,
             overwrite=args.overwrite,

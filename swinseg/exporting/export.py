@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmseg.models import EncoderDecoder
+from torch import Tensor
 
 from swinseg.config.pipelines import pipeline_of
 from swinseg.config.untrusted import prediction_config
@@ -29,7 +30,10 @@ from swinseg.exporting.checking import (
     Case,
     compare,
 )
+from swinseg.exporting.gate import MAX_DROP, Accuracy, Gate
 from swinseg.exporting.graph import Graph, float32_on_cpu
+from swinseg.exporting.quantizing.calibration import CALIBRATION_IMAGES
+from swinseg.exporting.quantizing.int8 import Quantization, write_int8
 from swinseg.exporting.scale import scale_of, without_resize
 from swinseg.exporting.targets import TARGETS, DType, Settings, Target, TargetName, require_target
 from swinseg.files import OutputError, atomic_path, make_folder, write_text
@@ -62,6 +66,8 @@ class Exported:
         opset: of ONNX, from which OpenVINO's graph is made, too; None where there is none.
         seconds: that it took.
         cases: the comparisons with PyTorch.
+        accuracy: what model and file are worth on the data that was given; None without.
+        quantization: how the file came to its int8; None for other types.
     """
 
     path: Path
@@ -73,6 +79,8 @@ class Exported:
     opset: int | None
     seconds: float
     cases: tuple[Case, ...]
+    accuracy: Accuracy | None = None
+    quantization: Quantization | None = None
 
     def __str__(self) -> str:
         """Return lines to print."""
@@ -82,6 +90,7 @@ class Exported:
             f'{self.seconds:.0f} s',
             f'largest differences of {TARGETS[self.target].runtime_name} from PyTorch, at batch x height x width:',
             *(f'  {case}' for case in self.cases),
+            *([] if self.accuracy is None else [str(self.accuracy)]),
             f'receipt: {self.files[-1]}',
         ]
         return '\n'.join(lines)
@@ -98,6 +107,9 @@ def export(
     size: Sequence[int] | None = None,
     opset: int = OPSET,
     dtype: DType = 'float32',
+    data: str | os.PathLike[str] | Config | None = None,
+    max_drop: float = MAX_DROP,
+    calibration_images: int = CALIBRATION_IMAGES,
     config: str | os.PathLike[str] | Config | None = None,
     trust: bool = False,
     overwrite: bool = False,
@@ -120,9 +132,13 @@ def export(
         size: height and width of the images that the graph is for, with a batch of 1; None for a graph for any
             batch, height and width.
         opset: of ONNX, 17 to 20.
-        dtype: that it computes in between the normalized image and the logits: ``'float32'``, ``'float16'`` or
-            ``'bfloat16'``. OpenVINO stores weights in float16 of both, and computes in bfloat16 or in what the
-            device prefers; ONNX has no bfloat16.
+        dtype: that it computes in between the normalized image and the logits: ``'float32'``, ``'float16'``,
+            ``'bfloat16'`` or, for ONNX and OpenVINO, ``'int8'``. OpenVINO stores weights in float16 of both half
+            precisions, and computes in bfloat16 or in what the device prefers; ONNX has no bfloat16.
+        data: a config, or its path, on whose test set the model and the file are measured before the file gets its
+            name. Int8 needs one, and its training set for the calibration.
+        max_drop: points of mIoU by which the file may be worth less there.
+        calibration_images: of the training set that int8 is calibrated on, evenly spread over it.
         config: as for ``Predictor.from_pretrained``.
         trust: whether the config inside the checkpoint may name any class and import any module.
         overwrite: replace the file if it is there.
@@ -133,14 +149,16 @@ def export(
         ConfigError: the config is wrong, or one inside the checkpoint is not to be trusted.
         ExportError: a package is not installed, the arguments do not fit, or the file does not compute what the
             model does: logits that differ by more than 1e-4 of the largest of them (of 1 where all are smaller),
-            or labels that rounding does not explain; in half precision, too large a share of other labels.
+            or labels that rounding does not explain; in half precision, too large a share of other labels; or the
+            file is worth less than the model on the data.
         OutputError: the file is there already, or cannot be written.
         PredictorError: config or class names are nowhere to be found.
     """
-    path = _checked_path(out, require_target(to), overwrite=overwrite)
+    path = _checked_path(out, require_target(to, dtype), overwrite=overwrite)
     _check_arguments(
         to, dtype=dtype, input=input, output=output, resize=resize, size=size, opset=opset
     )
+    _check_calibration(dtype, data, calibration_images)
     source = resolve(model)
     loaded = load_model(source.read(with_config=config is None), model, config, trust=trust)
     weights = Path(source.weights)
@@ -158,6 +176,9 @@ def export(
         size=size,
         opset=opset,
         dtype=dtype,
+        data=data,
+        max_drop=max_drop,
+        calibration_images=calibration_images,
         overwrite=overwrite,
     )
 
@@ -177,6 +198,9 @@ def export_model(
     size: Sequence[int] | None = None,
     opset: int = OPSET,
     dtype: DType = 'float32',
+    data: str | os.PathLike[str] | Config | None = None,
+    max_drop: float = MAX_DROP,
+    calibration_images: int = CALIBRATION_IMAGES,
     overwrite: bool = False,
 ) -> Exported:
     """Export a segmentor with its weights; else as :func:`export`.
@@ -191,11 +215,12 @@ def export_model(
         checkpoint_sha256: of the file of the weights, to be put into the exported one.
     """
     start = time.perf_counter()
-    target = require_target(to)
+    target = require_target(to, dtype)
     path = _checked_path(out, target, overwrite=overwrite)
     _check_arguments(
         to, dtype=dtype, input=input, output=output, resize=resize, size=size, opset=opset
     )
+    _check_calibration(dtype, data, calibration_images)
     scale = scale_of(config or {}) if resize else None
     if len(classes) != model.num_classes:
         raise ExportError(
@@ -214,20 +239,54 @@ def export_model(
         checkpoint_sha256=checkpoint_sha256,
         dtype=dtype,
     )
+    gate = None
+    if data is not None:
+        gate = Gate(data, reference, classes=classes, max_drop=max_drop, resizes=resize)
+    sizes = [(1, *fixed)] * 2 if fixed else SCALED_SIZES if resize else OPEN_SIZES
     make_folder(path.parent)
     _check_room(graph, path)
     with _staging(path) as folder:
         staged = folder / path.name
-        settings = Settings(size=fixed, opset=opset, dtype=dtype)
-        nodes = target.write(graph, staged, metadata, settings)
-        cases = compare(
-            lambda: target.runtime(staged, device='cpu', threads=torch.get_num_threads()),
-            graph,
-            reference,
-            sizes=[(1, *fixed)] * 2 if fixed else SCALED_SIZES if resize else OPEN_SIZES,
-            name=target.runtime_name,
-            dtype=dtype,
-        )
+
+        def compared(
+            file: Path, dtype: DType, inputs: Sequence[Tensor] | None = None
+        ) -> list[Case]:
+            return compare(
+                lambda: target.runtime(file, device='cpu', threads=torch.get_num_threads()),
+                graph,
+                reference,
+                sizes=sizes,
+                name=target.runtime_name,
+                dtype=dtype,
+                inputs=inputs,
+            )
+
+        def write(file: Path, dtype: DType) -> tuple[int, list[Case]]:
+            settings = Settings(size=fixed, opset=opset, dtype=dtype)
+            return target.write(graph, file, metadata, settings), compared(file, dtype)
+
+        quantization, accuracy = None, None
+        if dtype == 'int8':
+            assert gate is not None
+            assert target.quantizer is not None
+            quantization = write_int8(
+                graph,
+                reference,
+                staged,
+                write_float=lambda file: write(file, 'float32'),
+                quantizer=target.quantizer,
+                gate=gate,
+                images=calibration_images,
+                size=fixed,
+                example_sizes=sizes,
+            )
+            nodes, accuracy = quantization.nodes, quantization.accuracy
+            cases = compared(staged, dtype, quantization.examples)
+        else:
+            nodes, cases = write(staged, dtype)
+            accuracy = None if gate is None else gate.measure(staged)
+        if gate is not None and accuracy is not None:
+            gate.require(accuracy)
         written = sorted(folder.iterdir(), key=lambda file: file == staged)
         exported = Exported(
             path=path,
@@ -243,6 +302,8 @@ def export_model(
             opset=opset if 'onnx' in target.needs else None,
             seconds=time.perf_counter() - start,
             cases=tuple(cases),
+            accuracy=accuracy,
+            quantization=quantization,
         )
         receipt = _receipt(exported, metadata, checksum=sha256_of(staged))
         # What belongs to the file comes before it: where it is, all is.
@@ -355,6 +416,20 @@ def _check_arguments(
         )
 
 
+def _check_calibration(
+    dtype: str, data: str | os.PathLike[str] | Config | None, images: int
+) -> None:
+    if dtype != 'int8':
+        return
+    if data is None:
+        raise ExportError(
+            'int8 is calibrated and measured on images: give the config that the model was trained with as data '
+            '(--data CONFIG)'
+        )
+    if images < 1:
+        raise ExportError(f'int8 is calibrated on one image at least, not {images}')
+
+
 def _check_room(graph: Graph, path: Path) -> None:
     weights = sum(each.numel() * each.element_size() for each in graph.state_dict().values())
     needed = _COPIES * (weights + _GRAPH_BYTES)
@@ -401,6 +476,8 @@ def _receipt(exported: Exported, metadata: Metadata, *, checksum: str) -> str:
         'tolerance': TOLERANCE if exported.dtype == 'float32' else None,
         'label_tolerance': LABEL_LIMITS.get(exported.dtype),
         'compared': [asdict(case) for case in exported.cases],
+        'accuracy': None if exported.accuracy is None else asdict(exported.accuracy),
+        'quantization': None if exported.quantization is None else exported.quantization.record(),
         'seconds': round(exported.seconds, 1),
     }
     return json.dumps(entries, indent=2, ensure_ascii=False) + '\n'

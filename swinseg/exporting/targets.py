@@ -14,6 +14,8 @@ import torch
 from swinseg.errors import ExportError
 from swinseg.exporting import onnx_file, openvino_file, torch_files
 from swinseg.exporting.graph import Graph
+from swinseg.exporting.quantizing import onnx_int8, openvino_int8
+from swinseg.exporting.quantizing.int8 import Quantizer
 from swinseg.runtimes.base import Runtime
 from swinseg.runtimes.metadata import Metadata
 from swinseg.runtimes.onnx import OnnxRuntime
@@ -21,8 +23,9 @@ from swinseg.runtimes.openvino import OpenVino
 from swinseg.runtimes.torch_programs import PT2, TORCHSCRIPT, AotInductor, TorchExport, TorchScript
 
 TargetName = Literal['onnx', 'openvino', 'torch-export', 'torchscript', 'aotinductor']
-DType = Literal['float32', 'float16', 'bfloat16']
+DType = Literal['float32', 'float16', 'bfloat16', 'int8']
 DTYPES: tuple[DType, ...] = get_args(DType)
+_FLOATS = ('float32', 'float16', 'bfloat16')
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Target:
         companion: what holds its weights beside it, or may do so; None where nothing does.
         write: writes a graph to a path whose folder is empty, and returns the number of nodes.
         runtime: opens a path; it takes ``device`` and ``threads``, too.
+        quantizer: writes it in int8; None where nothing does.
+        quantizer_needs: packages for that, beside the others.
     """
 
     suffix: str
@@ -61,6 +66,8 @@ class Target:
     companion: Callable[[Path], Path] | None
     write: Callable[[Graph, Path, Metadata, Settings], int]
     runtime: Callable[..., Runtime]
+    quantizer: Quantizer | None = None
+    quantizer_needs: tuple[str, ...] = ()
 
 
 def _in_dtype(graph: Graph, settings: Settings) -> Graph:
@@ -111,10 +118,11 @@ TARGETS: dict[str, Target] = {
         runtime_name='ONNX Runtime',
         needs=('onnx', 'onnxruntime'),
         # ONNX Runtime has no kernels in bfloat16 for the CPU.
-        dtypes=('float32', 'float16'),
+        dtypes=('float32', 'float16', 'int8'),
         companion=lambda path: path.with_name(f'{path.name}.data'),
         write=_write_onnx,
         runtime=OnnxRuntime,
+        quantizer=onnx_int8.quantize,
     ),
     'openvino': Target(
         suffix='.xml',
@@ -124,12 +132,14 @@ TARGETS: dict[str, Target] = {
         companion=lambda path: path.with_suffix('.bin'),
         write=_write_openvino,
         runtime=OpenVino,
+        quantizer=openvino_int8.quantize,
+        quantizer_needs=('nncf',),
     ),
     'torch-export': Target(
         suffix=PT2,
         runtime_name='torch.export',
         needs=(),
-        dtypes=DTYPES,
+        dtypes=_FLOATS,
         companion=None,
         write=_write_torch(torch_files.write_torch_export),
         runtime=TorchExport,
@@ -138,7 +148,7 @@ TARGETS: dict[str, Target] = {
         suffix=TORCHSCRIPT,
         runtime_name='TorchScript',
         needs=(),
-        dtypes=DTYPES,
+        dtypes=_FLOATS,
         companion=None,
         write=_write_torch(torch_files.write_torchscript),
         runtime=TorchScript,
@@ -147,7 +157,7 @@ TARGETS: dict[str, Target] = {
         suffix=PT2,
         runtime_name='AOTInductor',
         needs=(),
-        dtypes=DTYPES,
+        dtypes=_FLOATS,
         companion=None,
         write=_write_torch(torch_files.write_aotinductor),
         runtime=AotInductor,
@@ -156,16 +166,17 @@ TARGETS: dict[str, Target] = {
 """By the name that ``--to`` takes, which is that of the extra, too, where there is one."""
 
 
-def require_target(name: str) -> Target:
+def require_target(name: str, dtype: str) -> Target:
     """Return a target whose packages are installed, before a model is loaded for it.
 
     Raises:
-        ExportError: there is no such target, or a package of it is not installed.
+        ExportError: there is no such target, it has no such type, or a package for it is not installed.
     """
     if name not in TARGETS:
         raise ExportError(f'to must be one of {", ".join(TARGETS)}, not {name!r}')
     target = TARGETS[name]
-    missing = [package for package in target.needs if find_spec(package) is None]
+    needs = target.needs if dtype != 'int8' else (*target.needs, *target.quantizer_needs)
+    missing = [package for package in needs if find_spec(package) is None]
     if missing:
         raise ExportError(
             f'exporting to {name} needs the package {missing[0]}; install it with: pip install "swinseg[{name}]"'
