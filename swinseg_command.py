@@ -21,7 +21,10 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     'test': ('swinseg.cli.test', "evaluate a checkpoint on a config's test set"),
     'segment': ('swinseg.cli.segment', 'labels, colors and overlays of images, scenes and videos'),
     'serve': ('swinseg.cli.serve', 'a web page and an HTTP interface'),
-    'export': ('swinseg.cli.export', 'a file for ONNX Runtime, OpenVINO, ..., compared with PyTorch'),
+    'export': (
+        'swinseg.cli.export',
+        'a file for ONNX Runtime, OpenVINO, ..., compared with PyTorch',
+    ),
     'check': ('swinseg.cli.check', "what is wrong with a config's datasets, and the fix"),
     'prepare': ('swinseg.cli.prepare', 'draw the mini set, get ADE20K, convert annotations'),
     'convert': ('swinseg.cli.convert', 'weights between mmseg, Microsoft, timm, Hugging Face, ...'),
