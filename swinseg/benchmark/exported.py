@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from swinseg import exporting
 from swinseg.exporting import onnx_file
-from swinseg.exporting.export import OPSET
+from swinseg.exporting.arguments import OPSET
 from swinseg.exporting.graph import Graph
 from swinseg.models import ops
 from swinseg.runtimes.onnx import with_logits_only

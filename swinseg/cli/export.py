@@ -9,7 +9,7 @@ from swinseg.cli.frame import Command
 from swinseg.config.loading import load_config
 from swinseg.errors import ExportError
 from swinseg.exporting import export
-from swinseg.exporting.export import OPSET
+from swinseg.exporting.arguments import OPSET
 from swinseg.exporting.gate import MAX_DROP
 from swinseg.exporting.quantizing.calibration import CALIBRATION_IMAGES
 from swinseg.exporting.targets import DTYPES, TARGETS

@@ -5,6 +5,7 @@ swinseg.export('work_dirs/mini/best.pth', 'mini.onnx', input='image')  # RGB byt
 The package is not called ``export``, which is the name of the function at the top of ``swinseg``.
 """
 
-from swinseg.exporting.export import Exported, export, export_model
+from swinseg.exporting.export import export, export_model
+from swinseg.exporting.exported import Exported
 
 __all__ = ['Exported', 'export', 'export_model']

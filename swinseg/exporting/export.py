@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,82 +13,23 @@ from mmengine.config import Config
 from mmseg.models import EncoderDecoder
 from torch import Tensor
 
-from swinseg.config.pipelines import pipeline_of
-from swinseg.config.untrusted import prediction_config
-from swinseg.errors import ConfigError, ExportError
-from swinseg.exporting import onnx_file
-from swinseg.exporting.checking import (
-    LABEL_LIMITS,
-    OPEN_SIZES,
-    SCALED_SIZES,
-    TOLERANCE,
-    Case,
-    compare,
-)
-from swinseg.exporting.gate import MAX_DROP, Accuracy, Gate
+from swinseg.errors import ExportError
+from swinseg.exporting.arguments import OPSET, check_arguments, check_calibration
+from swinseg.exporting.checking import OPEN_SIZES, SCALED_SIZES, Case, compare
+from swinseg.exporting.description import metadata_of
+from swinseg.exporting.exported import Exported, receipt
+from swinseg.exporting.gate import MAX_DROP, Gate
 from swinseg.exporting.graph import Graph, float32_on_cpu
 from swinseg.exporting.quantizing.calibration import CALIBRATION_IMAGES
-from swinseg.exporting.quantizing.int8 import Quantization, write_int8
+from swinseg.exporting.quantizing.int8 import write_int8
 from swinseg.exporting.scale import scale_of, without_resize
-from swinseg.exporting.targets import TARGETS, DType, Settings, Target, TargetName, require_target
-from swinseg.files import OutputError, atomic_path, make_folder, write_text
-from swinseg.hub.folder import config_text
+from swinseg.exporting.staging import check_room, checked_path, move, receipt_of, staging
+from swinseg.exporting.targets import DType, Settings, TargetName, require_target
+from swinseg.files import make_folder, write_text
 from swinseg.hub.resolve import resolve
 from swinseg.predictor.building import load_model
-from swinseg.runtimes.base import INPUTS, OUTPUTS, Input, Output
-from swinseg.runtimes.metadata import Metadata
-from swinseg.runtimes.protocol import protocol_of
-from swinseg.versions import installed_versions
+from swinseg.runtimes.base import Input, Output
 from swinseg.visualization.palette import palette_or_default
-
-OPSET = 17
-
-# A graph is written twice before it has its name; beside its weights it has less than this.
-_COPIES, _GRAPH_BYTES = 2, 2**24
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What was exported, and how far it is from the model.
-
-    Attributes:
-        path: the file; its suffix is that of its target.
-        target: what it was exported to.
-        dtype: that it computes in.
-        files: it, what belongs to it, and the receipt, which says what is said here as JSON.
-        size_in_bytes: of the first two.
-        nodes: operations of the graph.
-        opset: of ONNX, from which OpenVINO's graph is made, too; None where there is none.
-        seconds: that it took.
-        cases: the comparisons with PyTorch.
-        accuracy: what model and file are worth on the data that was given; None without.
-        quantization: how the file came to its int8; None for other types.
-    """
-
-    path: Path
-    target: TargetName
-    dtype: DType
-    files: tuple[Path, ...]
-    size_in_bytes: int
-    nodes: int
-    opset: int | None
-    seconds: float
-    cases: tuple[Case, ...]
-    accuracy: Accuracy | None = None
-    quantization: Quantization | None = None
-
-    def __str__(self) -> str:
-        """Return lines to print."""
-        opset = '' if self.opset is None else f'opset {self.opset}, '
-        lines = [
-            f'{self.path}: {self.dtype}, {self.size_in_bytes / 2**20:.1f} MiB, {self.nodes} nodes, {opset}'
-            f'{self.seconds:.0f} s',
-            f'largest differences of {TARGETS[self.target].runtime_name} from PyTorch, at batch x height x width:',
-            *(f'  {case}' for case in self.cases),
-            *([] if self.accuracy is None else [str(self.accuracy)]),
-            f'receipt: {self.files[-1]}',
-        ]
-        return '\n'.join(lines)
 
 
 def export(
@@ -154,11 +90,11 @@ def export(
         OutputError: the file is there already, or cannot be written.
         PredictorError: config or class names are nowhere to be found.
     """
-    path = _checked_path(out, require_target(to, dtype), overwrite=overwrite)
-    _check_arguments(
+    path = checked_path(out, require_target(to, dtype), overwrite=overwrite)
+    check_arguments(
         to, dtype=dtype, input=input, output=output, resize=resize, size=size, opset=opset
     )
-    _check_calibration(dtype, data, calibration_images)
+    check_calibration(dtype, data, calibration_images)
     source = resolve(model)
     loaded = load_model(source.read(with_config=config is None), model, config, trust=trust)
     weights = Path(source.weights)
@@ -216,11 +152,11 @@ def export_model(
     """
     start = time.perf_counter()
     target = require_target(to, dtype)
-    path = _checked_path(out, target, overwrite=overwrite)
-    _check_arguments(
+    path = checked_path(out, target, overwrite=overwrite)
+    check_arguments(
         to, dtype=dtype, input=input, output=output, resize=resize, size=size, opset=opset
     )
-    _check_calibration(dtype, data, calibration_images)
+    check_calibration(dtype, data, calibration_images)
     scale = scale_of(config or {}) if resize else None
     if len(classes) != model.num_classes:
         raise ExportError(
@@ -230,7 +166,7 @@ def export_model(
     fixed = None if size is None else (int(size[0]), int(size[1]))
     reference = float32_on_cpu(model)
     graph = Graph(reference, input=input, output=output, scale=scale).eval()
-    metadata = _metadata_of(
+    metadata = metadata_of(
         graph,
         classes=classes,
         palette=palette_or_default(palette, num_classes=len(classes)).tolist(),
@@ -244,8 +180,8 @@ def export_model(
         gate = Gate(data, reference, classes=classes, max_drop=max_drop, resizes=resize)
     sizes = [(1, *fixed)] * 2 if fixed else SCALED_SIZES if resize else OPEN_SIZES
     make_folder(path.parent)
-    _check_room(graph, path)
-    with _staging(path) as folder:
+    check_room(graph, path)
+    with staging(path) as folder:
         staged = folder / path.name
 
         def compared(
@@ -295,7 +231,7 @@ def export_model(
             files=(
                 path,
                 *(path.with_name(file.name) for file in written[:-1]),
-                _receipt_of(path),
+                receipt_of(path),
             ),
             size_in_bytes=sum(file.stat().st_size for file in written),
             nodes=nodes,
@@ -305,182 +241,13 @@ def export_model(
             accuracy=accuracy,
             quantization=quantization,
         )
-        receipt = _receipt(exported, metadata, checksum=sha256_of(staged))
+        written_receipt = receipt(exported, metadata, checksum=sha256_of(staged))
         # What belongs to the file comes before it: where it is, all is.
         for file in written[:-1]:
-            _move(file, path.with_name(file.name))
-        write_text(exported.files[-1], receipt)
-        _move(staged, path)
+            move(file, path.with_name(file.name))
+        write_text(exported.files[-1], written_receipt)
+        move(staged, path)
     return exported
-
-
-def _metadata_of(
-    graph: Graph,
-    *,
-    classes: Sequence[str],
-    palette: Sequence[Sequence[int]],
-    size: tuple[int, int] | None,
-    config: Config | None,
-    checkpoint_sha256: str | None,
-    dtype: DType,
-) -> Metadata:
-    """Return what is to be said of a graph."""
-    normalization = graph.normalization
-    is_bgr = normalization.is_bgr and graph.input == 'tensor'
-    step = -1 if is_bgr else 1
-    return Metadata(
-        classes=tuple(classes),
-        palette=tuple(tuple(int(value) for value in color) for color in palette),
-        mean=tuple(round(value, 6) for value in normalization.mean[::step]),
-        std=tuple(round(value, 6) for value in normalization.std[::step]),
-        channel_order='BGR' if is_bgr else 'RGB',
-        input=graph.input,
-        output=graph.output,
-        resizes=graph.scale is not None,
-        size=size,
-        stride=graph.backbone.patch * 2 ** (len(graph.backbone.stages) - 1),
-        checkpoint_sha256=checkpoint_sha256,
-        threshold=graph.threshold,
-        protocol=None if config is None else protocol_of(config),
-        config=None if config is None else _config_inside(config),
-        dtype=dtype,
-    )
-
-
-def _config_inside(config: Config) -> str | None:
-    """Return the text of what prediction needs of a config, or None where it names classes that are not known.
-
-    Whoever gets the file trusts it as little as a checkpoint, and reads the text by the same rules.
-    """
-    parts = {
-        'model': {key: value for key, value in config['model'].items() if key != 'auxiliary_head'},
-        'test_pipeline': list(pipeline_of(config)),
-        'tta_pipeline': config.get('tta_pipeline'),
-    }
-    try:
-        return config_text(prediction_config(Config(parts).to_dict(), name='the config'))
-    except ConfigError:
-        return None
-
-
-def _checked_path(out: str | os.PathLike[str], target: Target, *, overwrite: bool) -> Path:
-    path = Path(out)
-    if path.suffix != target.suffix:
-        raise ExportError(
-            f'a file for {target.runtime_name} must end in {target.suffix}, found {path.name!r}; name it '
-            f'{path.stem}{target.suffix}'
-        )
-    companions = [] if target.companion is None else [target.companion(path)]
-    there = [str(each) for each in (path, *companions, _receipt_of(path)) if each.exists()]
-    if there and not overwrite:
-        raise OutputError(
-            f'{there[0]} is there already; name another file, or replace it with overwrite (--overwrite)'
-        )
-    return path
-
-
-def _receipt_of(path: Path) -> Path:
-    return path.with_name(f'{path.name}.json')
-
-
-def _check_arguments(
-    to: str,
-    *,
-    dtype: str,
-    input: str,
-    output: str,
-    resize: bool,
-    size: Sequence[int] | None,
-    opset: int,
-) -> None:
-    if dtype not in TARGETS[to].dtypes:
-        raise ExportError(
-            f'{to} has no form in {dtype!r} here; dtype must be one of {", ".join(TARGETS[to].dtypes)}'
-        )
-    for name, value, known in (('input', input, INPUTS), ('output', output, OUTPUTS)):
-        if value not in known:
-            raise ExportError(f'{name} must be one of {", ".join(known)}, not {value!r}')
-    if resize and input != 'image':
-        raise ExportError(
-            f'resize=True (--resize) is for images as they are in a file, not for input={input!r}; give '
-            "input='image' (--input image) with it"
-        )
-    if opset not in onnx_file.OPSETS:
-        raise ExportError(
-            f'opset must be from {onnx_file.OPSETS[0]} to {onnx_file.OPSETS[-1]}, not {opset}; {OPSET} is read by '
-            'most runtimes'
-        )
-    if size is not None and (len(size) != 2 or any(int(side) < 1 for side in size)):
-        raise ExportError(
-            f'size must be a height and a width of at least 1 pixel, not {tuple(size)}'
-        )
-
-
-def _check_calibration(
-    dtype: str, data: str | os.PathLike[str] | Config | None, images: int
-) -> None:
-    if dtype != 'int8':
-        return
-    if data is None:
-        raise ExportError(
-            'int8 is calibrated and measured on images: give the config that the model was trained with as data '
-            '(--data CONFIG)'
-        )
-    if images < 1:
-        raise ExportError(f'int8 is calibrated on one image at least, not {images}')
-
-
-def _check_room(graph: Graph, path: Path) -> None:
-    weights = sum(each.numel() * each.element_size() for each in graph.state_dict().values())
-    needed = _COPIES * (weights + _GRAPH_BYTES)
-    free = shutil.disk_usage(path.parent).free
-    if free < needed:
-        raise OutputError(
-            f'cannot write {path}: {needed / 2**20:,.0f} MiB are needed while it is made, {free / 2**20:,.0f} MiB '
-            'are free; make room, or name another folder'
-        )
-
-
-@contextlib.contextmanager
-def _staging(path: Path) -> Iterator[Path]:
-    """Give a folder beside ``path`` that is gone after the block, and say in one sentence that a disk is full."""
-    try:
-        with tempfile.TemporaryDirectory(
-            dir=path.parent, prefix='.export', suffix='.partial'
-        ) as folder:
-            yield Path(folder)
-    except OSError as error:
-        raise OutputError(
-            f'cannot write {path}: {error.strerror or error}; make room, or name another folder'
-        ) from error
-
-
-def _move(staged: Path, final: Path) -> None:
-    with atomic_path(final) as temporary:
-        os.replace(staged, temporary)
-
-
-def _receipt(exported: Exported, metadata: Metadata, *, checksum: str) -> str:
-    target = TARGETS[exported.target]
-    entries = {
-        'file': exported.path.name,
-        'sha256': checksum,
-        'bytes': exported.size_in_bytes,
-        'nodes': exported.nodes,
-        'opset': exported.opset,
-        'target': exported.target,
-        'dtype': exported.dtype,
-        'model': asdict(metadata),
-        'runtime': target.runtime_name,
-        'versions': installed_versions(('swinseg', 'torch', *target.needs)),
-        'tolerance': TOLERANCE if exported.dtype == 'float32' else None,
-        'label_tolerance': LABEL_LIMITS.get(exported.dtype),
-        'compared': [asdict(case) for case in exported.cases],
-        'accuracy': None if exported.accuracy is None else asdict(exported.accuracy),
-        'quantization': None if exported.quantization is None else exported.quantization.record(),
-        'seconds': round(exported.seconds, 1),
-    }
-    return json.dumps(entries, indent=2, ensure_ascii=False) + '\n'
 
 
 def sha256_of(path: Path) -> str:

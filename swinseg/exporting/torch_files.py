@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from swinseg.errors import ExportError
 from swinseg.exporting.graph import Graph
+from swinseg.exporting.plain_conv import direct_convolutions
 from swinseg.exporting.sizes import fixed_sizes
 from swinseg.runtimes.torch_programs import EXTRA
 
@@ -74,12 +76,25 @@ def write_torchscript(
         # About its own age, and about sizes that become constants where they are to.
         warnings.simplefilter('ignore')
         try:
-            with fixed_sizes() if size else contextlib.nullcontext():
+            # Winograd's kernels, which other runtimes transform when they load them, would be at each run.
+            with direct_convolutions(), fixed_sizes() if size else contextlib.nullcontext():
                 program = torch.jit.trace(graph, _example(graph, size), check_trace=False)
         except Exception as error:  # Of many classes.
             raise _cannot('trace the model', error) from error
         torch.jit.save(program, path, _extra_files={EXTRA: json.dumps(dict(metadata))})
+    _leave_out_sources(path)
     return sum(1 for _ in program.inlined_graph.nodes())
+
+
+def _leave_out_sources(path: Path) -> None:
+    """Leave out of a TorchScript file which line of code, by its path on this machine, each step is from."""
+    with_sources = path.with_name(f'{path.name}.sources')
+    path.rename(with_sources)
+    with zipfile.ZipFile(with_sources) as before, zipfile.ZipFile(path, 'w') as after:
+        for entry in before.infolist():
+            if not entry.filename.endswith('.debug_pkl'):
+                after.writestr(entry.filename, before.read(entry))
+    with_sources.unlink()
 
 
 def _captured(graph: Graph, size: tuple[int, int] | None) -> Any:

@@ -46,8 +46,9 @@ def test_export_model__for_one_size(target, make_model, tmp_path):
     assert program.metadata.classes == CLASSES
     with zipfile.ZipFile(path) as archive:
         assert any(name.endswith(f'extra/{EXTRA}') for name in archive.namelist())
-        texts = [archive.read(name) for name in archive.namelist() if name.endswith('.json')]
-    assert not any(b'plain_backbone.py' in text for text in texts)
+        parts = [archive.read(name) for name in archive.namelist()]
+    # No path of the machine that it was made on.
+    assert not any(b'plain_backbone.py' in part for part in parts)
 
 
 def test_torchscript__for_any_batch_and_size(make_model, tmp_path):
