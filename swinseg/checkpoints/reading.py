@@ -362,9 +362,13 @@ def cached_path(url: str) -> Path:
     """
     name = Path(urllib.parse.urlparse(url).path).name
     key = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return cache_folder() / 'checkpoints' / key / name
+
+
+def cache_folder() -> Path:
+    """Return where files are kept that can be had again: ``SWINSEG_HOME``, or PyTorch's cache."""
     home = os.environ.get('SWINSEG_HOME')
-    root = Path(home).expanduser() if home else Path(torch.hub.get_dir())
-    return root / 'checkpoints' / key / name
+    return Path(home).expanduser() if home else Path(torch.hub.get_dir())
 
 
 def _line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from swinseg.cli.frame import EXIT_BAD_INPUT, Command
 from swinseg.errors import Interrupted
+from swinseg.exporting.choice import add_runtime_choice, use_runtime_choice
 from swinseg.files import make_folder
 from swinseg.predictor.arguments import add_model, predictor_of
 from swinseg.segment import find_sources, results_of, segment_all, summary, table
@@ -18,6 +19,7 @@ from swinseg.visualization import color_blind_palette
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the model, the inputs, where results go, and how to segment."""
     add_model(parser)
+    add_runtime_choice(parser)
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, quoted globs')
     parser.add_argument(
         '--out', type=Path, default=Path('masks'), metavar='DIR',
@@ -34,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Segment; 2 when a file was skipped."""
     sources = find_sources(args.inputs, out=args.out)
     out = make_folder(args.out)
+    use_runtime_choice(args)
     options = options_of(args)
     # Before the model is loaded.
     results_of(sources, out, options, overwrite=args.overwrite).check()

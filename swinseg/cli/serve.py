@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from swinseg.cli.frame import Command
+from swinseg.exporting.choice import add_runtime_choice, use_runtime_choice
 from swinseg.predictor.arguments import add_model, predictor_of
 from swinseg.web.arguments import add_access, add_limits, limits_of
 from swinseg.web.extra import require_extra
@@ -15,6 +16,7 @@ from swinseg.web.extra import require_extra
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the model, the address, and limits."""
     add_model(parser)
+    add_runtime_choice(parser)
     parser.add_argument(
         '--host', default='127.0.0.1', help='0.0.0.0 for all (default: this machine)'
     )
@@ -37,8 +39,9 @@ def run(args: argparse.Namespace) -> None:
 
     access = Access.of(args.host, args.allowed_host, args.allowed_origin)
     with open_socket(args.host, args.port) as listening:
-        predictor = predictor_of(args)
         name = Path(args.checkpoint).name
+        use_runtime_choice(args)
+        predictor = predictor_of(args)
         app = create_app(predictor, name=name, limits=limits, token=args.token, access=access)
         serve(app, listening, limits=limits, proxies=args.proxy)
 
