@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='sides of square images',
     )  # fmt: skip
     parser.add_argument(
-        '--device', choices=DEVICES, metavar='GPU',
-        help=f'also estimate seconds and memory of a step of the model on one of {", ".join(DEVICES)}, from what '
-        'its maker publishes',
+        '--device', choices=DEVICES,
+        help='also estimate seconds and memory of a step of the model on one of these GPUs, from what its maker '
+        'publishes',
     )  # fmt: skip
     parser.add_argument(
         '--dtype', default='float32', choices=DTYPES, help='of that step (default: %(default)s)'
