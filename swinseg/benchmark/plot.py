@@ -90,7 +90,7 @@ def _draw_bars(axes: Axes, table: Table) -> None:
             continue
         labels.append(f'{row.case}: {row.name}' if row.case else row.name)
         values.append(factor)
-        colors.append(_OURS if row.name.startswith('swinseg') else _OTHERS)
+        colors.append(_OURS if 'swinseg' in row.name else _OTHERS)
         texts.append(f' {factor:.2f}x  ({seconds(row.median)})')
     bars = axes.barh(labels, values, color=colors)
     axes.bar_label(bars, texts, fontsize=8)

@@ -6,15 +6,13 @@ import argparse
 import hashlib
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from filelock import FileLock
 
 from swinseg.checkpoints.reading import cache_folder, cached_path
 from swinseg.config.loading import load_config
-from swinseg.errors import ArchitectureError, ExportError
+from swinseg.errors import ExportError
 from swinseg.exporting.export import export, sha256_of
 from swinseg.exporting.targets import TARGETS, TargetName, require_target
 from swinseg.files import make_folder
@@ -22,20 +20,15 @@ from swinseg.predictor.arguments import source_of, use_runtime
 from swinseg.runtimes.opening import is_exported
 from swinseg.versions import installed_versions
 
-RUNTIMES = ('pytorch', 'auto', 'onnx', 'openvino')
-
-# On one thread PyTorch is as fast, in half precision faster, and on a GPU nothing was measured.
-_FASTEST: TargetName = 'onnx'
-_FASTEST_FROM_THREADS = 2
+RUNTIMES = ('pytorch', 'onnx', 'openvino')
 
 
 def add_runtime_choice(parser: argparse.ArgumentParser) -> None:
     """Add ``--runtime``."""
     parser.add_argument(
         '--runtime', choices=RUNTIMES, default=RUNTIMES[0],
-        help='what a checkpoint is run by: others than PyTorch get an exported file, which is made once and kept; '
-        f'auto takes {TARGETS[_FASTEST].runtime_name} for float32 on a processor of several cores, where it is '
-        'faster (default: %(default)s)',
+        help='what a checkpoint is run by: others than PyTorch get an exported file, which is made once and kept '
+        '(default: %(default)s)',
     )  # fmt: skip
 
 
@@ -46,7 +39,7 @@ def use_runtime_choice(args: argparse.Namespace) -> None:
         args: of :func:`add_runtime_choice` and ``swinseg.predictor.arguments.add_model``.
 
     Raises:
-        ExportError: the runtime is asked for by name and not installed, or the model cannot be run by it.
+        ExportError: the model is exported already, or the runtime is not installed.
         UserError: as ``swinseg.export``.
     """
     use_runtime(args)
@@ -56,31 +49,7 @@ def use_runtime_choice(args: argparse.Namespace) -> None:
         raise ExportError(
             f'--runtime is for checkpoints, but {args.checkpoint} is exported already; leave it out'
         )
-    if args.runtime != 'auto':
-        args.checkpoint = str(exported_for(args, args.runtime))
-        return
-    reason = _reason_against(args)
-    if reason is None:
-        try:
-            args.checkpoint = str(exported_for(args, _FASTEST))
-        except (ArchitectureError, ExportError) as error:
-            reason = str(error)
-    chosen = 'PyTorch' if reason else TARGETS[_FASTEST].runtime_name
-    print(f'runtime: {chosen}' + (f', for {reason}' if reason else ''), file=sys.stderr)
-
-
-def _reason_against(args: argparse.Namespace) -> str | None:
-    """Return why PyTorch is the better choice, or None where it is not."""
-    missing = [package for package in TARGETS[_FASTEST].needs if find_spec(package) is None]
-    if missing:
-        return f'{missing[0]} is not installed (pip install "swinseg[{_FASTEST}]")'
-    if args.device != 'cpu' and (args.device != 'auto' or torch.cuda.is_available()):
-        return 'the device is not the processor'
-    if args.dtype != 'float32':
-        return f'it is the fastest in {args.dtype}'
-    if torch.get_num_threads() < _FASTEST_FROM_THREADS:
-        return 'it is as fast on one thread'
-    return None
+    args.checkpoint = str(exported_for(args, args.runtime))
 
 
 def exported_for(args: argparse.Namespace, to: TargetName) -> Path:
