@@ -101,6 +101,8 @@ class OnnxSession(Session):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
+        # A plan of all tensors in one piece costs half as much memory again, and saves no time.
+        options.enable_mem_pattern = False
         if content is not None:
             options.add_session_config_entry(
                 'session.model_external_initializers_file_folder_path', str(self.path.parent)
