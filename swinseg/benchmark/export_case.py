@@ -23,7 +23,7 @@ from swinseg.errors import BenchmarkError, ExportError
 from swinseg.exporting import export_model
 from swinseg.exporting.checking import TOLERANCE
 from swinseg.exporting.graph import Graph, reference_logits
-from swinseg.exporting.targets import TARGETS
+from swinseg.exporting.targets import TARGETS, TargetName
 from swinseg.inference.memory import resident_peak_bytes
 
 NARROW = {'narrow 7': 7, 'narrow 12': 12}
@@ -49,7 +49,7 @@ class Case:
 
     variant: str
     config: str | None
-    target: str
+    target: TargetName
     size: tuple[int, int] | None
     threads: int
 
@@ -123,9 +123,7 @@ def measure(case: Case) -> Found:
         made: list[Any] = []
 
         def make() -> None:
-            made.append(
-                export_model(model, path, to=case.target, size=case.size, classes=classes)  # type: ignore[arg-type]
-            )
+            made.append(export_model(model, path, to=case.target, size=case.size, classes=classes))
 
         started = time.perf_counter()
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import get_args
 
 import torch
 
@@ -18,7 +19,7 @@ from swinseg.benchmark.pairs import names_of
 from swinseg.benchmark.results import Row, Table
 from swinseg.errors import BenchmarkError
 from swinseg.exporting.checking import TOLERANCE
-from swinseg.exporting.targets import TARGETS
+from swinseg.exporting.targets import TARGETS, TargetName
 
 FIXED_SIZES = ((512, 512), (97, 61))
 """Height and width of the graphs for one size."""
@@ -38,7 +39,7 @@ class ExportOptions(Options):
 
     variants: tuple[str, ...] = (*NARROW, 'T', 'S', 'B', 'L')
     config: str | None = None
-    targets: tuple[str, ...] = tuple(TARGETS)
+    targets: tuple[TargetName, ...] = get_args(TargetName)
 
     def check(self) -> None:
         """Refuse values that cannot be measured."""
@@ -62,7 +63,7 @@ def run(options: ExportOptions) -> Iterator[Table]:
         yield _of_target(target, variants, options)
 
 
-def _of_target(target: str, variants: tuple[str, ...], options: ExportOptions) -> Table:
+def _of_target(target: TargetName, variants: tuple[str, ...], options: ExportOptions) -> Table:
     absent = [package for package in TARGETS[target].needs if find_spec(package) is None]
     runtime = TARGETS[target].runtime_name
     if absent:
