@@ -1,5 +1,6 @@
 """Programs that PyTorch runs without the model's code."""
 
+import os
 import zipfile
 
 import numpy as np
@@ -13,6 +14,9 @@ from swinseg.exporting.scale import Scale
 from swinseg.exporting.targets import TARGETS
 from swinseg.runtimes.torch_programs import EXTRA, is_aotinductor, open_pt2
 
+takes_minutes = pytest.mark.skipif(
+    'SWINSEG_TEST_FULL' not in os.environ, reason='takes minutes; set SWINSEG_TEST_FULL=1'
+)
 CLASSES = ('sky', 'tall tree', 'road', 'car', 'water')
 
 
@@ -58,7 +62,7 @@ def test_torchscript__for_any_batch_and_size(make_model, tmp_path):
     assert_equal(path, 'torchscript', graph, model, [(4, 50, 71), (1, 9, 130), (1, 1, 1)])
 
 
-@pytest.mark.slow
+@takes_minutes
 def test_torch_export__for_any_batch_and_size(make_model, tmp_path):
     model, path = make_model(), tmp_path / 'model.pt2'
     export_model(model, path, to='torch-export', classes=CLASSES)
@@ -67,7 +71,7 @@ def test_torch_export__for_any_batch_and_size(make_model, tmp_path):
     assert_equal(path, 'torch-export', graph, model, [(4, 50, 71), (1, 9, 130), (1, 1, 1)])
 
 
-@pytest.mark.slow
+@takes_minutes
 def test_aotinductor(make_model, tmp_path):
     model, path = make_model(), tmp_path / 'model.pt2'
     exported = export_model(model, path, to='aotinductor', size=(35, 50), classes=CLASSES)
