@@ -45,7 +45,10 @@ demo: $(SETUP)
 	@echo "masks:          $(MINI)/masks (*_overlay.png, *_color.png, *_labels.png)"
 
 test: $(SETUP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	# In workers of their own: after these, a worker that forks has ended without a word.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/benchmark
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0 \
+		--ignore tests/benchmark
 
 check:
 	$(MAKE) EXTRA=dev setup
