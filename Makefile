@@ -45,10 +45,7 @@ demo: $(SETUP)
 	@echo "masks:          $(MINI)/masks (*_overlay.png, *_color.png, *_labels.png)"
 
 test: $(SETUP)
-	# Exports in workers of their own: after them and others, a worker has ended without a word, for no known reason,
-	# and where one does so the others would wait for its files for ever.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0 tests/exporting
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0 --ignore tests/exporting
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 check:
 	$(MAKE) EXTRA=dev setup

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from swinseg_runtime.errors import ModelFileError
 from swinseg_runtime.metadata import Metadata
+from swinseg_runtime.openvino_core import openvino_core
 
 INPUT_NAME = 'image'
 DEVICES = ('auto', 'cpu', 'gpu')
@@ -161,7 +162,7 @@ class OpenVinoSession(Session):
         _check_device(device, threads)
         _existing(self.path.with_suffix('.bin'), belongs_to=self.path)
         openvino = _import('openvino')
-        core = openvino.Core()
+        core = openvino_core()
         target = _openvino_device(core.available_devices, device, providers)
         entries = {}
         with _opening(self.path, 'OpenVINO'):
@@ -254,7 +255,8 @@ def _opening(path: Path, runtime: str) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        reason = ' '.join(str(error).split())[:300]
+        # Theirs begin with much else, and end with what is missing.
+        reason = ' '.join(str(error).split())[:800]
         raise ModelFileError(
             f'{runtime} cannot open {path}: {reason}; copy it again with the files beside it, or export it again'
         ) from error

@@ -22,6 +22,7 @@ from swinseg.exporting.graph import Graph
 from swinseg.models import ops
 from swinseg.runtimes.onnx import with_logits_only
 from swinseg.versions import __version__, installed_version
+from swinseg_runtime.openvino_core import openvino_core
 
 NEEDS = {'onnxruntime': ('onnx', 'onnxruntime'), 'openvino': ('onnx', 'openvino')}
 """The packages that each peer needs."""
@@ -168,15 +169,13 @@ def openvino_call(file: Path, image: Tensor, *, dtype: torch.dtype) -> Callable[
         image: (B, 3, H, W) float32.
         dtype: float32, or bfloat16 for OpenVINO's own reduced precision.
     """
-    import openvino
-
     settings = {
         'INFERENCE_NUM_THREADS': torch.get_num_threads(),
         'PERFORMANCE_HINT': 'LATENCY',
         'NUM_STREAMS': 1,
         'INFERENCE_PRECISION_HINT': 'f32' if dtype == torch.float32 else 'bf16',
     }
-    model = openvino.Core().compile_model(file, 'CPU', settings)
+    model = openvino_core().compile_model(file, 'CPU', settings)
     request = model.create_infer_request()
     array = image.numpy()
     return lambda: torch.from_numpy(request.infer([array], share_inputs=True)[0].copy())

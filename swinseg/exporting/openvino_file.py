@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from swinseg.files import OutputError
+from swinseg_runtime.openvino_core import openvino_core
 
 
 def computes_bfloat16() -> bool:
     """Whether OpenVINO computes in bfloat16 on this processor."""
-    import openvino
-
-    return 'BF16' in openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+    return 'BF16' in openvino_core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
 
 
 def write(
@@ -33,10 +32,8 @@ def write(
     Raises:
         OutputError: OpenVINO could not write all of it.
     """
-    import openvino
-
     # Not convert_model, to which a comma in a path is the end of it.
-    model = openvino.Core().read_model(onnx_file)
+    model = openvino_core().read_model(onnx_file)
     for section, entries in metadata.items():
         for key, value in entries.items():
             model.set_rt_info(value, [section, key])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from swinseg.exporting.openvino_file import save
 from swinseg.exporting.quantizing.layers import operations_of
+from swinseg_runtime.openvino_core import openvino_core
 
 _NO_OPERATIONS = ('Constant', 'Parameter', 'Result')
 
@@ -38,12 +39,10 @@ def quantize(
     Raises:
         OutputError: OpenVINO could not write all of it.
     """
-    import openvino
-
-    model = openvino.Core().read_model(source)
+    model = openvino_core().read_model(source)
     chosen = {name for layer, name in operations_of(model).items() if layer not in float_layers}
     if chosen:
-        with _quiet_nncf() as nncf:
+        with _quiet_nncf() as nncf, _one_core():
             others = [
                 operation.get_friendly_name()
                 for operation in model.get_ops()
@@ -59,6 +58,19 @@ def quantize(
             )
     save(model, path)
     return len(model.get_ops())
+
+
+@contextlib.contextmanager
+def _one_core() -> Iterator[None]:
+    """Give NNCF, which makes cores of its own, that of the process."""
+    import openvino
+
+    of_its_own = openvino.Core
+    openvino.Core = openvino_core
+    try:
+        yield
+    finally:
+        openvino.Core = of_its_own
 
 
 @contextlib.contextmanager
