@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ _OPENVINO_PRECISIONS = {
 _OPENVINO_META = ('AUTO', 'MULTI', 'HETERO', 'BATCH')
 
 
-class Session:
+class Session(ABC):
     """An exported file, opened in its runtime.
 
     Attributes:
@@ -50,9 +51,9 @@ class Session:
     outputs: tuple[str, ...]
     is_on_gpu: bool
 
+    @abstractmethod
     def run(self, given: NDArray) -> dict[str, NDArray]:
         """Run the graph on an input and return its outputs by their names."""
-        raise NotImplementedError
 
     def _describe(
         self,

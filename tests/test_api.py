@@ -12,8 +12,7 @@ from mmengine.config import Config
 import swinseg
 from swinseg import exporting
 from swinseg.config import loading as config
-from swinseg.engine import ConfigError
-from swinseg.engine import run as runner
+from swinseg.engine import ConfigError, evaluating, training
 from swinseg.models import prepare
 from swinseg.predictor import PredictorError, options, predictor
 
@@ -23,8 +22,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     ('name', 'owner'),
     [
-        ('load_config', config), ('train', runner), ('evaluate', runner), ('Training', runner),
-        ('Evaluation', runner), ('Predictor', predictor), ('PredictOptions', options),
+        ('load_config', config), ('train', training), ('evaluate', evaluating), ('Training', training),
+        ('Evaluation', evaluating), ('Predictor', predictor), ('PredictOptions', options),
         ('Segmentation', predictor), ('prepare_for_inference', prepare), ('export', exporting),
     ],
 )  # fmt: skip

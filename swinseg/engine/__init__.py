@@ -2,6 +2,7 @@
 
 from swinseg.config.loading import load_config
 from swinseg.engine.checkpoint.saving import AtomicCheckpointHook
+from swinseg.engine.evaluating import Evaluation, evaluate
 from swinseg.engine.hooks.averaging import ResumableEarlyStoppingHook, ResumableEMAHook
 from swinseg.engine.hooks.curves import CurvesHook
 from swinseg.engine.hooks.expected_curve import ExpectedCurveHook
@@ -12,13 +13,8 @@ from swinseg.engine.hooks.sample_predictions import SamplePredictionsHook
 from swinseg.engine.optim.accumulation import AccumulationHook
 from swinseg.engine.optim.autocast import AutocastOptimWrapper
 from swinseg.engine.optim.layer_decay import LayerDecayConstructor
-from swinseg.engine.run import (
-    Evaluation,
-    SwinsegRunner,
-    Training,
-    evaluate,
-    train,
-)
+from swinseg.engine.runner import SwinsegRunner
+from swinseg.engine.training import Training, train
 from swinseg.errors import ConfigError, TrainingError
 
 __all__ = [

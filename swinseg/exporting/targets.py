@@ -102,14 +102,24 @@ def _write_openvino(graph: Graph, path: Path, metadata: Metadata, settings: Sett
     return nodes
 
 
-def _write_torch(write: Callable[..., int]) -> Callable[[Graph, Path, Metadata, Settings], int]:
-    """Adapt a writer of :mod:`swinseg.exporting.torch_files`."""
+def _torch_target(
+    runtime_name: str, suffix: str, write: Callable[..., int], runtime: Callable[..., Runtime]
+) -> Target:
+    """Return the target of a writer of :mod:`swinseg.exporting.torch_files`."""
 
     def adapted(graph: Graph, path: Path, metadata: Metadata, settings: Settings) -> int:
         entries = metadata.for_onnx()
         return write(_in_dtype(graph, settings), path, size=settings.size, metadata=entries)
 
-    return adapted
+    return Target(
+        suffix=suffix,
+        runtime_name=runtime_name,
+        needs=(),
+        dtypes=_FLOATS,
+        companion=None,
+        write=adapted,
+        runtime=runtime,
+    )
 
 
 TARGETS: dict[str, Target] = {
@@ -135,33 +145,11 @@ TARGETS: dict[str, Target] = {
         quantizer=openvino_int8.quantize,
         quantizer_needs=('nncf',),
     ),
-    'torch-export': Target(
-        suffix=PT2,
-        runtime_name='torch.export',
-        needs=(),
-        dtypes=_FLOATS,
-        companion=None,
-        write=_write_torch(torch_files.write_torch_export),
-        runtime=TorchExport,
+    'torch-export': _torch_target('torch.export', PT2, torch_files.write_torch_export, TorchExport),
+    'torchscript': _torch_target(
+        'TorchScript', TORCHSCRIPT, torch_files.write_torchscript, TorchScript
     ),
-    'torchscript': Target(
-        suffix=TORCHSCRIPT,
-        runtime_name='TorchScript',
-        needs=(),
-        dtypes=_FLOATS,
-        companion=None,
-        write=_write_torch(torch_files.write_torchscript),
-        runtime=TorchScript,
-    ),
-    'aotinductor': Target(
-        suffix=PT2,
-        runtime_name='AOTInductor',
-        needs=(),
-        dtypes=_FLOATS,
-        companion=None,
-        write=_write_torch(torch_files.write_aotinductor),
-        runtime=AotInductor,
-    ),
+    'aotinductor': _torch_target('AOTInductor', PT2, torch_files.write_aotinductor, AotInductor),
 }
 """By the name that ``--to`` takes, which is that of the extra, too, where there is one."""
 

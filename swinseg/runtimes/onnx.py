@@ -51,7 +51,7 @@ class OnnxRuntime(SessionRuntime):
 def with_logits_only(path: str | os.PathLike[str]) -> bytes | None:
     """Return the file with the scores inside as its only output, or None where it has none."""
     if not os.path.isfile(path):
-        return None  # The session says so.
+        return None  # Opening it says so.
     if find_spec('onnx') is None:
         raise ModelFileError(
             f'{os.fspath(path)} needs the package onnx; install it with: pip install "swinseg[onnx]"'
@@ -61,7 +61,7 @@ def with_logits_only(path: str | os.PathLike[str]) -> bytes | None:
     try:
         proto = onnx.load(path, load_external_data=False)
     except Exception:  # of protobuf, whose versions have several
-        return None  # The session says what is wrong with it.
+        return None  # Opening it says what is wrong with it.
     graph = proto.graph
     needed = {LOGITS_NAME}
     kept = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,7 @@ TORCHSCRIPT = '.torchscript'
 _Program = Callable[[Tensor], Sequence[Tensor]]
 
 
-class TorchProgram:
+class TorchProgram(ABC):
     """A written program on the processor, which is opened when something is first asked of it.
 
     Args:
@@ -112,9 +113,9 @@ class TorchProgram:
         with in_user_errors():
             return program, Metadata.parse(entries, name=self.name)
 
+    @abstractmethod
     def _open(self) -> tuple[_Program, Mapping[str, str]]:
         """Return the program and what its file says of it."""
-        raise NotImplementedError
 
 
 class TorchExport(TorchProgram):

@@ -18,7 +18,8 @@ from swinseg.config.registered_types import spell_types
 from swinseg.datasets import FolderDataset
 from swinseg.datasets.check.of_config import check_dataset
 from swinseg.engine import ConfigError, load_config, train
-from swinseg.engine.run import _set_precision, _set_test_time_augmentation
+from swinseg.engine.evaluating import _set_test_time_augmentation
+from swinseg.engine.training import _set_precision
 from swinseg.evaluation.report import Protocol
 from swinseg.models import SwinSegmentor
 from swinseg.predictor.pipeline import Pipeline

@@ -16,7 +16,7 @@ from swinseg.config.standard_hooks import (
 )
 from swinseg.engine import ConfigError, CurvesHook, load_config
 from swinseg.engine.hooks.progress import ProgressHook
-from swinseg.engine.run import _build_runner
+from swinseg.engine.run import build_runner
 
 ALL = list(TRAINING_HOOKS.values())
 
@@ -165,7 +165,7 @@ visualizer = dict(vis_backends=vis_backends)
 """
     cfg = load_config(write_tiny_config(extra=extra), ['training_hooks.sample_predictions=None'])
     cfg.work_dir = str(tmp_path / 'work')
-    runner = _build_runner(cfg)
+    runner = build_runner(cfg)
     counts = Counter(type(hook).__name__ for hook in runner.hooks)
     for name in (*ALL, 'ResumableEMAHook', 'LoggerHook', 'RuntimeInfoHook', 'AtomicCheckpointHook'):
         assert counts[name] == (name != 'SamplePredictionsHook'), name

@@ -58,7 +58,9 @@ def test_open_session__weights_are_missing(exported_files, xml_file, tmp_path, m
     large = export(exported_files.checkpoint('plain'), tmp_path / 'large.onnx', size=(32, 32)).path
     assert open_session(large).metadata.size == (32, 32)
     (tmp_path / 'large.onnx.data').unlink()
-    with pytest.raises(ModelFileError, match=r'(?i)ONNX Runtime cannot open .*large\.onnx: .*external data'):
+    with pytest.raises(
+        ModelFileError, match=r'(?i)ONNX Runtime cannot open .*large\.onnx: .*external data'
+    ):
         open_session(large)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from swinseg.datasets.check.of_config import check_dataset, check_sample
 from swinseg.engine import load_config
-from swinseg.engine.run import _log_check
+from swinseg.engine.training import _log_check
 from swinseg.errors import UserError
 
 REFUSED = {
