@@ -19,7 +19,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # MkDocs Material announces its successor at each build.
 export NO_MKDOCS_2_WARNING ?= 1
 
-.PHONY: setup demo test check format docs browser clean
+.PHONY: setup demo test test-full check format docs browser clean
 
 setup: $(SETUP)
 
@@ -46,6 +46,10 @@ demo: $(SETUP)
 
 test: $(SETUP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
+
+# With the cases that take minutes, or that others stand for.
+test-full: export SWINSEG_TEST_FULL := 1
+test-full: test
 
 check:
 	$(MAKE) EXTRA=dev setup

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 import swinseg  # noqa: F401
 from support.exported_files import ExportedFiles
 from support.tiny_config import tiny_config
+
+FULL = bool(os.environ.get('SWINSEG_TEST_FULL'))
 
 
 def pytest_collection_finish() -> None:
@@ -21,6 +24,12 @@ def pytest_collection_finish() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that hold slow tests: a worker that gets one at the end keeps the others waiting."""
+    if not FULL:
+        for item in items:
+            if item.get_closest_marker('full'):
+                item.add_marker(
+                    pytest.mark.skip(reason='for make test-full, which sets SWINSEG_TEST_FULL=1')
+                )
     slow = {item.path for item in items if item.get_closest_marker('slow')}
     items.sort(key=lambda item: item.path not in slow)
 

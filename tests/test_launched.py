@@ -214,7 +214,12 @@ def test_join__bad_arguments(options, error, expected):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'train', [(scripts.TOOLS / 'train.py',), ('-m', 'swinseg', 'train')], ids=['script', 'module']
+    'train',
+    [
+        (scripts.TOOLS / 'train.py',),
+        pytest.param(('-m', 'swinseg', 'train'), marks=pytest.mark.full),
+    ],
+    ids=['script', 'module'],
 )
 def test_train__under_torchrun_a_mistake_is_told_once(tmp_path, train):
     command = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2',

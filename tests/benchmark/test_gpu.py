@@ -102,6 +102,7 @@ def test_trtexec__command_and_answer(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == 'win32', reason='the compiler is another one there')
+@pytest.mark.full
 def test_inductor_call__computes_the_logits(small_config, tmp_path):
     if not (gpu.shutil.which('g++') or gpu.shutil.which('c++')):
         pytest.skip('no C++ compiler')

@@ -28,7 +28,7 @@ def labels_in(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('to', ['onnx', 'openvino'])
+@pytest.mark.parametrize('to', ['onnx', pytest.param('openvino', marks=pytest.mark.full)])
 def test_segment__images_and_scenes(exported_files, tmp_path, to):
     exported = exported_files.exported(to, 'slide', output='confidence')
     for name, model in (('of_file', exported), ('expected', exported_files.checkpoint('slide'))):

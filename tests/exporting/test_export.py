@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 
 import numpy as np
@@ -102,7 +101,12 @@ def test_export_model__for_one_size(target, make_model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('target', 'dtype'), [('onnx', 'float16'), ('openvino', 'float16'), ('openvino', 'bfloat16')]
+    ('target', 'dtype'),
+    [
+        ('onnx', 'float16'),
+        pytest.param('openvino', 'float16', marks=pytest.mark.full),
+        ('openvino', 'bfloat16'),
+    ],
 )
 def test_export_model__in_half_precision(make_model, tmp_path, monkeypatch, target, dtype):
     require(target)
@@ -317,7 +321,7 @@ def test_export_model__a_head_of_ones_own(make_model, tmp_path, without_packages
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif('SWINSEG_TEST_FULL' not in os.environ, reason='large; set SWINSEG_TEST_FULL=1')
+@pytest.mark.full
 def test_export_model__swin_t(tmp_path):
     require('onnx')
     model = randomize(build_segmentor(stock=False, backbone=VARIANTS['T'])).eval()

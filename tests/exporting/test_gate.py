@@ -67,7 +67,7 @@ def test_export__int8(onnx, checkpoint, write_tiny_config, tmp_path, capsys):
     assert max(case['logits'] for case in receipt['compared']) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_export__int8_of_a_graph_that_resizes(onnx, checkpoint, write_tiny_config, tmp_path):
     options = dict(input='image', resize=True, dtype='int8', calibration_images=2, max_drop=5)
     exported = export(checkpoint, tmp_path / 'tiny.onnx', data=write_tiny_config(), **options)

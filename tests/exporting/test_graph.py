@@ -106,7 +106,8 @@ def test_in_dtype__computes_the_same_in_fewer_digits(make_model, dtype):
     assert next(model.parameters()).dtype == torch.float32
     assert {each.dtype for each in half.backbone.parameters()} == {dtype}
     assert (scores.dtype, probability.dtype) == (torch.float32, torch.float32)
-    assert 0 < (scores - logits).abs().max() < 0.02 * logits.abs().max()
+    bound = {torch.float16: 0.005, torch.bfloat16: 0.04}[dtype]
+    assert 0 < (scores - logits).abs().max() < bound * logits.abs().max()
     assert (found != labels).float().mean() < 0.02
     assert (probability - confidence).abs().max() < 0.05
     assert half.normalized(given).equal(graph.normalized(given))

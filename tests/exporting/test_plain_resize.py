@@ -120,7 +120,7 @@ def test_export__openvino_resizes_as_the_predictor_does(folder, predictor):
         assert_predicts(runtime, predictor, image)
 
 
-@pytest.mark.parametrize('target', ['onnx', pytest.param('openvino', marks=pytest.mark.slow)])
+@pytest.mark.parametrize('target', ['onnx', pytest.param('openvino', marks=pytest.mark.full)])
 def test_export__resizes_images_of_one_size(target, folder, predictor):
     _, runtime = export_resizing(folder, target, size=(97, 61))
     assert_predicts(runtime, predictor, folder / 'images' / '1.png')

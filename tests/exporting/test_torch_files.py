@@ -1,6 +1,5 @@
 """Programs that PyTorch runs without the model's code."""
 
-import os
 import zipfile
 
 import numpy as np
@@ -14,9 +13,6 @@ from swinseg.exporting.scale import Scale
 from swinseg.exporting.targets import TARGETS
 from swinseg.runtimes.torch_programs import EXTRA, is_aotinductor, open_pt2
 
-takes_minutes = pytest.mark.skipif(
-    'SWINSEG_TEST_FULL' not in os.environ, reason='takes minutes; set SWINSEG_TEST_FULL=1'
-)
 CLASSES = ('sky', 'tall tree', 'road', 'car', 'water')
 
 
@@ -62,7 +58,7 @@ def test_torchscript__for_any_batch_and_size(make_model, tmp_path):
     assert_equal(path, 'torchscript', graph, model, [(4, 50, 71), (1, 9, 130), (1, 1, 1)])
 
 
-@takes_minutes
+@pytest.mark.full
 def test_torch_export__for_any_batch_and_size(make_model, tmp_path):
     model, path = make_model(), tmp_path / 'model.pt2'
     export_model(model, path, to='torch-export', classes=CLASSES)
@@ -71,7 +67,7 @@ def test_torch_export__for_any_batch_and_size(make_model, tmp_path):
     assert_equal(path, 'torch-export', graph, model, [(4, 50, 71), (1, 9, 130), (1, 1, 1)])
 
 
-@takes_minutes
+@pytest.mark.full
 def test_aotinductor(make_model, tmp_path):
     model, path = make_model(), tmp_path / 'model.pt2'
     exported = export_model(model, path, to='aotinductor', size=(35, 50), classes=CLASSES)
@@ -102,7 +98,7 @@ def test_torch_export__sizes_that_it_cannot_follow(make_model, tmp_path):
         torch_files.write_torch_export(graph, tmp_path / 'model.pt2', size=None, metadata={})
 
 
-@pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
+@pytest.mark.parametrize('dtype', [pytest.param('float16', marks=pytest.mark.full), 'bfloat16'])
 def test_export_model__half(make_model, tmp_path, dtype):
     model, path = make_model(), tmp_path / 'model.torchscript'
     options = dict(to='torchscript', dtype=dtype, size=(40, 64), classes=CLASSES)

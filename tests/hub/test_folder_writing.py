@@ -31,7 +31,6 @@ from swinseg.hub.folder import FILES, read_folder
 from swinseg.hub.folder_writing import write_folder
 
 DATA = os.environ.get('SWINSEG_TEST_DATA')
-FULL = os.environ.get('SWINSEG_TEST_FULL')
 
 
 def checkpoint_of(model, path, model_config, classes):
@@ -96,7 +95,7 @@ def test_write_folder__transformers_gives_our_logits(letter, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     'letter',
-    ['T', *(pytest.param(x, marks=pytest.mark.skipif(not FULL, reason='large')) for x in 'SBL')],
+    ['T', *(pytest.param(x, marks=pytest.mark.full) for x in 'SBL')],
 )
 def test_write_folder__transformers_gives_our_logits_at_full_width(letter, tmp_path):
     model, config = variant(letter, narrow=False)

@@ -118,6 +118,7 @@ def test_resolve__a_connection_that_breaks_each_time(hub, repository, tmp_path):
     assert hub.ranges(large)[-1] == 'bytes=100-'
 
 
+@pytest.mark.full
 def test_resolve__a_kill_in_the_middle_fetches_no_byte_twice(
     hub, repository, model_files, tmp_path
 ):

@@ -38,7 +38,7 @@ def test_pyramid_pooling__equals_mmseg():
 
 
 @pytest.mark.parametrize(
-    'variant', ['S', *(pytest.param(name, marks=pytest.mark.slow) for name in ('T', 'B', 'L'))]
+    'variant', ['T', *(pytest.param(name, marks=pytest.mark.full) for name in 'SB'), 'L']
 )
 def test_logits__equal_mmseg_for_all_variants(variant):
     """SWINSEG_TEST_FULL=1 for all at 512 x 512."""

@@ -24,7 +24,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize('to', ['onnx', pytest.param('openvino', marks=pytest.mark.slow)])
+@pytest.mark.parametrize('to', ['onnx', pytest.param('openvino', marks=pytest.mark.full)])
 def test_command__without_pytorch(exported_files, tmp_path, to):
     path = exported_files.exported(to, 'plain', input='image' if to == 'onnx' else 'tensor')
     given = [*map(str, exported_files.images), '--out', str(tmp_path), '--threads', '1']

@@ -164,7 +164,9 @@ def test_apply__a_batch_sampler_says_the_batch_itself():
 
 
 @pytest.mark.parametrize(
-    ('amp', 'tolerance'), [(False, 1e-5), (True, 0.15)], ids=['float32', 'bfloat16']
+    ('amp', 'tolerance'),
+    [(False, 1e-5), pytest.param(True, 0.15, marks=pytest.mark.full)],
+    ids=['float32', 'bfloat16'],
 )
 def test_train__accumulated_steps_are_those_of_the_whole_batch(
     write_tiny_config, tmp_path, amp, tolerance

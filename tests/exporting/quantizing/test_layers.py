@@ -31,7 +31,7 @@ def test_named():
     }
 
 
-@pytest.mark.parametrize('size', [None, (32, 40)])
+@pytest.mark.parametrize('size', [pytest.param(None, marks=pytest.mark.full), (32, 40)])
 def test_layers__are_named_alike_everywhere(make_model, tmp_path, size):
     onnx = pytest.importorskip('onnx')
     graph = Graph(make_model(), input='tensor', output='labels').eval()

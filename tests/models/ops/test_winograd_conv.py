@@ -82,7 +82,7 @@ def test_convolve__half_precision_is_rounded_once(relu, outputs):
     assert torch.equal(found, convolve(x.float(), kernel, bias, relu=relu).bfloat16())
 
 
-@pytest.mark.parametrize('size', [(4, 5), (1, 1), (9, 6)])
+@pytest.mark.parametrize('size', [(4, 5), (1, 1), (7, 6)])
 def test_conv3x3__gradcheck(size, always_winograd):
     leaves = [t.requires_grad_() for t in operands(2, 3, 2, size)]
     assert torch.autograd.gradcheck(conv3x3, leaves)
