@@ -78,16 +78,20 @@ def _quiet_nncf() -> Iterator[Any]:
     """Import NNCF without its messages, progress bars and reports to its makers, which it leaves out in a CI."""
     before = os.environ.get('NNCF_CI')
     os.environ['NNCF_CI'] = '1'
+    kind = logging.getLoggerClass()
     try:
         import nncf
     finally:
+        # The import makes all loggers after it its own.
+        logging.setLoggerClass(kind)
         if before is None:
             del os.environ['NNCF_CI']
         else:
             os.environ['NNCF_CI'] = before
     logger = logging.getLogger('nncf')
     level = logger.level
-    nncf.set_log_level(logging.ERROR)
+    # Not nncf.set_log_level, which changes handlers, too, and leaves them so.
+    logger.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield nncf
