@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,6 +45,22 @@ def test_segment__images_and_scenes(exported_files, tmp_path, to):
         assert found.keys() == expected.keys()
         assert len(found) == 3
         assert all(np.array_equal(found[name], expected[name]) for name in found)
+
+
+def test_segment__a_video(exported_files, tmp_path):
+    path = tmp_path / 'walk.avi'
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 48, 64, 3), dtype=np.uint8)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 5, (64, 48))
+    for frame in pixels:
+        writer.write(frame)
+    writer.release()
+    areas = {}
+    for model in (exported_files.exported('onnx', 'whole'), exported_files.checkpoint('whole')):
+        out = tmp_path / model.suffix[1:]
+        assert main(segment.COMMAND, [str(model), str(path), '--out', str(out)]) == 0
+        areas[model.suffix] = (out / 'walk_areas.csv').read_text()
+        assert len(areas[model.suffix].splitlines()) > len(pixels)
+    assert areas['.onnx'] == areas['.pth']
 
 
 @pytest.mark.slow
