@@ -31,3 +31,15 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those distributions that are installed, in the order in which they are named."""
     found = {name: installed_version(name) for name in packages}
     return {name: version for name, version in found.items() if version is not None}
+
+
+def has_cpp_compiler() -> bool:
+    """Return whether PyTorch finds a C++ compiler, which compiled models for a processor need."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return False
+    return True

@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'differs from the config (default: config)',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--compile', action='store_true', help='compile backbone and heads with torch.compile'
+    )
     parser.add_argument('--seed', type=int, metavar='N', help='of the random numbers')
     parser.add_argument('--no-check', action='store_true', help='do not look at the data first')
     add_cfg_options(
@@ -52,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
             work_dir=args.work_dir,
             resume=args.resume,
             amp=args.amp,
+            compile=args.compile,
             seed=args.seed,
             launcher=args.launcher,
             check=not args.no_check,

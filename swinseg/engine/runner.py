@@ -43,6 +43,7 @@ from swinseg.engine.distributed.fsdp import (
     GatherForValidationHook,
     ShardAfterValidationHook,
 )
+from swinseg.engine.hooks.compiled_training import compiled_training_hook
 from swinseg.engine.hooks.runs import is_training_run
 from swinseg.engine.hooks.throughput import ThroughputHook
 from swinseg.engine.loop.data_workers import (
@@ -200,8 +201,14 @@ class SwinsegRunner(Runner):
         self.register_hook(BeforeTrainingHook())
         self.register_hook(MissingFilesHook())
         self.register_hook(ThroughputHook())
+        compiled = compiled_training_hook(self.cfg.get('compile'), self.model)
+        if compiled is not None:
+            self.register_hook(compiled)
         with stop_signals() as self.stop, explain_full_disk(self.work_dir), self._workers_ended():
             return super().train()
+
+    def _maybe_compile(self, target: str) -> None:
+        """Leave ``compile`` of the config to the hook."""
 
     def build_train_loop(self, loop: Any) -> Any:
         """Build the training loop; for mmengine's by iterations and by epochs one that resumes exactly.

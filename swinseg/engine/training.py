@@ -70,6 +70,7 @@ def train(
     work_dir: str | os.PathLike[str] | None = None,
     resume: bool | str | os.PathLike[str] | None = None,
     amp: bool = False,
+    compile: bool = False,
     seed: int | None = None,
     launcher: str = 'none',
     check: bool = True,
@@ -85,6 +86,8 @@ def train(
             there is one, and a path continues from that file; None does as the config's ``resume`` says, which
             as a rule is to begin anew.
         amp: mixed precision: bfloat16 on a CPU, float16 with loss scaling on a GPU.
+        compile: whether ``torch.compile`` compiles backbone and heads, as ``compile=True`` of the config has it;
+            False leaves it to the config.
         seed: of the random numbers; None draws one, which the log and the checkpoints name.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``, how this process was started. With
             several, the returned figures are the same in all of them; only the first one writes files.
@@ -118,6 +121,8 @@ def train(
             cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
         _set_resume(cfg, resume, folder)
         _set_precision(cfg, amp)
+        if compile:
+            cfg.compile = cfg.get('compile') or True
         batch = apply_effective_batch(cfg, processes=get_world_size())
         with plain_messages():
             report = check_sample(cfg) if check else None

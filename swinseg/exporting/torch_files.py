@@ -19,6 +19,7 @@ from swinseg.exporting.graph import Graph
 from swinseg.exporting.plain_conv import direct_convolutions
 from swinseg.exporting.sizes import fixed_sizes
 from swinseg.runtimes.torch_programs import EXTRA
+from swinseg.versions import has_cpp_compiler
 
 
 def write_torch_export(
@@ -144,16 +145,11 @@ def _operations(program: Any) -> int:
 
 
 def _require_compiler() -> None:
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler as error:
+    if not has_cpp_compiler():
         raise ExportError(
             'AOTInductor needs a C++ compiler, and finds none; install g++, or name one in the environment '
             'variable CXX'
-        ) from error
+        )
 
 
 def _cannot(what: str, error: Exception) -> ExportError:
