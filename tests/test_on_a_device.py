@@ -7,6 +7,7 @@ wait until all that was begun is done, and the device is idle then. ``WAITS`` li
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.dataset import pseudo_collate
 from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
@@ -16,27 +17,28 @@ from mmseg.structures import SegDataSample
 from support.fake_device import FakeDevice, OnDevice
 from support.mmseg_pairs import TINY, build_segmentor, randomize
 from swinseg import prepare_for_inference
+from swinseg.engine.loop.pinned_memory import PinnableCollate
 from swinseg.evaluation.confusion import EvaluationError, confusion_matrix
 from swinseg.models.feature_info import fsdp_units, image_channels
-from swinseg.models.scoring import View, mean_probabilities
+from swinseg.models.scoring import View, mean_probabilities, normalize_inputs
+from swinseg.segment.scenes.windows import WindowScores
 
 CLASSES = 20
 SIZE = (100, 118)
 SLIDE = dict(mode='slide', crop_size=(64, 64), stride=(48, 48))
 
 NEW_SIZE = {
-    ('swinseg/models/swin/window_geometry.py:_moved', 'copy from pageable memory'),
-    ('swinseg/models/swin/window_geometry.py:_cached', 'copy from pageable memory'),
-    ('swinseg/models/postprocess.py:_neighbors_on', 'copy from pageable memory'),
-    ('swinseg/models/ops/blockwise_loss.py:_interpolation', 'copy from pageable memory'),
-    ('swinseg/models/ops/blockwise_loss.py:_weights_on', 'copy from pageable memory'),
-    ('swinseg/models/ops/upsampled_conv.py:_blocks', 'copy from pageable memory'),
+    'swinseg/models/swin/window_geometry.py:_moved',
+    'swinseg/models/swin/window_geometry.py:_cached',
+    'swinseg/models/postprocess.py:_neighbors_on',
+    'swinseg/models/ops/blockwise_loss.py:_interpolation',
+    'swinseg/models/ops/blockwise_loss.py:_weights_on',
+    'swinseg/models/ops/upsampled_conv.py:_blocks',
+    'swinseg/inference/window_sums.py:_computed',
 }
-"""Only at a size that was not seen before: indices and weights that are kept then."""
+"""Copies at a size that was not seen before: indices and weights that are kept then. Only MPS waits for them."""
 
 WAITS = {
-    # Weights of a window and of all windows along each axis: three copies for an image of several windows.
-    ('swinseg/inference/window_sums.py:shape_like', 'copy from pageable memory'): 3,
     # The matrix itself, one copy for an image: the metric adds them up on the host.
     ('swinseg/evaluation/confusion.py:_count_any', 'copy to the host'): 1,
 }
@@ -87,10 +89,14 @@ def waits_after_the_first(device, step):
     """Return the result of a step and the waits of the second time, after a look at those of the first."""
     with device:
         step()
-        known = NEW_SIZE | set(WAITS)
-        assert set(device.waits) <= known
+        copies = set(device.waits) - set(WAITS)
+        if device.device.type == 'cuda':
+            assert copies == set()
+            copies = set(device.copies)
+        assert {place for place, _ in copies} <= NEW_SIZE
         device.reset()
         found = step()
+        assert not device.copies
     assert device.kernels > 0
     return found, dict(device.waits)
 
@@ -121,9 +127,7 @@ def test_predict(device, test_cfg, flip, original):
         return model.predict(device.put(images(1)), samples(device, 1, original=original, **meta))
 
     found, waits = waits_after_the_first(device, predict)
-    per_image = ('swinseg/inference/window_sums.py:shape_like', 'copy from pageable memory')
-    is_slide = test_cfg['mode'] == 'slide'
-    assert waits == ({per_image: WAITS[per_image]} if is_slide else {})
+    assert waits == {}
     for ours, theirs in zip(found, expected, strict=True):
         assert isinstance(ours.pred_sem_seg.data, OnDevice)
         labels = ours.pred_sem_seg.data.held
@@ -225,6 +229,54 @@ def test_confusion_matrix(device):
     label[0, 50, 3] = 77
     with device, pytest.raises(EvaluationError, match=r'a label .* but 77 was found'):
         confusion_matrix(device.put(predicted), device.put(label), num_classes=CLASSES)
+
+
+@pytest.mark.parametrize('is_pinned', [True, False])
+def test_data_preprocessor__copies_pinned_batches_without_a_wait(device, is_pinned):
+    """Images and labels; a batch of a loader that the config forbids to pin is waited for."""
+    pixels = torch.randint(0, 256, (2, 3, *SIZE), dtype=torch.uint8)
+    packed = [
+        {'inputs': image, 'data_samples': sample}
+        for image, sample in zip(pixels, samples(None, 2), strict=True)
+    ]
+    batch = PinnableCollate(pseudo_collate)(packed)
+    model = build(data_preprocessor=dict(type='SegDataPreProcessor', size=(128, 128)))
+    expected = model.data_preprocessor(batch, True)
+    with device:
+        model = device.move(model)
+        is_pinned = is_pinned and device.device.type == 'cuda'
+        data = model.data_preprocessor(batch.pin_memory() if is_pinned else batch, True)
+    places = {'copy from pinned memory': device.copies, 'copy from pageable memory': device.waits}
+    found = {reason: counts['elsewhere', reason] for reason, counts in places.items()}
+    assert list(found.values()) == ([4, 0] if is_pinned else [0, 4])
+    assert torch.equal(data['inputs'].held, expected['inputs'])
+    for ours, theirs in zip(data['data_samples'], expected['data_samples'], strict=True):
+        assert torch.equal(ours.gt_sem_seg.data.held, theirs.gt_sem_seg.data)
+        assert ours.img_shape == theirs.img_shape
+
+
+def test_prediction__uploads_its_images_without_a_wait(device):
+    """One by one, as a predictor gives them, and windows of a scene in one copy; MPS waits for them."""
+    model = build()
+    pixels = torch.randint(0, 256, (2, 3, *SIZE), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = WindowScores(model)(pixels.float())
+    with device:
+        model = device.move(model)
+        sample = SegDataSample(metainfo=dict(img_shape=SIZE))
+        view = normalize_inputs(model, {'inputs': pixels[0], 'data_samples': sample})
+        is_cuda = device.device.type == 'cuda'
+        counts, others = (device.copies, device.waits)[:: 1 if is_cuda else -1]
+        assert [place for place, _ in counts] == ['swinseg/models/scoring.py:normalize_inputs']
+        with torch.no_grad():
+            WindowScores(model)(pixels.float())
+            device.reset()
+            scores = WindowScores(model)(pixels.float())
+    assert torch.equal(view.pixels.held, pixels[0].float())
+    assert others.total() == 0
+    (((place, _), count),) = counts.items()
+    assert (place, count) == ('swinseg/segment/scenes/windows.py:_preprocess', 1)
+    assert torch.allclose(scores.held, expected, atol=1e-4)
 
 
 def test_mean_over_views(device):

@@ -52,6 +52,7 @@ from swinseg.engine.loop.data_workers import (
     checked_timeout,
     with_timeout,
 )
+from swinseg.engine.loop.pinned_memory import pin_samples, with_pinning
 from swinseg.engine.loop.train_loop import ExactEpochTrainLoop, ExactTrainLoop, position_of
 from swinseg.engine.optim.learning_rates import check_rates, describe_schedule, rates_to_come
 from swinseg.engine.optim.parts import averages_of, optimizers_of
@@ -245,7 +246,8 @@ class SwinsegRunner(Runner):
         """Build a data loader, as mmengine does, whose sampler may start where a resumed run stopped.
 
         Its batches are waited for as long as its ``timeout`` says, by default
-        :data:`~swinseg.engine.loop.data_workers.DEFAULT_TIMEOUT`, also where this process loads them itself.
+        :data:`~swinseg.engine.loop.data_workers.DEFAULT_TIMEOUT`, also where this process loads them itself. On a
+        GPU they come in pinned memory, unless its ``pin_memory`` says otherwise.
         """
         if isinstance(dataloader, DataLoader):
             return dataloader
@@ -256,9 +258,11 @@ class SwinsegRunner(Runner):
         else:
             dataset = {'type': 'SeededDataset', 'dataset': dataloader['dataset']}
             dataloader = {**dataloader, 'dataset': dataset}
+        dataloader = with_pinning(dataloader, get_device())
         timeout = checked_timeout(dataloader.pop('timeout', DEFAULT_TIMEOUT))
         loader = super().build_dataloader(dataloader, seed, diff_rank_seed)
         check_dataset_settings(loader.dataset)
+        pin_samples(loader)
         return with_timeout(loader, timeout=timeout, stop=lambda: getattr(self, 'stop', None))
 
     def test(self) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swinseg.errors import UserError
+from swinseg.transfers import to_device
 
 Matrix = NDArray[np.int64]
 Rates = NDArray[np.float64]
@@ -122,7 +123,7 @@ def _count_any(predicted: Tensor, true: Tensor, num_classes: int, ignore_index: 
     """Count integers of any size on any device, and name what is out of range."""
     # int64 before the comparison, where PyTorch would wrap an index that the type cannot hold, and
     # before the product: label * K overflows uint8 and, from 182 classes on, int16.
-    true = true.to(predicted.device, torch.int64).flatten()
+    true = to_device(true, predicted.device).to(torch.int64).flatten()
     predicted = predicted.to(torch.int64).flatten()
     # Of fixed sizes and without a look at a value, at which the host would wait for a GPU: pixels that do not
     # count and pairs out of range have places of their own behind the matrix. The one copy is of the result.

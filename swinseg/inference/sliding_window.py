@@ -24,14 +24,12 @@ from swinseg.errors import SlideError
 from swinseg.inference.tiling import (
     BLENDS,
     Band,
-    axis_weights,
     bands,
     checked_windows,
-    weight_sums,
     window_starts,
 )
 from swinseg.inference.window_batches import Predictor, WindowBatches
-from swinseg.inference.window_sums import Block, WindowSums
+from swinseg.inference.window_sums import Axis, Block, WindowSums
 
 
 class ImageSource(Protocol):
@@ -103,16 +101,12 @@ def slide_blocks(
     sizes, steps = checked_windows(window, stride)
     _check(height, batch_size, blend, first_row)
     size = (min(sizes[0], height), min(sizes[1], width))
-    weights = [axis_weights(blend, side) for side in size]
     lefts = window_starts(width, sizes[1], steps[1])
     rows_of_windows = bands(height, sizes[0], steps[0])
     tops = [top for band in rows_of_windows for top in band.tops]
     sums = WindowSums(
-        width,
-        size,
-        lefts,
-        weights,
-        (weight_sums(tops, weights[0], height), weight_sums(lefts, weights[1], width)),
+        Axis(tuple(tops), size[0], height, blend),
+        Axis(tuple(lefts), size[1], width, blend),
         # The rows that neighboring bands share.
         max([0, *(band.bottom - band.final for band in rows_of_windows)]),
         score_dtype,

@@ -5,14 +5,19 @@ Shapes: H, W = size of the image; h, w = size of a window; K = classes; R, C = r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from swinseg.inference.tiling import Band, final_ends
+from swinseg.inference.tiling import Band, axis_weights, final_ends, weight_sums
 from swinseg.precision import widest_float
+from swinseg.transfers import to_device
+
+# Positions; of longer axes the copies are hidden by the time of their images, and 64 would take memory.
+_LONGEST_CACHED = 2**16
 
 
 class Block(NamedTuple):
@@ -30,15 +35,59 @@ class Block(NamedTuple):
     scores: Tensor
 
 
+class Axis(NamedTuple):
+    """Windows along the height or the width of an image.
+
+    Attributes:
+        starts: where they begin.
+        size: of each.
+        length: of the image.
+        blend: how their pixels count.
+    """
+
+    starts: tuple[int, ...]
+    size: int
+    length: int
+    blend: str
+
+
+class _Weights(NamedTuple):
+    """Weights along an axis, in the widest dtype of a device.
+
+    Attributes:
+        window: (size,) of a window's pixels.
+        total: (length,) their sum over all windows.
+    """
+
+    window: Tensor
+    total: Tensor
+
+
+def _weights_on(axis: Axis, device: torch.device) -> _Weights:
+    """Return the weights along an axis from a bounded cache: some copies to a device make its host wait."""
+    compute = _cached if axis.length <= _LONGEST_CACHED else _computed
+    # Made on the CPU whatever the default device is. A tensor born under inference_mode could not take part in a
+    # training step.
+    with torch.inference_mode(False), torch.device('cpu'):
+        return compute(axis, device)
+
+
+def _computed(axis: Axis, device: torch.device) -> _Weights:
+    window = axis_weights(axis.blend, axis.size)
+    total = weight_sums(axis.starts, window, axis.length)
+    dtype = widest_float(device)
+    return _Weights(to_device(window, device, dtype), to_device(total, device, dtype))
+
+
+_cached = lru_cache(maxsize=64)(_computed)
+
+
 class WindowSums:
     """The weighted sums of scores that are not finished yet.
 
     Args:
-        width: of the image.
-        size: h, w.
-        lefts: first columns of the windows.
-        weights: of a window's pixels, along its height and its width.
-        totals: sums of all windows' weights at the image's rows and at its columns.
+        rows: the windows along the image's height.
+        columns: along its width.
         overlap: rows that neighboring bands share.
         score_dtype: of what is kept from band to band.
 
@@ -47,38 +96,27 @@ class WindowSums:
         tile: (K, rows of the band, w) sums at the present windows; None before ``shape_like``.
     """
 
-    def __init__(
-        self,
-        width: int,
-        size: tuple[int, int],
-        lefts: Sequence[int],
-        weights: Sequence[Tensor],
-        totals: tuple[Tensor, Tensor],
-        overlap: int,
-        score_dtype: torch.dtype,
-    ) -> None:
-        self.width = width
-        self.size = size
-        self.ends = dict(zip(lefts, final_ends(lefts, width), strict=True))
-        self.is_uniform = all(bool((each == 1).all()) for each in weights)
-        self.weight = torch.outer(*weights)
-        self.totals = totals
-        self.totals_there = totals
+    def __init__(self, rows: Axis, columns: Axis, overlap: int, score_dtype: torch.dtype) -> None:
+        self.width = columns.length
+        self.size = (rows.size, columns.size)
+        self.ends = dict(zip(columns.starts, final_ends(columns.starts, self.width), strict=True))
         self.overlap = overlap
         self.score_dtype = score_dtype
         self.kept: Tensor | None = None
         self.tile: Tensor | None = None
         self.edge: Tensor | None = None
+        self._axes = (rows, columns)
+        on_host = [_weights_on(axis, torch.device('cpu')) for axis in self._axes]
+        self._is_uniform = all(bool((each.window == 1).all()) for each in on_host)
+        self._totals_on_host = [each.total for each in on_host]
 
     def shape_like(self, scores: Tensor) -> None:
         """Take the number of classes, the device and the precision from a window's scores, (K, h, w)."""
         dtype = torch.promote_types(scores.dtype, torch.float32)
         self.tile = torch.empty_like(scores, dtype=dtype, memory_format=torch.contiguous_format)
-        self.weight = self.weight.to(self.tile)
-        # Once for all blocks: at each copy to a GPU the host would wait.
-        exact = widest_float(self.tile.device)
-        rows, columns = self.totals
-        self.totals_there = rows.to(scores.device, exact), columns.to(scores.device, exact)
+        along_rows, along_columns = (_weights_on(axis, scores.device) for axis in self._axes)
+        self._weight = torch.outer(along_rows.window, along_columns.window).to(dtype)
+        self._totals = along_rows.total, along_columns.total
 
     def start(self, band: Band, kept_rows: int) -> None:
         """Begin a band, whose first ``kept_rows`` rows have sums from the bands above."""
@@ -113,9 +151,9 @@ class WindowSums:
         finished = finished[:, : covered - below]
         if any(
             bool((totals[part] != 1).any())
-            for totals, part in zip(self.totals, (rows, columns), strict=True)
+            for totals, part in zip(self._totals_on_host, (rows, columns), strict=True)
         ):
-            along_rows, along_columns = self.totals_there
+            along_rows, along_columns = self._totals
             finished /= torch.outer(along_rows[rows], along_columns[columns]).to(finished)
         return Block(rows, columns, finished)
 
@@ -134,12 +172,12 @@ class WindowSums:
         over, fresh = self.tile[:, top : top + shared], self.tile[:, top + shared : top + height]
         if scores is None:
             fresh.zero_()
-        elif self.is_uniform:
+        elif self._is_uniform:
             over += scores[:, :shared]
             fresh.copy_(scores[:, shared:])
         else:
-            over.addcmul_(scores[:, :shared].to(over.dtype), self.weight[:shared])
-            torch.mul(scores[:, shared:], self.weight[shared:], out=fresh)
+            over.addcmul_(scores[:, :shared].to(over.dtype), self._weight[:shared])
+            torch.mul(scores[:, shared:], self._weight[shared:], out=fresh)
 
     def _keep(self, sums: Tensor, columns: slice) -> None:
         if self.kept is None:

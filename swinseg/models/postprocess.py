@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from swinseg.datasets.labels.dtype import label_dtype, label_tensor_dtype
 from swinseg.errors import ArchitectureError
 from swinseg.inference import Block
+from swinseg.transfers import to_device
 
 # Elements of a block. On a CPU it stays in the cache of a core; a GPU wants few large kernels.
 _CPU_BLOCK, _GPU_BLOCK = 2**19, 2**24
@@ -285,10 +286,10 @@ def _neighbors_on(
     return _Neighbors(
         tuple(low.tolist()),
         tuple(high.tolist()),
-        low.to(device),
-        high.to(device),
-        (1 - weight)[:, None].to(device),
-        weight[:, None].to(device),
+        to_device(low, device),
+        to_device(high, device),
+        to_device((1 - weight)[:, None], device),
+        to_device(weight[:, None], device),
     )
 
 

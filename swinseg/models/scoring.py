@@ -16,6 +16,7 @@ from torch import Tensor
 from swinseg.inference.window_batches import in_batches
 from swinseg.models.postprocess import ScoreRows, resized_rows, without_padding_and_flip
 from swinseg.models.segmentor import SwinSegmentor
+from swinseg.transfers import to_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,8 @@ def works_by_windows(model: EncoderDecoder) -> bool:
 
 def normalize_inputs(model: EncoderDecoder, packed: Mapping[str, Any]) -> View:
     """Bring a packed input to the model's device, as its data preprocessor does."""
-    batch = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
+    pixels = to_device(packed['inputs'], model.data_preprocessor.device)
+    batch = {'inputs': [pixels], 'data_samples': [packed['data_samples']]}
     data = model.data_preprocessor(batch, False)
     return View(data['inputs'][0], data['data_samples'][0].metainfo)
 

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -28,6 +29,7 @@ from swinseg.models.postprocess import (
     unpadded_area,
     without_padding_and_flip,
 )
+from swinseg.transfers import gains_by_pinning
 
 Decision = tuple[Tensor, Tensor | None]
 """(H, W) labels, and their confidence or None."""
@@ -61,6 +63,7 @@ class SwinSegmentor(EncoderDecoder):
         self.keep_scores = keep_scores
         self.keep_confidence = keep_confidence
         check_segmentor(self)
+        self.data_preprocessor.register_forward_pre_hook(_copy_without_waiting)
 
     def _decode_head_forward_train(
         self, inputs: list[Tensor], data_samples: list[SegDataSample]
@@ -263,6 +266,12 @@ def window_logits(model: EncoderDecoder, pixels: Tensor, *, meta: Mapping[str, A
     metas = [dict(meta, img_shape=pixels.shape[2:]) for _ in pixels]
     logits: Tensor = model.encode_decode(pixels, metas)
     return logits
+
+
+def _copy_without_waiting(preprocessor: BaseDataPreprocessor, _: Any) -> None:
+    # Not always: from memory that is not pinned, MPS may copy what has been written over by then.
+    if gains_by_pinning(preprocessor.device):
+        preprocessor._non_blocking = True
 
 
 def _samples_for(batch: Tensor, samples: list[SegDataSample] | None) -> list[SegDataSample]:

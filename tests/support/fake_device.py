@@ -21,6 +21,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -172,6 +173,8 @@ class FakeDevice(TorchFunctionMode):
         """Put parameters and buffers on the device, in place, uncounted."""
         moved: dict[int, nn.Parameter] = {}
         for module in model.modules():
+            if isinstance(module, BaseDataPreprocessor):
+                module._device = self.device  # as its own .to() does
             for name, parameter in module._parameters.items():
                 if parameter is not None:
                     new = nn.Parameter(self.put(parameter), requires_grad=parameter.requires_grad)
@@ -200,6 +203,8 @@ class FakeDevice(TorchFunctionMode):
             return OnDevice.__deepcopy__(*args)
         if name == 'to' and args and isinstance(args[0], Tensor):
             return self._to(function, args, kwargs)
+        if name in ('pin_memory', 'is_pinned') and not isinstance(args[0], OnDevice):
+            return self._pinned(args[0]) if name == 'pin_memory' else _is_pinned(args[0])
         if name == 'cuda' and args and isinstance(args[0], Tensor):
             return self._to(Tensor.to, (args[0], self.device), {})
         if self._is_here(kwargs.get('device')):
@@ -212,6 +217,14 @@ class FakeDevice(TorchFunctionMode):
         if name == 'where':
             args = self._with_scalars_here(args)
         return function(*args, **kwargs)
+
+    def _pinned(self, x: Tensor) -> Tensor:
+        if self.device.type != 'cuda':
+            raise RuntimeError(f'{self.device.type} has no pinned memory')
+        if not _is_pinned(x):
+            x = x.detach().clone()
+            x.pinned_for_test = True  # type: ignore[attr-defined]
+        return x
 
     def _to(self, function: Callable, args: tuple, kwargs: dict[str, Any]) -> Tensor:
         x, *rest = args
@@ -228,11 +241,12 @@ class FakeDevice(TorchFunctionMode):
             return function(x, *rest, **kwargs)
         is_asynchronous = bool(kwargs.pop('non_blocking', False)) and _is_pinned(x)
         rest, kwargs = self._without_device(rest, kwargs)
-        if is_asynchronous:
+        moved = function(x, *rest, **kwargs) if rest or kwargs else x
+        # What PyTorch converts on its way is copied from ordinary memory.
+        if is_asynchronous and moved.dtype == x.dtype:
             self.copies[_asking(), 'copy from pinned memory'] += 1
         else:
             self.wait('copy from pageable memory')
-        moved = function(x, *rest, **kwargs) if rest or kwargs else x
         return self._wrap(moved.detach().clone())
 
     def _without_device(self, rest: list, kwargs: dict[str, Any]) -> tuple[list, dict[str, Any]]:
@@ -331,8 +345,8 @@ def _is_pinned(x: Tensor) -> bool:
 
 
 def _asking() -> str:
-    """Return ``file:function`` of the innermost frame of swinseg, or of the one that called it."""
-    frames = _frames()
+    """Return ``file:function`` of the innermost frame of swinseg that asks for a copy and does not make it."""
+    frames = (place for place in _frames() if not place.startswith('swinseg/transfers.py'))
     return next((place for place in frames if place.startswith('swinseg/')), 'elsewhere')
 
 

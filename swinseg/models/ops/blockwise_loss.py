@@ -26,6 +26,7 @@ from swinseg.errors import ArchitectureError
 from swinseg.models.postprocess import resized_rows
 from swinseg.models.tracing import is_traced
 from swinseg.precision import widest_float, without_autocast
+from swinseg.transfers import to_device
 
 
 def losses_of(
@@ -110,7 +111,7 @@ def _weights(class_weight: Sequence[float], logits: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _weights_on(class_weight: tuple[float, ...], device: torch.device) -> Tensor:
-    return torch.tensor(class_weight, dtype=torch.float32, device=device)
+    return to_device(torch.tensor(class_weight, dtype=torch.float32, device='cpu'), device)
 
 
 def _losses_by_feat(
@@ -260,7 +261,7 @@ def _interpolation(
     rows = whole[:, first:stop]  # transposed already
     used = rows.abs().sum(1).nonzero().flatten()
     sources = slice(int(used[0]), int(used[-1]) + 1)
-    return sources, rows[sources].contiguous().to(device)
+    return sources, to_device(rows[sources].contiguous(), device)
 
 
 def _add_resized_back(

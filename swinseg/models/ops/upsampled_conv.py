@@ -28,6 +28,7 @@ from torch.autograd.function import once_differentiable
 from swinseg.models.ops.winograd_conv import conv3x3
 from swinseg.models.tracing import is_traced
 from swinseg.precision import without_autocast
+from swinseg.transfers import to_device
 
 TAPS = 3
 # Output rows or columns of one block. A block of n rows reads about n / ratio + 3 input rows of each tap: short
@@ -97,7 +98,7 @@ def _blocks(
             Block(
                 slice(start, start + rows.shape[1]),
                 slice(first, last),
-                weights.to(device, dtype).contiguous(),
+                to_device(weights, device, dtype).contiguous(),
             )
         )
     return tuple(blocks)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from swinseg.models.tracing import is_traced
+from swinseg.transfers import to_device
 
 # Added to the scores of token pairs that must not attend to each other. The official code and mmseg use
 # this finite value, and the numbers of a trained model depend on it in the last digits.
@@ -249,7 +250,7 @@ def _moved(indices: list[Tensor | None], device: torch.device) -> list[Tensor | 
     if device.type == 'cpu':
         return indices
     there = [each for each in indices if each is not None]
-    parts = iter(torch.cat(there).to(device).split([len(each) for each in there]))
+    parts = iter(to_device(torch.cat(there), device).split([len(each) for each in there]))
     return [None if each is None else next(parts) for each in indices]
 
 
@@ -309,7 +310,7 @@ def _cached(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
-    return build(size, window, shift).to(device, dtype)
+    return to_device(build(size, window, shift), device, dtype)
 
 
 def mask_on(

@@ -19,6 +19,7 @@ from swinseg.inference.memory import measure_window, plan_memory
 from swinseg.models.postprocess import padding_of
 from swinseg.models.segmentor import window_logits
 from swinseg.predictor import PredictOptions, Predictor
+from swinseg.transfers import to_device
 
 Size = int | tuple[int, int]
 
@@ -156,6 +157,7 @@ class WindowScores:
 
     def _preprocess(self, pixels: Tensor) -> tuple[Tensor, Mapping[str, Any]]:
         """Return normalized, padded windows on the model's device, and the metainfo of the first."""
+        pixels = to_device(pixels, self._model.data_preprocessor.device)
         # mmseg's preprocessor expects what its loader gives, BGR.
         inputs = pixels.flip(1) if pixels.shape[1] == 3 else pixels
         shape = tuple(pixels.shape[2:])
