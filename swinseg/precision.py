@@ -25,3 +25,13 @@ def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def set_tf32(allowed: bool) -> None:
+    """Choose for this process whether a GPU rounds the factors of float32 products to TF32's ten bits.
+
+    Args:
+        allowed: for convolutions and matrix products alike. PyTorch by itself allows it for convolutions only.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed

@@ -69,6 +69,16 @@ def write_tiny_config(tmp_path: Path, tiny_dataset: Path) -> Callable[..., Path]
     return write
 
 
+@pytest.fixture
+def kept_tf32() -> Iterator[None]:
+    """Put PyTorch's choice of TF32 back afterwards."""
+    import torch
+
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
 @pytest.fixture(scope='session')
 def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Path) -> Path:
     """The work directory of four iterations on the tiny set, with its config as ``tiny.py``; not to be changed."""

@@ -18,6 +18,7 @@ from support.fake_device import FakeDevice, OnDevice
 from support.mmseg_pairs import TINY, build_segmentor, randomize
 from swinseg import prepare_for_inference
 from swinseg.engine.loop.pinned_memory import PinnableCollate
+from swinseg.engine.optim.on_gpu import with_fused_step
 from swinseg.evaluation.confusion import EvaluationError, confusion_matrix
 from swinseg.models.feature_info import fsdp_units, image_channels
 from swinseg.models.scoring import View, mean_probabilities, normalize_inputs
@@ -184,16 +185,18 @@ def train_step(model, device, class_weight):
     """Return a function that trains a step and returns the averaged model."""
     model.train()
     model.decode_head.loss_decode.class_weight = class_weight
-    # Without foreach, whose choice asks PyTorch for the device's own; and with steps in proportion to the
-    # gradient, where a small epsilon makes the rounding of a gradient of nearly zero as large as any other.
-    optimizer = dict(type='AdamW', lr=1e-2, eps=1.0, foreach=False)
+    # Steps in proportion to the gradient: a small epsilon makes the rounding of a gradient of nearly zero as large
+    # as any other. On CUDA they are fused; the choice of foreach asks PyTorch for the device's own tensors.
+    optimizer = dict(type='AdamW', lr=1e-2, eps=1.0)
+    if device is None or device.device.type != 'cuda':
+        optimizer['foreach'] = False
     settings = dict(
         optimizer=optimizer, constructor='LayerDecayConstructor', paramwise_cfg=dict(decay_rate=0.9)
     )
     if device is not None:
         device.__enter__()
     try:
-        wrapper = build_optim_wrapper(model, ConfigDict(settings))
+        wrapper = build_optim_wrapper(model, with_fused_step(ConfigDict(settings), model))
         average = ExponentialMovingAverage(model, momentum=0.5)
     finally:
         if device is not None:

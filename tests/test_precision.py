@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from support.mmseg_pairs import TINY, build_segmentor
 from swinseg import prepare_for_inference
-from swinseg.precision import widest_float
+from swinseg.precision import set_tf32, widest_float
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +68,13 @@ def test_widest_float__is_float64_where_there_is_one():
     assert widest_float(torch.device('cuda', 1)) == torch.float64
     assert widest_float(torch.device('cpu')) == torch.float64
     assert widest_float(torch.device('mps')) == torch.float32
+
+
+@pytest.mark.usefixtures('kept_tf32')
+def test_set_tf32__is_for_convolutions_and_products():
+    set_tf32(True)
+    assert torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == 'high'
+    set_tf32(False)
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == 'highest'

@@ -261,7 +261,7 @@ def _untyped(place: Sequence[str | int]) -> Accepted | None:
     if place == ('auto_scale_lr',):
         return Accepted('auto_scale_lr', frozenset(('base_batch_size', 'enable')))
     if place == ('env_cfg',):
-        settings = ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit')
+        settings = ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit', 'tf32')
         return Accepted('env_cfg', frozenset(settings))
     if place == ('log_processor',):
         return Accepted('LogProcessor', _signature(LogProcessor)[0])

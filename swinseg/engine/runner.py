@@ -55,6 +55,7 @@ from swinseg.engine.loop.data_workers import (
 from swinseg.engine.loop.pinned_memory import pin_samples, with_pinning
 from swinseg.engine.loop.train_loop import ExactEpochTrainLoop, ExactTrainLoop, position_of
 from swinseg.engine.optim.learning_rates import check_rates, describe_schedule, rates_to_come
+from swinseg.engine.optim.on_gpu import choose_tf32, with_fused_step
 from swinseg.engine.optim.parts import averages_of, optimizers_of
 from swinseg.engine.visualizers import with_local_backend
 from swinseg.errors import ConfigError
@@ -94,6 +95,11 @@ class SwinsegRunner(Runner):
     def is_training_run(self) -> bool:
         """Whether this run trains, so that a validation is one of many."""
         return is_training_run(self)
+
+    def setup_env(self, env_cfg: dict[str, Any]) -> None:
+        """Set up the process as mmengine does, and choose its TF32 where ``env_cfg.tf32`` does."""
+        choose_tf32(env_cfg)
+        super().setup_env(env_cfg)
 
     def build_logger(
         self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs: Any
@@ -172,7 +178,7 @@ class SwinsegRunner(Runner):
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build the optimizer and its wrapper, as mmengine does, with the config's kernels even after a resume."""
-        wrapper = super().build_optim_wrapper(optim_wrapper)
+        wrapper = super().build_optim_wrapper(with_fused_step(optim_wrapper, self.model))
         for optimizer in optimizers_of(wrapper):
             optimizer.register_load_state_dict_pre_hook(with_own_kernels)
         return wrapper
