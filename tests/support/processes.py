@@ -1,8 +1,10 @@
-"""Running a function in several processes that meet over gloo, as ``torchrun`` would start them."""
+"""Running a function in several processes that meet over gloo or nccl, as ``torchrun`` would start them."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import inspect
 import multiprocessing
 import os
 import pickle
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 
@@ -47,6 +50,13 @@ class Outcome:
         self.err = (folder / 'err').read_text()
 
 
+def require_gpus(count: int) -> None:
+    """Skip the test where there are fewer GPUs."""
+    found = torch.cuda.device_count()
+    if found < count:
+        pytest.skip(f'nccl needs a GPU for each of {count} processes, and PyTorch sees {found}')
+
+
 def run(
     function: Callable[..., Any],
     *arguments: Any,
@@ -54,24 +64,35 @@ def run(
     folder: Path,
     environment: Callable[[int, int, int], dict[str, str]] = variables,
     timeout: float = 240,
+    backend: str = 'gloo',
 ) -> list[Outcome]:
-    """Call ``function(*arguments)`` in ``count`` forked processes and return how each ended.
+    """Call ``function(*arguments)`` in ``count`` processes and return how each ended.
 
     Args:
-        function: returns what can be pickled.
-        *arguments: of the function.
+        function: of a module; returns what can be pickled.
+        *arguments: of the function; with nccl they can be pickled.
         count: number of processes.
         folder: for what they leave behind.
         environment: rank, number and port to the variables of a process.
         timeout: seconds after which what still runs is killed.
+        backend: ``'gloo'`` for forked processes that see no GPU, ``'nccl'`` for new ones with a GPU each; without
+            as many the test is skipped.
     """
-    context, port = multiprocessing.get_context('fork'), free_port()
+    is_nccl = backend == 'nccl'
+    if is_nccl:
+        require_gpus(count)
+    work: Callable[..., None] = _import_and_work if is_nccl else _work
+    called: Any = (inspect.getfile(function), function.__name__) if is_nccl else function
+    context: Any = multiprocessing.get_context('spawn' if is_nccl else 'fork')
+    port = free_port()
     folders = [folder / f'process_{rank}' for rank in range(count)]
     processes = []
     for rank, own in enumerate(folders):
         own.mkdir(parents=True)
         given = environment(rank, count, port)
-        processes.append(context.Process(target=_work, args=(function, arguments, given, own)))
+        if not is_nccl:
+            given = {**given, 'CUDA_VISIBLE_DEVICES': ''}
+        processes.append(context.Process(target=work, args=(called, arguments, given, own)))
     try:
         for process in processes:
             process.start()
@@ -91,6 +112,20 @@ def values(outcomes: list[Outcome]) -> list[Any]:
         outcome.err for outcome in outcomes[1:]
     )
     return [outcome.value for outcome in outcomes]
+
+
+def _import_and_work(called: tuple[str, str], *others: Any) -> None:
+    """Do ``_work`` in a new process, for which pytest's names of test modules mean nothing."""
+    import swinseg  # noqa: F401 - before what it repairs
+
+    path, name = called
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # what the function returns may be of its classes
+    spec.loader.exec_module(module)
+    _work(getattr(module, name), *others)
 
 
 def _work(

@@ -1,4 +1,4 @@
-"""Several processes on one machine over gloo: the figures of one process, one voice, and an end when one dies."""
+"""Several processes on one machine, over gloo or nccl: the figures of one process, and one voice."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from mmseg.registry import MODELS
 from torch import distributed, nn
 
 from support.data_parallel import (
+    BACKENDS,
     DETERMINISTIC,
+    Backend,
     build_model,
     draw_batch,
     gradients_of,
     logged,
+    train_alone,
     train_and_resume,
 )
 from support.mmseg_pairs import randomize
@@ -40,18 +43,22 @@ def _gradients_of_a_share(cfg: Config) -> dict[str, torch.Tensor]:
     # Weights drawn in another way in each process: those of rank 0 count.
     model = wrap(build_model(cfg, seed=7 + rank), cfg)
     share = {name: part[rank::number] for name, part in draw_batch().items()}
-    return gradients_of(model, share)
+    return {name: gradient.cpu() for name, gradient in gradients_of(model, share).items()}
 
 
 @pytest.mark.slow
+@BACKENDS
 @pytest.mark.parametrize(('number', 'with_cp'), [(2, True), (3, False)])
-def test_wrap__gradients_are_those_of_one_process(write_tiny_config, tmp_path, number, with_cp):
+def test_wrap__gradients_are_those_of_one_process(
+    write_tiny_config, tmp_path, number, with_cp, backend
+):
     """Batch norms and activation checkpoints among the layers; to rounding in float64."""
+    backend.require(number)
     config = write_tiny_config(extra=DETERMINISTIC)
     cfg = load_config(config, {'model.backbone.with_cp': with_cp})
     alone = gradients_of(build_model(cfg, seed=7), draw_batch())
     assert len(alone) > 100
-    parts = values(run(_gradients_of_a_share, cfg, count=number, folder=tmp_path))
+    parts = backend.values(_gradients_of_a_share, cfg, count=number, folder=tmp_path)
     worst = 0.0
     for found in parts:
         assert list(found) == list(alone)
@@ -62,27 +69,33 @@ def test_wrap__gradients_are_those_of_one_process(write_tiny_config, tmp_path, n
 
 
 @pytest.mark.slow
-def test_train__two_processes_learn_what_one_does(write_tiny_config, tmp_path):
-    """The order of the images, their augmentation, losses, weights and figures; resumed, bit by bit."""
+@BACKENDS
+def test_train__two_processes_learn_what_one_does(write_tiny_config, tmp_path, backend):
+    """The order of the images, their augmentation, losses, weights and figures; resumed, bit by bit on CPUs."""
+    backend.require(2)
     config = write_tiny_config(extra=DETERMINISTIC)
     of_four = load_config(config, {'train_dataloader.batch_size': 4})
-    alone = train(of_four, work_dir=tmp_path / 'alone', seed=5, check=False)
-    outcomes = run(train_and_resume, load_config(config), tmp_path, count=2, folder=tmp_path)
-    assert values(outcomes) == [[(4, alone.best_score)] * 2] * 2
+    alone = backend.alone(train_alone, of_four, tmp_path / 'alone', folder=tmp_path / 'one')
+    arguments = (train_and_resume, load_config(config), tmp_path)
+    outcomes = backend.run(*arguments, count=2, folder=tmp_path)
+    score = pytest.approx(alone, abs=backend.score_tolerance)
+    assert values(outcomes) == [[(4, score)] * 2] * 2
     expected, whole, resumed = (
         read_checkpoint(tmp_path / name / 'iter_4.pth')['state_dict']
         for name in ('alone', 'whole', 'resumed')
     )
     assert list(whole) == list(expected)
     for name, weight in expected.items():
-        torch.testing.assert_close(whole[name], weight, rtol=1e-4, atol=1e-5, msg=name)
-        assert torch.equal(whole[name], resumed[name]), name
+        backend.assert_close(whole[name], weight, rtol=1e-4, atol=1e-5, msg=name)
+        backend.assert_same(whole[name], resumed[name], msg=name)
     losses = logged(tmp_path / 'whole')
-    np.testing.assert_allclose(losses, logged(tmp_path / 'alone'), rtol=1e-5)
-    assert losses[2:] == logged(tmp_path / 'resumed')
+    backend.assert_close(losses, logged(tmp_path / 'alone'), rtol=1e-5, atol=0)
+    backend.assert_same(losses[2:], logged(tmp_path / 'resumed'))
     # One process writes and speaks.
     assert 'iteration 4/4' in outcomes[0].out
-    assert [outcomes[1].out, outcomes[1].err, outcomes[0].err] == ['', '', '']
+    assert outcomes[1].out == ''
+    if backend.name == 'gloo':  # nccl has warnings of its own
+        assert outcomes[0].err == outcomes[1].err == ''
     assert len(list((tmp_path / 'whole').glob('*/*.log'))) == 1
     assert len(list((tmp_path / 'whole').glob('*/vis_data/events.*'))) == 1
 
@@ -93,12 +106,16 @@ def _train_without_sync_bn(cfg: Config, folder: Path) -> float | None:
 
 
 @pytest.mark.slow
-def test_train__validates_what_the_checkpoint_holds(write_tiny_config, tmp_path):
+@BACKENDS
+def test_train__validates_what_the_checkpoint_holds(write_tiny_config, tmp_path, backend):
     """Also where each process counts statistics of its own."""
+    backend.require(2)
     cfg = load_config(write_tiny_config(extra=CURVES), {'train_cfg.max_iters': 2})
-    outcomes = run(_train_without_sync_bn, cfg, tmp_path / 'work', count=2, folder=tmp_path)
-    result = evaluate(cfg, tmp_path / 'work' / 'iter_2.pth', work_dir=tmp_path / 'test')
-    assert values(outcomes) == [result['mIoU']] * 2
+    work = tmp_path / 'work'
+    found = backend.values(_train_without_sync_bn, cfg, work, count=2, folder=tmp_path)
+    arguments = (_evaluate, cfg, work / 'iter_2.pth', tmp_path / 'test', 'none')
+    _, metrics, _ = backend.alone(*arguments, folder=tmp_path / 'one')
+    assert found == [pytest.approx(metrics['mIoU'], abs=backend.score_tolerance)] * 2
     assert (tmp_path / 'work' / 'curves.png').is_file()
 
 
@@ -122,9 +139,10 @@ def _build_runner(cfg: Config, folder: Path) -> SwinsegRunner:
     return SwinsegRunner.from_cfg(cfg)
 
 
-def test_train__each_process_draws_its_own_random_numbers(write_tiny_config, tmp_path):
-    outcomes = run(_draws, load_config(write_tiny_config()), tmp_path, count=3, folder=tmp_path)
-    columns = list(zip(*values(outcomes), strict=True))
+@BACKENDS
+def test_train__each_process_draws_its_own_random_numbers(write_tiny_config, tmp_path, backend):
+    arguments = (_draws, load_config(write_tiny_config()), tmp_path)
+    columns = list(zip(*backend.values(*arguments, count=3, folder=tmp_path), strict=True))
     assert columns[0] == (3, 3, 3)
     assert [len(set(column)) for column in columns[1:]] == [3, 3, 3]
     random.seed(3)
@@ -137,33 +155,46 @@ def _evaluate(cfg: Config, checkpoint: Path, folder: Path, launcher: str) -> tup
     return result.report.matrix, dict(result), result.images
 
 
-def _assert_same_matrix(cfg: Config, checkpoint: Path, tmp_path: Path, numbers: list[int]) -> None:
-    matrix, metrics, images = _evaluate(cfg, checkpoint, tmp_path / 'alone', 'none')
+def _assert_same_matrix(
+    cfg: Config, checkpoint: Path, tmp_path: Path, numbers: list[int], backend: Backend
+) -> None:
+    arguments = (_evaluate, cfg, checkpoint, tmp_path / 'alone', 'none')
+    matrix, metrics, images = backend.alone(*arguments, folder=tmp_path / 'one')
     assert np.count_nonzero(matrix) > 5
     for number in numbers:
         folder = tmp_path / f'of_{number}'
         arguments = (_evaluate, cfg, checkpoint, folder, 'pytorch')
-        outcomes = run(*arguments, count=number, folder=folder)
+        outcomes = backend.run(*arguments, count=number, folder=folder)
         for found in values(outcomes):
-            np.testing.assert_array_equal(found[0], matrix)
-            assert found[1:] == (metrics, images)
+            # A GPU's choice of a kernel may round a score to the other side of another one.
+            moved = 0 if backend.is_exact else matrix.sum() // 1000
+            assert np.abs(found[0] - matrix).sum() <= moved
+            assert found[0].sum() == matrix.sum()
+            assert found[1] == pytest.approx(metrics, abs=backend.score_tolerance)
+            assert found[2] == images
         written = json.loads((folder / 'metrics.json').read_text())
         assert written['images'] == images
-        assert all(outcome.out == outcome.err == '' for outcome in outcomes[1:])
+        assert all(outcome.out == '' for outcome in outcomes[1:])
+        assert all(outcome.err == '' for outcome in outcomes[1:] if backend.name == 'gloo')
 
 
 @pytest.mark.slow
+@BACKENDS
+@pytest.mark.parametrize('number', [2, 3])
 def test_evaluate__two_and_three_processes_count_the_same_pixels(
-    write_tiny_config, tmp_path, tiny_run
+    write_tiny_config, tmp_path, tiny_run, number, backend
 ):
     """Two images for three processes, of which one has nothing to do."""
+    backend.require(number)
     cfg = load_config(write_tiny_config())
-    _assert_same_matrix(cfg, tiny_run / 'iter_4.pth', tmp_path, [2, 3])
+    _assert_same_matrix(cfg, tiny_run / 'iter_4.pth', tmp_path, [number], backend)
 
 
 @pytest.mark.slow
-def test_evaluate__ade20k_over_one_two_and_three_processes(write_tiny_config, tmp_path):
+@BACKENDS
+def test_evaluate__ade20k_over_one_two_and_three_processes(write_tiny_config, tmp_path, backend):
     """11 images of many sizes, which neither 2 nor 3 divides."""
+    backend.require(2)
     root = os.environ.get('SWINSEG_TEST_DATA')
     if root is None:
         pytest.skip('SWINSEG_TEST_DATA is not set')
@@ -181,7 +212,8 @@ model = dict(decode_head=dict(num_classes=150), auxiliary_head=dict(num_classes=
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = randomize(MODELS.build(cfg.model), seed=1)
     torch.save(model.state_dict(), tmp_path / 'random.pth')
-    _assert_same_matrix(cfg, tmp_path / 'random.pth', tmp_path, [2, 3])
+    numbers = [2, 3] if backend.name == 'gloo' else [2]
+    _assert_same_matrix(cfg, tmp_path / 'random.pth', tmp_path, numbers, backend)
 
 
 class _HeadOfOneStage(nn.Module):
