@@ -20,6 +20,7 @@ from swinseg import prepare_for_inference
 from swinseg.engine.loop.pinned_memory import PinnableCollate
 from swinseg.engine.optim.on_gpu import with_fused_step
 from swinseg.evaluation.confusion import EvaluationError, confusion_matrix
+from swinseg.models import offload
 from swinseg.models.feature_info import fsdp_units, image_channels
 from swinseg.models.scoring import View, mean_probabilities, normalize_inputs
 from swinseg.segment.scenes.windows import WindowScores
@@ -213,6 +214,38 @@ def train_step(model, device, class_weight):
         return average.module
 
     return step
+
+
+def test_offloaded_activations__gradients_are_the_same(device, monkeypatch):
+    """Nothing waits for the copies there and back; MPS, which shares its memory, keeps all where it is."""
+    monkeypatch.setattr(offload, '_LEAST', 2**14)
+    for name in ('_pack', '_unpack'):
+        monkeypatch.setattr(offload, name, device.inside(getattr(offload, name)))
+
+    def step(model):
+        losses = model.loss(device.put(images()), samples(device, 2))
+        sum(value for name, value in losses.items() if 'loss' in name).backward()
+        found = {name: weight.grad.held.clone() for name, weight in model.named_parameters()}
+        model.zero_grad()
+        return found
+
+    with device:
+        model = device.move(build().train())
+    expected, _ = waits_after_the_first(device, lambda: step(model))
+    model.offload_activations = True
+    with device:
+        device.reset()
+        found = step(model)
+    assert device.waits.total() == 0
+    copies = dict.fromkeys(('copy to pinned memory', 'copy from pinned memory'), 0)
+    for (_, reason), count in device.copies.items():
+        copies[reason] += count
+    there, back = copies.values()
+    assert there == back
+    assert (there > 50) is (device.device.type == 'cuda')
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert torch.equal(found[name], gradient), name
 
 
 def test_confusion_matrix(device):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from swinseg.datasets.labels.dtype import label_tensor_dtype
 from swinseg.inference import slide, slide_blocks
 from swinseg.models.checks.segmentor import check_segmentor
+from swinseg.models.offload import offload_activations
 from swinseg.models.ops.blockwise_loss import losses_of
 from swinseg.models.postprocess import (
     ScoreRows,
@@ -46,6 +48,8 @@ class SwinSegmentor(EncoderDecoder):
             2,048 x 2,048 are 2.5 GB.
         keep_confidence: whether predictions carry the (1, H, W) float probability of the chosen class,
             ``confidence``, beside the labels. With ``keep_scores`` it is left out.
+        offload_activations: whether a training step on a CUDA device keeps activations in main memory from the
+            forward to the backward pass, which takes longer and less of the GPU's memory.
         **kwargs: as ``EncoderDecoder`` takes them.
 
     Raises:
@@ -57,13 +61,21 @@ class SwinSegmentor(EncoderDecoder):
         *args: Any,
         keep_scores: bool = False,
         keep_confidence: bool = False,
+        offload_activations: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.keep_scores = keep_scores
         self.keep_confidence = keep_confidence
+        self.offload_activations = offload_activations
         check_segmentor(self)
         self.data_preprocessor.register_forward_pre_hook(_copy_without_waiting)
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Return the losses and accuracies of (B, C, H, W) preprocessed images with ``gt_sem_seg``, by name."""
+        with offload_activations() if self.offload_activations else nullcontext():
+            losses: dict[str, Tensor] = super().loss(inputs, data_samples)
+        return losses
 
     def _decode_head_forward_train(
         self, inputs: list[Tensor], data_samples: list[SegDataSample]

@@ -184,6 +184,18 @@ class FakeDevice(TorchFunctionMode):
                     module._buffers[name] = self.put(buffer)
         return model
 
+    def inside(self, function: Callable) -> Callable:
+        """Return a function that computes on the device where PyTorch calls it in the middle of another."""
+
+        def call(*args: Any) -> Any:
+            TorchFunctionMode.__enter__(self)
+            try:
+                return function(*args)
+            finally:
+                TorchFunctionMode.__exit__(self, None, None, None)
+
+        return call
+
     def reset(self) -> None:
         """Count from nothing again."""
         self.waits.clear()
@@ -205,6 +217,8 @@ class FakeDevice(TorchFunctionMode):
             return self._to(function, args, kwargs)
         if name in ('pin_memory', 'is_pinned') and not isinstance(args[0], OnDevice):
             return self._pinned(args[0]) if name == 'pin_memory' else _is_pinned(args[0])
+        if kwargs.pop('pin_memory', False):
+            return self._pinned(function(*args, **kwargs))
         if name == 'cuda' and args and isinstance(args[0], Tensor):
             return self._to(Tensor.to, (args[0], self.device), {})
         if self._is_here(kwargs.get('device')):
@@ -290,7 +304,10 @@ class FakeDevice(TorchFunctionMode):
         elif name == 'aten._to_copy.default' and leaves:
             self.wait('copy to the host')
         elif name == 'aten.copy_.default':
-            if any(not isinstance(each, OnDevice) and each.dim() for each in tensors):
+            target, _, is_asynchronous = (*args, False)[:3]
+            if is_asynchronous and _is_pinned(target):
+                self.copies[_asking(), 'copy to pinned memory'] += 1
+            elif any(not isinstance(each, OnDevice) and each.dim() for each in tensors):
                 self.wait('copy between devices')
         elif name in _INDEXED:
             self._check_index(name, args)
