@@ -4,6 +4,8 @@ A GPU computes while the host goes on; each step that needs a value, or copies f
 wait until all that was begun is done, and the device is idle then. ``WAITS`` lists all that remain.
 """
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -17,6 +19,7 @@ from mmseg.structures import SegDataSample
 from support.fake_device import FakeDevice, OnDevice
 from support.mmseg_pairs import TINY, build_segmentor, randomize
 from swinseg import prepare_for_inference
+from swinseg.engine import NonFiniteGuardHook
 from swinseg.engine.loop.pinned_memory import PinnableCollate
 from swinseg.engine.optim.on_gpu import with_fused_step
 from swinseg.evaluation.confusion import EvaluationError, confusion_matrix
@@ -41,10 +44,14 @@ NEW_SIZE = {
 """Copies at a size that was not seen before: indices and weights that are kept then. Only MPS waits for them."""
 
 WAITS = {
+    # Whether the loss is finite, before the weights are changed by it.
+    ('swinseg/engine/hooks/nonfinite_loss.py:_is_finite_everywhere', 'item'): 1,
+    # All that is logged of a step, at its end.
+    ('swinseg/engine/hooks/nonfinite_loss.py:_read_at_once', 'tolist'): 1,
     # The matrix itself, one copy for an image: the metric adds them up on the host.
     ('swinseg/evaluation/confusion.py:_count_any', 'copy to the host'): 1,
 }
-"""At each image, however often its size was seen: how many, and why."""
+"""At each image or step, however often its size was seen: how many, and why."""
 
 
 @pytest.fixture(params=['cuda:0', 'mps'])
@@ -265,6 +272,34 @@ def test_confusion_matrix(device):
     label[0, 50, 3] = 77
     with device, pytest.raises(EvaluationError, match=r'a label .* but 77 was found'):
         confusion_matrix(device.put(predicted), device.put(label), num_classes=CLASSES)
+
+
+def test_training_step__with_its_guard_waits_twice(device):
+    """From pinned images to the figures of the log, as mmengine's loop does it."""
+    with device:
+        model = device.move(build(data_preprocessor=dict(type='SegDataPreProcessor', size=SIZE)))
+        model.train()
+        settings = dict(optimizer=dict(type='SGD', lr=1e-3, foreach=False))
+        wrapper = build_optim_wrapper(model, ConfigDict(settings))
+    guard = NonFiniteGuardHook()
+    runner = SimpleNamespace(model=model, optim_wrapper=wrapper, iter=0)
+    guard.before_train(runner)
+
+    def step():
+        batch = {
+            'inputs': [device.put(image) for image in images()],
+            'data_samples': samples(device, 2),
+        }
+        guard.before_train_iter(runner, 0, batch)
+        outputs = model.train_step(batch, wrapper)
+        expected = {name: value.held.item() for name, value in outputs.items()}
+        guard.after_train_iter(runner, 0, batch, outputs)
+        return outputs, expected
+
+    (outputs, expected), waits = waits_after_the_first(device, step)
+    assert outputs == expected
+    assert list(outputs) == list(expected)
+    assert waits == {key: count for key, count in WAITS.items() if 'nonfinite_loss' in key[0]}
 
 
 @pytest.mark.parametrize('is_pinned', [True, False])
