@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from swinseg.benchmark.export_case import NARROW
-from swinseg.benchmark.options import DTYPES
+from swinseg.benchmark.options import DTYPES, PRECISIONS
 from swinseg.benchmark.pairs import VARIANTS
 from swinseg.benchmark.suites import SUITES
 from swinseg.benchmark.suites.model import PEERS
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='JSON file for the results, with a plot beside it; for all, a folder',
     )
-    add('--device', help='cpu (default) or cuda')
+    add('--device', help='cpu or cuda; gpu: cuda (default), others: cpu (default)')
     add('--threads', type=int, metavar='N', help="default: PyTorch's")
     add('--repeats', type=int, metavar='N', help='rounds at most')
     add(
@@ -46,7 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='sides of square images; several show growth',
     )
     add('--dtypes', nargs='+', metavar='D', help=f'some of {", ".join(DTYPES)}')
-    add('--peers', nargs='*', metavar='P', help=f'some of {", ".join(PEERS)}, or none')
+    add(
+        '--peers',
+        nargs='*',
+        metavar='P',
+        help=f'some of {", ".join(PEERS)}, or none; gpu: compiled, transformers',
+    )
     add(
         '--no-limit',
         action='store_false',
@@ -63,20 +68,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='PX',
         help='train: crops whose memory is measured',
     )
+    add('--quick', action='store_true', default=None, help='gpu: fewer cases, a minute')
+    add('--budget', type=float, metavar='SECONDS', help='gpu: for all cases; others are left out')
+    add('--batch-sizes', nargs='+', type=int, metavar='N', help='gpu: images at a time')
+    add('--train-batch-sizes', nargs='+', type=int, metavar='N', help='gpu: crops at a time')
+    add('--precisions', nargs='+', metavar='P', help=f'gpu: some of {", ".join(PRECISIONS)}')
+    add('--steps', type=int, metavar='N', help='gpu: of the loss curve')
     add('--checkpointing', action='store_true', default=None, help='train: recompute activations')
     add('--data-root', help="data: a folder in ADE20K's layout; default: drawn scenes")
-    add('--images', type=int, metavar='N', help='data: images in each round')
+    add('--images', type=int, metavar='N', help='data, gpu: images in each round')
     add('--num-classes', type=int, metavar='N', help='metric, scene: number of classes')
     add(
         '--image-size',
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help='metric, slide, scene, video: of the image',
+        help='metric, slide, scene, video, gpu: of the image',
     )
     add('--frames', type=int, metavar='N', help='video: of the clip')
-    add('--window', type=int, metavar='N', help='slide, scene: side of a window')
-    add('--stride', type=int, metavar='N', help='slide, scene: distance of windows')
+    add('--window', type=int, metavar='N', help='slide, scene, gpu: side of a window')
+    add('--stride', type=int, metavar='N', help='slide, scene, gpu: distance of windows')
     add(
         '--alone',
         action='store_true',

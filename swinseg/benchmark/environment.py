@@ -27,6 +27,7 @@ _PACKAGES = (
     'onnx',
     'onnxruntime',
     'openvino',
+    'transformers',
 )
 
 

@@ -21,6 +21,11 @@ def largest_difference(reference: Tensor, result: Tensor) -> float:
     return float(difference.abs().max()) if difference.numel() else 0.0
 
 
+def relative_difference(reference: Tensor, result: Tensor) -> float:
+    """Return the largest absolute difference as a share of the largest absolute value of the reference."""
+    return largest_difference(reference, result) / float(reference.abs().max())
+
+
 def of_tensors(
     reference: Tensor | Sequence[Tensor], result: Tensor | Sequence[Tensor]
 ) -> Mapping[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -13,6 +13,13 @@ from swinseg.benchmark.timing import Rounds
 from swinseg.errors import BenchmarkError
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+PRECISIONS = {
+    'float32': torch.float32,
+    'tf32': torch.float32,
+    'bfloat16': torch.bfloat16,
+    'float16': torch.float16,
+}
+"""On a GPU, where products of float32 may be computed with fewer digits."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,9 @@ class Options:
         repeats: rounds at most.
         seconds: for the rounds of one case; two are always run.
     """
+
+    QUICK: ClassVar[Mapping[str, Any]] = {}
+    """What ``--quick`` puts in the place of the defaults, where a suite has it."""
 
     device: str = 'cpu'
     threads: int | None = None
@@ -63,15 +73,22 @@ class Options:
                 _check_list(name, values)
 
 
+_COUNTS = ('batch_sizes', 'train_batch_sizes')
+
+
 def _check_list(name: str, values: tuple[Any, ...]) -> None:
     flag = f'--{name.replace("_", "-")}'
     if not values and name != 'peers':
         raise BenchmarkError(f'{flag} needs at least one value, found none')
     for value in values:
-        if isinstance(value, int) and value < 32:
+        if name not in _COUNTS and isinstance(value, int) and value < 32:
             raise BenchmarkError(f'{flag} takes sides in pixels of at least 32, found {value}')
         if name == 'sizes' and values.count(value) > 1:
             raise BenchmarkError(f'{flag} takes each size once, found {value} again')
+        if name in _COUNTS and value < 1:
+            raise BenchmarkError(f'{flag} takes numbers of at least 1, found {value}')
+        if name == 'precisions' and value not in PRECISIONS:
+            raise BenchmarkError(f'{flag} takes {", ".join(PRECISIONS)}, found {value!r}')
         if name == 'dtypes' and value not in DTYPES:
             raise BenchmarkError(f'--dtypes takes {", ".join(DTYPES)}, found {value!r}')
 
@@ -95,6 +112,8 @@ def make_options(kind: type[_Options], suite: str, given: Mapping[str, Any]) -> 
         for name, value in given.items()
         if value is not None
     }
+    if values.get('quick'):
+        values = {**kind.QUICK, **values}
     known = [field.name for field in fields(kind)]
     for name in values:
         if name not in known:

@@ -62,6 +62,7 @@ def cells(table: Table) -> tuple[list[str], list[list[str]]]:
         f'this / {table.ours}',
         *figures,
         *measures,
+        'verdict',
     ]
     lines = []
     for row in table.rows:
@@ -75,6 +76,7 @@ def cells(table: Table) -> tuple[list[str], list[list[str]]]:
                 _lead(table, row),
                 *(_number(row.figures.get(name)) for name in figures),
                 *(_measure(name, row.exactness.get(name)) for name in measures),
+                row.verdict,
             ]
         )
     several = len(table.cases) > 1
@@ -130,7 +132,12 @@ def _three_digits(value: float) -> str:
 
 
 def _number(value: float | None) -> str:
-    return '' if value is None else f'{value:,.0f}' if value >= 1000 else _three_digits(value)
+    if value is None:
+        return ''
+    # Bounds of relative errors would all be 0.00.
+    if 0 < abs(value) < 0.01:
+        return f'{value:.2g}'
+    return f'{value:,.0f}' if value >= 1000 else _three_digits(value)
 
 
 def _measure(name: str, value: float | None) -> str:

@@ -17,6 +17,7 @@ from swinseg.errors import BenchmarkError
 from swinseg.files import write_text
 
 FORMAT = 1
+PASS, FAIL = 'pass', 'fail'
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Row:
         exactness: how far its result is from the baseline's, by name of the measure; empty for the baseline.
         figures: whatever else was measured or counted, by name and unit.
         case: which rows belong together, such as ``'512 x 512'``; empty in a table of a single case.
+        verdict: :data:`PASS` or :data:`FAIL` where a figure has a bound; empty where it has none.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Row:
     exactness: Mapping[str, float] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
     case: str = ''
+    verdict: str = ''
 
     @property
     def median(self) -> float | None:

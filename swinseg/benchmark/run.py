@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ import torch
 
 from swinseg.benchmark.environment import describe
 from swinseg.benchmark.options import Options, make_options
+from swinseg.benchmark.parts import Say
 from swinseg.benchmark.plot import plot_result
 from swinseg.benchmark.readme import render_readme
 from swinseg.benchmark.report import as_text
-from swinseg.benchmark.results import Result, save
+from swinseg.benchmark.results import Result, Table, save
+from swinseg.benchmark.resuming import earlier_tables
 from swinseg.benchmark.suites import SUITES
 from swinseg.errors import BenchmarkError
 from swinseg.files import make_folder, require_own
@@ -46,8 +48,6 @@ ALL: dict[str, tuple[str, dict[str, Any]]] = {
 The seconds are chosen so that everything takes about a quarter of an hour on two cores.
 """
 
-Say = Callable[[str], None]
-
 
 def run(
     suite: str,
@@ -61,12 +61,14 @@ def run(
     Args:
         suite: one of ``SUITES``, or ``'all'``.
         given: options by name; None stands for the suite's default.
-        out: for one suite a JSON file, with the plot beside it; for ``'all'`` a folder for a JSON file and a plot
-            each, whose ``README.md``, where there is one, is rendered anew.
+        out: for one suite a JSON file, with the plot beside it, which a suite of parts writes after each of them
+            and goes on with; for ``'all'`` a folder for a JSON file and a plot each, whose ``README.md``, where
+            there is one, is rendered anew.
         say: prints a line.
 
     Raises:
-        BenchmarkError: the suite does not take one of the options, or a value is out of range.
+        BenchmarkError: the suite does not take one of the options, a value is out of range, or the file has other
+            results than those that a suite of parts could go on with.
         OutputError: a file cannot be written.
     """
     if suite == 'all':
@@ -75,25 +77,56 @@ def run(
     options = make_options(SUITES[suite].options, suite, given)
     if out is not None:
         _check_file(Path(out))
-    result = measure(suite, options, say=say)
+    result = measure(suite, options, out=out, say=say)
     if out is not None:
         plot = _write(result, Path(out))
         say(f'results: {out}' + (f', plot: {plot}' if plot else ''))
 
 
-def measure(suite: str, options: Options, *, say: Say = print) -> Result:
-    """Run one suite and return what it found; each table is printed when it is done."""
+def measure(
+    suite: str, options: Options, *, out: str | os.PathLike[str] | None = None, say: Say = print
+) -> Result:
+    """Run one suite and return what it found; each table is printed when it is done.
+
+    Args:
+        suite: its name.
+        options: of its kind.
+        out: where a suite of parts keeps what it has, and finds what an interrupted run has kept.
+        say: prints a line.
+
+    Raises:
+        BenchmarkError: the file has other results than those that could be gone on with.
+    """
     with _threads(options.threads):
-        environment = describe(options.device)
+        result = Result(suite, _recorded(options), describe(options.device), ())
         tables = []
-        for table in SUITES[suite].run(options):
+        for table in _tables(result, options, out, say):
             tables.append(table)
             say(as_text(table) + '\n')
+    return replace(result, tables=tuple(tables))
+
+
+def _recorded(options: Options) -> dict[str, Any]:
     recorded = asdict(options)
     if recorded.get('data_root') is not None:
         # Results are published; where a folder lies on this machine is nobody's business.
         recorded['data_root'] = Path(recorded['data_root']).name
-    return Result(suite, recorded, environment, tuple(tables))
+    return recorded
+
+
+def _tables(
+    result: Result, options: Options, out: str | os.PathLike[str] | None, say: Say
+) -> Iterator[Table]:
+    suite = SUITES[result.suite]
+    if suite.run_parts is None:
+        return suite.run(options)
+
+    def keep(tables: Sequence[Table]) -> None:
+        if out is not None:
+            save(replace(result, tables=tuple(tables)), out)
+
+    earlier = () if out is None else earlier_tables(out, result, may_differ=suite.may_differ)
+    return suite.run_parts(options, earlier=earlier, keep=keep, say=say)
 
 
 @contextlib.contextmanager

@@ -144,6 +144,7 @@ def compare(
     device: str = 'cpu',
     case: str = '',
     reference: Any = None,
+    warm_ups: int = 0,
 ) -> tuple[list[Row], dict[str, str]]:
     """Run candidates in turn and compare their results.
 
@@ -156,6 +157,7 @@ def compare(
         device: on a GPU, each call is waited for.
         case: of the rows.
         reference: a result of higher precision; None takes the first candidate's.
+        warm_ups: further calls of each before the timing, of which no result is looked at.
 
     Returns:
         The rows, and the names of the candidates that failed with the reason.
@@ -166,6 +168,8 @@ def compare(
         call = with_device_sync(candidate.call, device)
         try:
             result = call()
+            for _ in range(warm_ups):
+                call()
         except Exception as error:
             # A compiler or a runtime of others may fail in any way; that must not cost the other rows.
             if not candidate.may_fail:

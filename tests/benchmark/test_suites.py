@@ -167,7 +167,7 @@ def test_train__checkpointing_takes_less_memory(small_config):
 
 def test_step__learns_and_compares_gradients_of_the_first_step(small_config):
     options = train.TrainOptions(config=small_config)
-    stock, ours = train._steps(options, 'small', 64, 'float32')
+    stock, ours = train.build_steps(options, 'small', 64, 'float32')
     before = ours.model.decode_head.conv_seg.weight.detach().clone()
     first, second = ours.run(), ours.run()
     assert len(first) == 1 + sum(p.grad is not None for p in ours.model.parameters())

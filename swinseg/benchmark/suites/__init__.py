@@ -11,6 +11,7 @@ from swinseg.benchmark.suites import (
     attention,
     data,
     export,
+    gpu,
     head,
     metric,
     model,
@@ -22,10 +23,20 @@ from swinseg.benchmark.suites import (
 
 
 class Suite(NamedTuple):
-    """What runs, and the options that it takes."""
+    """What runs, and the options that it takes.
+
+    Attributes:
+        run: measures and yields the tables.
+        options: the class of its argument.
+        run_parts: does the same part by part, keeps what it has after each, and goes on with earlier tables; None
+            where a suite is measured as a whole.
+        may_differ: options that an earlier run may have had otherwise.
+    """
 
     run: Callable[[Any], Iterator[Table]]
     options: type[Options]
+    run_parts: Callable[..., Iterator[Table]] | None = None
+    may_differ: tuple[str, ...] = ()
 
 
 SUITES: dict[str, Suite] = {
@@ -39,4 +50,5 @@ SUITES: dict[str, Suite] = {
     'scene': Suite(scene.run, scene.SceneOptions),
     'export': Suite(export.run, export.ExportOptions),
     'video': Suite(video.run, video.VideoOptions),
+    'gpu': Suite(gpu.run, gpu.GpuOptions, gpu.run_parts, gpu.MAY_DIFFER),
 }

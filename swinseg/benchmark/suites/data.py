@@ -58,6 +58,15 @@ class DataOptions(Options):
 
 def run(options: DataOptions) -> Iterator[Table]:
     """Measure and yield the tables."""
+    with datasets(options) as (stock, ours):
+        yield whole_table(options, stock, ours)
+        for name, dataset in ((STOCK, stock), (OURS, ours)):
+            yield _steps(options, name, dataset, min(options.images, len(stock)))
+
+
+@contextlib.contextmanager
+def datasets(options: DataOptions) -> Iterator[tuple[Any, Any]]:
+    """Give mmseg's training set and swinseg's, of the same files; meanwhile OpenCV and PyTorch have one thread."""
     with contextlib.ExitStack() as stack:
         stack.callback(cv2.setNumThreads, cv2.getNumThreads())
         cv2.setNumThreads(1)
@@ -67,17 +76,7 @@ def run(options: DataOptions) -> Iterator[Table]:
         if root is None:
             root = stack.enter_context(tempfile.TemporaryDirectory())
             draw_images(root, options.images)
-        stock, ours = _datasets(root)
-        count = min(options.images, len(stock))
-        yield _whole(
-            options,
-            stock,
-            ours,
-            count,
-            'drawn scenes' if options.data_root is None else 'photographs',
-        )
-        for name, dataset in ((STOCK, stock), (OURS, ours)):
-            yield _steps(options, name, dataset, count)
+        yield _datasets(root)
 
 
 def draw_images(root: str | os.PathLike[str], count: int) -> None:
@@ -119,7 +118,11 @@ def _samples(dataset: Any, count: int) -> list[torch.Tensor]:
     return tensors
 
 
-def _whole(options: DataOptions, stock: Any, ours: Any, count: int, what: str) -> Table:
+def whole_table(options: DataOptions, stock: Any, ours: Any) -> Table:
+    """Measure both from file to packed sample."""
+    count = min(options.images, len(stock))
+    what = 'drawn scenes' if options.data_root is None else 'photographs'
+
     def rate(median: float) -> Mapping[str, float]:
         return {RATE: count / median, 'ms per image': 1e3 * median / count}
 

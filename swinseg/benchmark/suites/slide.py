@@ -149,10 +149,10 @@ def _ways(options: SlideOptions, pair: Pair, image: Tensor) -> dict[str, Callabl
     }
     for model in models.values():
         model.test_cfg = test_cfg
-    return {name: _labels(model, image) for name, model in models.items()}
+    return {name: labels_call(model, image) for name, model in models.items()}
 
 
-def _labels(model: Any, image: Tensor) -> Callable[[], Tensor]:
+def labels_call(model: Any, image: Tensor) -> Callable[[], Tensor]:
     size = tuple(image.shape[2:])
 
     def call() -> Tensor:

@@ -78,9 +78,9 @@ def _title(options: TrainOptions, variant: str, what: str) -> str:
 def _timed(options: TrainOptions, variant: str) -> Table:
     rows: list[Row] = []
     for side in options.sizes:
-        reference = _reference(options, variant, side)
+        reference = reference_step(options, variant, side)
         for dtype in options.dtypes:
-            stock, ours = _steps(options, variant, side, dtype)
+            stock, ours = build_steps(options, variant, side, dtype)
             case = f'{side} x {side}, {dtype}'
             measured, _ = compare(
                 [Candidate(STOCK, stock.run), Candidate(OURS, ours.run)],
@@ -108,11 +108,11 @@ def _memory(options: TrainOptions, variant: str) -> Table:
         reference: list[Tensor] | None = None
         for dtype in options.dtypes:
             case = f'{side} x {side}, {dtype}'
-            stock, ours = _steps(options, variant, side, dtype)
+            stock, ours = build_steps(options, variant, side, dtype)
             first = stock.run()
             if reference is None:
                 is_full = dtype == 'float32'
-                reference = first if is_full else _reference(options, variant, side)
+                reference = first if is_full else reference_step(options, variant, side)
             exactness = [of_tensors(reference, first), of_tensors(reference, ours.run())]
             del first
             # The first step made gradients and optimizer state, which now stay.
@@ -189,12 +189,12 @@ class Step:
         return results
 
 
-def _reference(options: TrainOptions, variant: str, side: int) -> list[Tensor]:
+def reference_step(options: TrainOptions, variant: str, side: int) -> list[Tensor]:
     """Loss and gradients of stock mmseg in float32."""
-    return _steps(options, variant, side, 'float32')[0].run()
+    return build_steps(options, variant, side, 'float32')[0].run()
 
 
-def _steps(options: TrainOptions, variant: str, side: int, dtype: str) -> tuple[Step, Step]:
+def build_steps(options: TrainOptions, variant: str, side: int, dtype: str) -> tuple[Step, Step]:
     pair = build_pair(
         variant, options.config, device=options.device, checkpointing=options.checkpointing
     )
