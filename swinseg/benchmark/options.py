@@ -93,6 +93,20 @@ def _check_list(name: str, values: tuple[Any, ...]) -> None:
             raise BenchmarkError(f'--dtypes takes {", ".join(DTYPES)}, found {value!r}')
 
 
+def check_windows(image_size: tuple[int, ...], window: int, stride: int) -> None:
+    """Refuse an image or windows over it that cannot be measured.
+
+    Raises:
+        BenchmarkError: names the argument.
+    """
+    if len(image_size) != 2:
+        raise BenchmarkError(
+            f'--image-size takes height and width, found {len(image_size)} numbers'
+        )
+    if not 0 < stride <= window:
+        raise BenchmarkError(f'--stride must be from 1 to the window, {window}, found {stride}')
+
+
 _Options = TypeVar('_Options', bound=Options)
 
 

@@ -14,6 +14,7 @@ from swinseg.benchmark.results import Result, Row, Table, times_as_fast
 from swinseg.visualization.png_files import save_plot
 
 _SQUARE = re.compile(r'(\d+) x (\d+)')
+_MOST_LINES = 12
 _OURS, _OTHERS = '#1f77b4', '#b0b0b0'
 
 
@@ -30,7 +31,9 @@ def plot_result(result: Result, path: str | os.PathLike[str]) -> bool:
     if not tables:
         return False
     heights = [3.6 if is_growth(table) else 0.9 + 0.28 * len(table.rows) for table in tables]
-    figure = Figure(figsize=(9, 0.6 + sum(heights)), layout='constrained', dpi=110)
+    head = headline(result)
+    height = 0.6 + 0.15 * (len(head) - 1) + sum(heights)
+    figure = Figure(figsize=(9, height), layout='constrained', dpi=110)
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
     for axes, table in zip(grid[:, 0], tables, strict=True):
@@ -38,9 +41,26 @@ def plot_result(result: Result, path: str | os.PathLike[str]) -> bool:
         draw(axes, table)
         axes.set_title(table.title, loc='left', fontsize=10)
         axes.spines[['top', 'right']].set_visible(False)
-    figure.suptitle(environment_line(result).split(';')[0], fontsize=8, x=0.01, ha='left')
+    figure.suptitle('\n'.join(head), fontsize=8, x=0.01, ha='left')
     save_plot(path, figure)
     return True
+
+
+def headline(result: Result) -> list[str]:
+    """Return the lines above all tables: the machine, and what a first table without times says of the others."""
+    lines = [environment_line(result).split(';')[0]]
+    first = result.tables[0]
+    if first.baseline is None:
+        lines.append(first.title)
+        # Figures without a unit: a ratio, a share, or a difference, as the name says.
+        lines += [
+            f'    {row.name}: '
+            + ', '.join(f'{name} {value:.3g}' for name, value in row.figures.items())
+            for row in first.rows[:_MOST_LINES]
+        ]
+        if len(first.rows) > _MOST_LINES:
+            lines.append(f'    and {len(first.rows) - _MOST_LINES} more')
+    return lines
 
 
 def is_growth(table: Table) -> bool:

@@ -158,3 +158,30 @@ def test_is_growth__needs_several_sizes():
     assert plot.is_growth(growth())
     assert not plot.is_growth(table())
     assert not plot.is_growth(Table('T', (Row('a', case='64 x 64'),)))
+
+
+def verdicts(count):
+    rows = tuple(
+        Row(f'check {i}', figures={'found': 0.5, 'bound': 2e-5}, verdict='fail')
+        for i in range(count)
+    )
+    return Table(f'{count} of 20 checks fell short', rows)
+
+
+def test_cells__verdicts_have_a_column_and_small_bounds_their_digits():
+    header, lines = report.cells(verdicts(1))
+    assert header == ['', 'found', 'bound', 'verdict']
+    assert lines == [['check 0', '0.50', '2e-05', 'fail']]
+
+
+@pytest.mark.parametrize(('count', 'last'), [(2, 'check 1: found'), (14, 'and 2 more')])
+def test_plot__what_fell_short_stands_above_the_pictures(tmp_path, count, last):
+    found = result(verdicts(count), table())
+    lines = plot.headline(found)
+    assert lines[:2] == ['Some CPU, 2 cores', f'{count} of 20 checks fell short']
+    assert lines[-1].strip().startswith(last)
+    assert plot.headline(result(table())) == ['Some CPU, 2 cores']
+    assert plot.plot_result(found, tmp_path / 'head.png')
+    assert plot.plot_result(result(table()), tmp_path / 'plain.png')
+    with_head, plain = (cv2.imread(str(tmp_path / f'{name}.png')) for name in ('head', 'plain'))
+    assert with_head.shape[0] > plain.shape[0]

@@ -105,6 +105,14 @@ def test_compare__with_a_better_reference_judges_the_first_candidate_too():
     assert [row.exactness[LARGEST] for row in rows] == [1, 2]
 
 
+def test_compare__warms_up_before_the_rounds():
+    machine = Machine()
+    candidates = [Candidate(name, machine.work(name, 1.0, torch.ones(1))) for name in 'ab']
+    rows, _ = compare(candidates, of_tensors, rounds=machine.rounds(2), warm_ups=2)
+    assert machine.log == [*'aaa', *'bbb', *'abab']
+    assert [len(row.seconds) for row in rows] == [2, 2]
+
+
 def test_compare__names_a_peer_that_fails_and_goes_on():
     machine = Machine()
 

@@ -230,6 +230,9 @@ class FakeDevice(TorchFunctionMode):
             return self._wrap(made)
         if name == 'where':
             args = self._with_scalars_here(args)
+        if name == '__setitem__' and self._is_fill(*args):
+            args[0][args[1]].fill_(args[2])
+            return None
         return function(*args, **kwargs)
 
     def _pinned(self, x: Tensor) -> Tensor:
@@ -277,6 +280,11 @@ class FakeDevice(TorchFunctionMode):
         if not isinstance(target, str | torch.device):
             return False
         return torch.device(target).type == self.device.type
+
+    def _is_fill(self, target: Any, index: Any, value: Any) -> bool:
+        # PyTorch makes a tensor of the number on the device that it believes the target to be on.
+        has_view = not any(isinstance(each, Tensor) for each in tree_leaves(index))
+        return isinstance(target, OnDevice) and has_view and isinstance(value, int | float)
 
     def _with_scalars_here(self, args: tuple) -> tuple:
         # torch.where makes tensors of numbers on the device that it believes its others to be on.

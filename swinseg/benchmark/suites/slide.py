@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from swinseg.benchmark.exactness import of_first_window, of_labels
-from swinseg.benchmark.options import Options
+from swinseg.benchmark.options import Options, check_windows
 from swinseg.benchmark.pairs import (
     OURS,
     PREPARED,
@@ -26,7 +26,6 @@ from swinseg.benchmark.pairs import (
 from swinseg.benchmark.peak_memory import WHOLE_PEAK_NOTE, peak_bytes, whole_peak_bytes
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Candidate, compare
-from swinseg.errors import BenchmarkError
 from swinseg.inference import slide
 from swinseg.models.prepare import prepare_for_inference
 
@@ -54,14 +53,7 @@ class SlideOptions(Options):
     def check(self) -> None:
         """Refuse values that cannot be measured."""
         super().check()
-        if len(self.image_size) != 2:
-            raise BenchmarkError(
-                f'--image-size takes height and width, found {len(self.image_size)} numbers'
-            )
-        if not 0 < self.stride <= self.window:
-            raise BenchmarkError(
-                f'--stride must be from 1 to the window, {self.window}, found {self.stride}'
-            )
+        check_windows(self.image_size, self.window, self.stride)
 
 
 def run(options: SlideOptions) -> Iterator[Table]:

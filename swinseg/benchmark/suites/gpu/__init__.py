@@ -56,31 +56,48 @@ def run_parts(
 
 
 def all_parts(options: GpuOptions) -> list[Part]:
-    """Return the parts in order of importance: each model as a whole, the first one first, and then compiled."""
+    """Return the parts in order of importance: the first model with one case compiled, the others, the rest."""
     models = Models(options)
-    parts = [*checks.parts(models), resume.part(options)]
-    compiled = []
-    for name in options.names:
+    first, *others = options.names
+    compiled = [
+        part
+        for name in options.names
+        if COMPILED in options.peers
+        for part in _compiled(models, name)
+    ]
+    return [
+        *checks.parts(models),
+        resume.part(options),
+        *_inference(models, first),
+        *_training(models, first),
+        training.data_part(options),
+        *(sliding.part(models, first, each) for each in options.slide_precisions),
+        *compiled[:1],
+        *(part for name in others for part in _inference(models, name)),
+        *compiled[1:],
+    ]
+
+
+def _inference(models: Models, name: str) -> list[Part]:
+    options = models.options
+    return [
+        inference.part(models, name, side, batch_size, precision)
         for side, batch_size, precision in product(
             options.sizes, options.batch_sizes, options.precisions
-        ):
-            parts.append(inference.part(models, name, side, batch_size, precision))
-        if name == options.names[0]:
-            parts += _training_parts(models, name)
-            parts.append(training.data_part(options))
-            parts += [sliding.part(models, name, each) for each in options.slide_precisions]
-        if COMPILED in options.peers:
-            compiled += [
-                inference.compiled_part(models, name, side, batch_size, precision)
-                for side in options.sizes
-                for precision in _COMPILED_ORDER
-                if precision in options.precisions
-                for batch_size in options.batch_sizes
-            ]
-    return [*parts, *compiled]
+        )
+    ]
 
 
-def _training_parts(models: Models, name: str) -> list[Part]:
+def _compiled(models: Models, name: str) -> list[Part]:
+    options = models.options
+    precisions = [each for each in _COMPILED_ORDER if each in options.precisions]
+    return [
+        inference.compiled_part(models, name, side, batch_size, precision)
+        for side, precision, batch_size in product(options.sizes, precisions, options.batch_sizes)
+    ]
+
+
+def _training(models: Models, name: str) -> list[Part]:
     options = models.options
     return [
         training.part(models, name, side, batch_size, precision)

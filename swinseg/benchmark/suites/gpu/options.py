@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from swinseg.benchmark.options import PRECISIONS, Options
+from swinseg.benchmark.options import PRECISIONS, Options, check_windows
 from swinseg.benchmark.pairs import names_of
 from swinseg.errors import BenchmarkError
 
@@ -112,14 +112,7 @@ class GpuOptions(Options):
             raise BenchmarkError(f'--steps must be at least 2, found {self.steps}')
         if self.images < 1:
             raise BenchmarkError(f'--images must be at least 1, found {self.images}')
-        if len(self.image_size) != 2:
-            raise BenchmarkError(
-                f'--image-size takes height and width, found {len(self.image_size)} numbers'
-            )
-        if not 0 < self.stride <= self.window:
-            raise BenchmarkError(
-                f'--stride must be from 1 to the window, {self.window}, found {self.stride}'
-            )
+        check_windows(self.image_size, self.window, self.stride)
 
     def why_not(self, precision: str) -> str | None:
         """Return why a precision cannot be measured on the device, or None where it can."""
