@@ -345,17 +345,21 @@ def test_parts__find_no_tensor_elsewhere_on_a_device(small_config, monkeypatch):
     """On tensors that say they are on a GPU; what a device's own kernels do is not shown."""
     monkeypatch.setattr(training, '_WARM_UPS', 0)
     monkeypatch.setattr(inference, '_WARM_UPS', 0)
+    with mock.patch.object(torch.cuda, 'is_available', return_value=True):
+        given = options(
+            small_config,
+            device='cuda:0',
+            precisions=['float32', 'float16'],
+            steps=2,
+            image_size=[64, 80],
+        )
     memory = iter(range(10**6))
     asked = {
         'synchronize': mock.DEFAULT, 'reset_peak_memory_stats': mock.DEFAULT, 'empty_cache': mock.DEFAULT,
         'memory_allocated': lambda device: 0, 'max_memory_allocated': lambda device: 1 + next(memory),
-        'is_bf16_supported': lambda **_: True, 'is_available': lambda: True,
+        'is_bf16_supported': lambda **_: True,
     }  # fmt: skip
     with mock.patch.multiple(torch.cuda, **asked), FakeDevice('cuda:0') as device:
-        precisions = ['float32', 'float16']
-        given = options(
-            small_config, device='cuda:0', precisions=precisions, steps=2, image_size=[64, 80]
-        )
         for part in all_parts(given):
             if part.case == resume.CASE or part.table == training.DATA_TITLE:
                 continue  # a process of its own, and the processor's
