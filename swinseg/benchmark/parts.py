@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 FAILED = 'failed: '
 """What the reason of a part that is left out begins with where it ended by an error."""
 
-# One part that was slower than expected must not condemn all others of its table, nor a fast one admit any.
+# One part that was slower than expected must not condemn all others of its kind, nor a fast one admit any.
 _LEAST_CORRECTION, _MOST_CORRECTION = 0.1, 10.0
 
 
@@ -33,18 +33,20 @@ class Part:
         case: of its rows.
         expected: seconds that it is believed to take.
         measure: makes a table of this title with the rows of this case.
+        kind: what parts of one kind took corrects what is expected of the others; none corrects those of ``''``.
     """
 
     table: str
     case: str
     expected: float
     measure: Callable[[], Table]
+    kind: str = ''
 
 
 class Budget:
     """Seconds that may be spent, from now on.
 
-    What parts of a table took corrects what is expected of its others.
+    What parts of a kind took corrects what is expected of its others.
 
     Args:
         seconds: all of them.
@@ -64,7 +66,7 @@ class Budget:
 
     def expected(self, part: Part) -> float:
         """Return the seconds that a part is believed to take by now."""
-        expected, taken = self._spent.get(part.table, (0.0, 0.0))
+        expected, taken = self._spent.get(part.kind, (0.0, 0.0))
         if expected == 0:
             return part.expected
         correction = min(max(taken / expected, _LEAST_CORRECTION), _MOST_CORRECTION)
@@ -72,8 +74,9 @@ class Budget:
 
     def learn(self, part: Part, taken: float) -> None:
         """Note how long a part took."""
-        before = self._spent.get(part.table, (0.0, 0.0))
-        self._spent[part.table] = (before[0] + part.expected, before[1] + taken)
+        if part.kind:
+            before = self._spent.get(part.kind, (0.0, 0.0))
+            self._spent[part.kind] = (before[0] + part.expected, before[1] + taken)
 
 
 def measure_parts(

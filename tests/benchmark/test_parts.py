@@ -20,7 +20,9 @@ class Clock:
         return self.now
 
 
-def part(case, *, clock=None, expected=1.0, takes=1.0, table=TITLE, error=None, left_out=()):
+def part(
+    case, *, clock=None, expected=1.0, takes=1.0, table=TITLE, error=None, left_out=(), kind=''
+):
     def measure():
         if clock is not None:
             clock.now += takes
@@ -28,7 +30,7 @@ def part(case, *, clock=None, expected=1.0, takes=1.0, table=TITLE, error=None, 
             raise error
         return Table(table, (Row('ours', case=case),), left_out=dict.fromkeys(left_out, 'absent'))
 
-    return Part(table, case, expected, measure)
+    return Part(table, case, expected, measure, kind)
 
 
 def cases(tables):
@@ -98,16 +100,19 @@ def test_measure_parts__a_mistake_of_the_user_ends_all():
         )
 
 
-def test_budget__learns_of_each_table_what_its_parts_take():
+def test_budget__learns_what_parts_of_a_kind_take():
     clock = Clock()
     budget = Budget(100, clock)
-    slow = part('a', expected=2)
+    slow = part('a', expected=2, kind='float32')
     assert budget.expected(slow) == 2
     budget.learn(slow, 6.0)
-    assert budget.expected(part('b', expected=4)) == 12
-    assert budget.expected(part('b', expected=4, table='Training step')) == 4
+    assert budget.expected(part('b', expected=4, kind='float32')) == 12
+    assert budget.expected(part('b', expected=4, kind='bfloat16')) == 4
     budget.learn(slow, 1000.0)
-    assert budget.expected(part('b', expected=4)) == 40
+    assert budget.expected(part('b', expected=4, kind='float32')) == 40
+    check = part('c', expected=2)
+    budget.learn(check, 50.0)
+    assert budget.expected(check) == 2
     clock.now += 30
     assert budget.left == 70
 

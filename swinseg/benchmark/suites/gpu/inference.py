@@ -64,6 +64,7 @@ def part(models: Models, name: str, side: int, batch_size: int, precision: str) 
         case,
         expected + models.options.seconds + _SECONDS_TO_BUILD,
         partial(_measure, TITLE, models, name, side, batch_size, precision),
+        f'{TITLE}, {precision}',
     )
 
 
@@ -79,6 +80,7 @@ def compiled_part(models: Models, name: str, side: int, batch_size: int, precisi
         case,
         expected + models.options.seconds + to_compile,
         partial(_measure, COMPILED_TITLE, models, name, side, batch_size, precision),
+        COMPILED_TITLE,
     )
 
 

@@ -40,6 +40,7 @@ def part(models: Models, name: str, side: int, batch_size: int, precision: str) 
         case_name(name, side, batch_size, precision),
         expected + models.options.seconds + _SECONDS_TO_BUILD,
         partial(_measure, models.options, name, side, batch_size, precision),
+        f'{TITLE}, {precision}',
     )
 
 
