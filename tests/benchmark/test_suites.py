@@ -287,7 +287,7 @@ def test_scene__another_place_or_label_shows(small_config, tmp_path):
 
 def test_every_suite__has_options_that_can_be_written_as_json():
     for name, suite in SUITES.items():
-        options = make_options(suite.options, name, {})
+        options = make_options(suite.options, name, {'device': 'cpu'})
         assert all(
             value is None or isinstance(value, (str, int, float, bool, tuple))
             for value in dataclasses.asdict(options).values()
