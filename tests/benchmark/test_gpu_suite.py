@@ -110,6 +110,7 @@ def test_loss_rows__judges_every_step(ours, expected):
     assert [row.verdict for row in rows] == expected
 
 
+@pytest.mark.full
 def test_resume__goes_on_bit_equal(small_config):
     (row,) = resume.part(options(small_config)).measure().rows
     assert row.figures == {'found': 0.0, 'bound': 0.0}
@@ -341,6 +342,7 @@ def test_run__keeps_rows_goes_on_and_refuses_another_measurement(
         runner.run('gpu', {**given, 'steps': 4}, out=out, say=lines.append)
 
 
+@pytest.mark.full
 def test_parts__find_no_tensor_elsewhere_on_a_device(small_config, monkeypatch):
     """On tensors that say they are on a GPU; what a device's own kernels do is not shown."""
     monkeypatch.setattr(training, '_WARM_UPS', 0)
