@@ -104,7 +104,10 @@ def test_signal__reaches_the_workers_too(write_tiny_config, tmp_path, monkeypatc
 
 @pytest.mark.parametrize(
     ('number', 'reason'),
-    [(signal.SIGKILL, 'because memory ran out: lower'), (signal.SIGBUS, 'enlarge /dev/shm')],
+    [
+        (signal.SIGKILL, 'because memory ran out: lower'),
+        pytest.param(signal.SIGBUS, 'enlarge /dev/shm', marks=pytest.mark.full),
+    ],
 )
 def test_worker__that_dies_is_told_of_and_nothing_is_lost(
     write_tiny_config, tmp_path, monkeypatch, number, reason

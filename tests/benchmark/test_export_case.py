@@ -67,7 +67,7 @@ def test_options__refused(monkeypatch):
         make_options(suite.ExportOptions, 'export', {'device': 'cuda'})
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_measure_apart__is_measured_in_another_process(onnx, small_config):
     case = Case('small', small_config, 'onnx', (32, 45), 1)
     assert list(measure_apart(case).differences) == ['1 x 32 x 45']

@@ -313,6 +313,7 @@ def test_command__without_a_gpu(capsys, device):
     assert 'needs a GPU that PyTorch can use, and none was found; --device cpu' in message
 
 
+@pytest.mark.full
 def test_run__keeps_rows_goes_on_and_refuses_another_measurement(
     small_config, tmp_path, monkeypatch
 ):
