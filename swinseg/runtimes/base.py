@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,20 +57,44 @@ class Runtime(Protocol):
         """Return the (B, K, h, w) scores inside the file for each of several inputs."""
 
 
-class SessionRuntime:
+class SessionRuntime(ABC):
     """A written file in a session of ``swinseg_runtime``.
 
     Args:
-        name: the file's path, for messages.
-        open_all: opens the file as it is.
-        open_logits: opens it with the scores inside as its only output, so that nothing behind them is computed.
+        path: of the file.
+        device: as for the session, as are the others.
+        threads: of one operation on the processor.
+        providers: in the place of ``device``.
+        dtype: that it computes in.
+
+    Raises:
+        ExportedFileError: later, when something is asked of it; as the session.
     """
 
     def __init__(
-        self, name: str, open_all: Callable[[], Session], open_logits: Callable[[], Session]
+        self,
+        path: str | os.PathLike[str],
+        *,
+        device: str = 'auto',
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+        dtype: str = 'float32',
     ) -> None:
-        self.name = name
-        self._open_all, self._open_logits = open_all, open_logits
+        self.name = os.fspath(path)
+        self._options: dict[str, Any] = {
+            'device': device,
+            'threads': threads,
+            'providers': providers,
+        }
+        self._dtype = dtype
+
+    @abstractmethod
+    def _open_all(self) -> Session:
+        """Open the file as it is."""
+
+    @abstractmethod
+    def _open_logits(self) -> Session:
+        """Open it with the scores inside as its only output, so that nothing behind them is computed."""
 
     @property
     def metadata(self) -> Metadata:

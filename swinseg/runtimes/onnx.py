@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,40 +12,20 @@ from swinseg_runtime import ModelFileError, OnnxSession, Session
 
 
 class OnnxRuntime(SessionRuntime):
-    """A written file in ONNX Runtime.
+    """An ``.onnx`` file in ONNX Runtime; it says in what it computes, so ``dtype`` must be ``'float32'``."""
 
-    Args:
-        path: of the file.
-        device: as for ``swinseg_runtime.OnnxSession``, as are the others.
-        threads: of one operation on the processor.
-        providers: in the place of ``device``.
-        dtype: must be ``'float32'``: the file says in what it computes.
+    def _open_all(self) -> Session:
+        return self._open(None)
 
-    Raises:
-        ExportedFileError: later, when something is asked of it; as ``OnnxSession``.
-    """
+    def _open_logits(self) -> Session:
+        return self._open(with_logits_only(self.name))
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        device: str = 'auto',
-        threads: int | None = None,
-        providers: Sequence[str] | None = None,
-        dtype: str = 'float32',
-    ) -> None:
-        def open_session(content: bytes | None = None) -> Session:
-            if dtype != 'float32':
-                raise ModelFileError(
-                    f'{os.fspath(path)} computes in what it was exported for, and not in {dtype}; leave dtype out'
-                )
-            return OnnxSession(
-                path, content=content, device=device, threads=threads, providers=providers
+    def _open(self, content: bytes | None) -> Session:
+        if self._dtype != 'float32':
+            raise ModelFileError(
+                f'{self.name} computes in what it was exported for, and not in {self._dtype}; leave dtype out'
             )
-
-        super().__init__(
-            os.fspath(path), open_session, lambda: open_session(with_logits_only(path))
-        )
+        return OnnxSession(self.name, content=content, **self._options)
 
 
 def with_logits_only(path: str | os.PathLike[str]) -> bytes | None:
