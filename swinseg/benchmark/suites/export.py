@@ -1,6 +1,6 @@
 """Exported files: how far they are from PyTorch at many sizes, how large they are and what making them takes.
 
-On a GPU, the seconds of what runs there: see :mod:`swinseg.benchmark.gpu`.
+On a GPU, the seconds of what runs there: see :mod:`swinseg.benchmark.exported_on_gpu`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import get_args
 
 import torch
 
-from swinseg.benchmark import gpu
+from swinseg.benchmark import exported_on_gpu
 from swinseg.benchmark.export_case import NARROW, Case, Found, measure_apart
 from swinseg.benchmark.options import Options
 from swinseg.benchmark.pairs import names_of
@@ -57,7 +57,7 @@ def run(options: ExportOptions) -> Iterator[Table]:
         variants = options.variants
     if options.device != 'cpu':
         for variant in variants:
-            yield gpu.table(variant, options)
+            yield exported_on_gpu.table(variant, options)
         return
     for target in options.targets:
         yield _of_target(target, variants, options)
@@ -90,7 +90,7 @@ def _of_target(target: TargetName, variants: tuple[str, ...], options: ExportOpt
     return Table(
         f'{target} in {runtime}, {count} comparisons with PyTorch: {verdict}',
         tuple(rows),
-        left_out=gpu.left_out_on_cpu(),
+        left_out=exported_on_gpu.left_out_on_cpu(),
         notes=(
             'At batch x height x width: the largest difference of logits as a share of the largest logit, or of 1 '
             'where all are smaller. Random weights.',

@@ -5,8 +5,8 @@ import sys
 import pytest
 import torch
 
-from swinseg.benchmark import exported, gpu
-from swinseg.benchmark.gpu import CUDA, CUDA_ROW, TENSORRT, TENSORRT_ROW, Profile
+from swinseg.benchmark import exported, exported_on_gpu
+from swinseg.benchmark.exported_on_gpu import CUDA, CUDA_ROW, TENSORRT, TENSORRT_ROW, Profile
 from swinseg.benchmark.pairs import build_pair, draw_image
 from swinseg.errors import BenchmarkError
 
@@ -75,7 +75,7 @@ def test_profile__that_no_engine_can_have(profile, axes, sentence):
     ],
 )  # fmt: skip
 def test_providers__are_those_that_are_there(tmp_path, available, rows, left_out):
-    found, reasons = gpu.providers(available, SHAPES, cache=tmp_path)
+    found, reasons = exported_on_gpu.providers(available, SHAPES, cache=tmp_path)
     assert {row: [name for name, _ in chain] for row, chain in found.items()} == rows
     assert list(reasons) == left_out
     assert all('install onnxruntime-gpu' in reason for reason in reasons.values())
@@ -87,7 +87,7 @@ def test_providers__are_those_that_are_there(tmp_path, available, rows, left_out
 
 
 def test_trtexec__command_and_answer(tmp_path):
-    command = gpu.trtexec_command('trtexec', tmp_path / 'a b.onnx', SHAPES)
+    command = exported_on_gpu.trtexec_command('trtexec', tmp_path / 'a b.onnx', SHAPES)
     assert command[1] == f'--onnx={tmp_path / "a b.onnx"}'
     assert f'--optShapes={SHAPES[1]}' in command
     line = (
@@ -95,19 +95,19 @@ def test_trtexec__command_and_answer(tmp_path):
         'percentile(90%) = 2.5 ms'
     )
     answer = f'[I] Latency: min = 1 ms, median = 9 ms\n{line}\n'
-    assert gpu.trtexec_seconds(answer) == pytest.approx(0.00204688)
+    assert exported_on_gpu.trtexec_seconds(answer) == pytest.approx(0.00204688)
     with pytest.raises(BenchmarkError, match='ended with: no such file'):
-        gpu.trtexec_seconds('...\nno such file\n')
+        exported_on_gpu.trtexec_seconds('...\nno such file\n')
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == 'win32', reason='the compiler is another one there')
 @pytest.mark.full
 def test_inductor_call__computes_the_logits(small_config, tmp_path):
-    if not (gpu.shutil.which('g++') or gpu.shutil.which('c++')):
+    if not (exported_on_gpu.shutil.which('g++') or exported_on_gpu.shutil.which('c++')):
         pytest.skip('no C++ compiler')
     ours, image = build_pair('small', small_config).ours, draw_image(1, 3, 64, 96)
-    found = gpu.inductor_call(ours, image, tmp_path)()
+    found = exported_on_gpu.inductor_call(ours, image, tmp_path)()
     with torch.no_grad():
         expected = ours(image)
     assert (found - expected).abs().max() < 1e-4
