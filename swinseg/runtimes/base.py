@@ -58,17 +58,17 @@ class Runtime(Protocol):
 
 
 class SessionRuntime(ABC):
-    """A written file in a session of ``swinseg_runtime``.
+    """A written file, opened by ``swinseg_runtime``.
 
     Args:
         path: of the file.
-        device: as for the session, as are the others.
+        device: as ``swinseg_runtime.open_session`` takes it, as are the others.
         threads: of one operation on the processor.
         providers: in the place of ``device``.
         dtype: that it computes in.
 
     Raises:
-        ExportedFileError: later, when something is asked of it; as the session.
+        ExportedFileError: later, when something is asked of it; as ``open_session``.
     """
 
     def __init__(
