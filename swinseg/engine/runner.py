@@ -182,7 +182,13 @@ class SwinsegRunner(CheckpointingRunner):
         compiled = compiled_training_hook(self.cfg.get('compile'), self.model)
         if compiled is not None:
             self.register_hook(compiled)
-        with stop_signals() as self.stop, explain_full_disk(self.work_dir), self._workers_ended():
+        own_stance = contextlib.nullcontext() if compiled is None else compiled.own_stance()
+        with (
+            stop_signals() as self.stop,
+            explain_full_disk(self.work_dir),
+            self._workers_ended(),
+            own_stance,
+        ):
             return super().train()
 
     def _maybe_compile(self, target: str) -> None:

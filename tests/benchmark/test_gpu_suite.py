@@ -268,7 +268,9 @@ def test_verdict__of_a_training_step_its_workers_and_what_was_left_out():
     )
 
 
-def test_products_in__tf32_only_where_asked_and_as_before_afterwards():
+def test_products_in__tf32_only_where_asked_and_as_before_afterwards(monkeypatch):
+    # A training that an earlier test ran here may have set it.
+    monkeypatch.setattr(torch.backends.cudnn, 'benchmark', False)
     backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [backend.allow_tf32 for backend in backends]
     for precision, expected in (('tf32', True), ('float32', False), ('bfloat16', False)):

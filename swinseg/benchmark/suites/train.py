@@ -82,15 +82,7 @@ def _timed(options: TrainOptions, variant: str) -> Table:
         for dtype in options.dtypes:
             stock, ours = build_steps(options, variant, side, dtype)
             case = f'{side} x {side}, {dtype}'
-            measured, _ = compare(
-                [Candidate(STOCK, stock.run), Candidate(OURS, ours.run)],
-                of_tensors,
-                rounds=options.rounds,
-                device=options.device,
-                case=case,
-                reference=reference,
-            )
-            rows += measured
+            rows += compare_steps(stock, ours, options, case=case, reference=reference)
     return Table(
         _title(options, variant, 'Training step'),
         tuple(rows),
@@ -100,6 +92,37 @@ def _timed(options: TrainOptions, variant: str) -> Table:
             'Loss and gradients of the first step are compared with those of stock mmseg in float32.',
         ),
     )
+
+
+def compare_steps(
+    stock: Step,
+    ours: Step,
+    options: Options,
+    *,
+    case: str,
+    reference: list[Tensor],
+    warm_ups: int = 0,
+) -> list[Row]:
+    """Measure two steps in turn.
+
+    Args:
+        stock: mmseg's.
+        ours: of the same weights and batch.
+        options: device and rounds.
+        case: of the rows.
+        reference: what both are compared with.
+        warm_ups: further calls of each before the timing.
+    """
+    rows, _ = compare(
+        [Candidate(STOCK, stock.run), Candidate(OURS, ours.run)],
+        of_tensors,
+        rounds=options.rounds,
+        device=options.device,
+        case=case,
+        reference=reference,
+        warm_ups=warm_ups,
+    )
+    return rows
 
 
 def _memory(options: TrainOptions, variant: str) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -45,9 +47,11 @@ class CompiledTrainingHook(Hook):
         """Go back to the compiled code."""
         torch.compiler.set_stance('default')
 
-    def after_run(self, runner: Any) -> None:
-        """Leave another training of this process as it would be."""
-        torch.compiler.set_stance('default')
+    @staticmethod
+    def own_stance() -> contextlib.AbstractContextManager[Any]:
+        """Return what a training runs in, so that after it, and after an error, other code compiles as before."""
+        stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance('default')
+        return stance
 
 
 def compiled_training_hook(setting: Any, model: nn.Module) -> CompiledTrainingHook | None:
@@ -68,7 +72,7 @@ def compiled_training_hook(setting: Any, model: nn.Module) -> CompiledTrainingHo
             f'compile must be True, False or a dict of options of torch.compile, found {setting!r}'
         )
     options = {} if setting is True else dict(setting)
-    known = {'backend', 'mode', 'dynamic', 'fullgraph', 'options', 'disable'}
+    known = set(inspect.signature(torch.compile).parameters) - {'model'}
     unknown = sorted(set(options) - known)
     if unknown:
         raise ConfigError(

@@ -1,5 +1,6 @@
 """Networks that ``torch.compile`` compiles for the training: one graph each, the same losses and weights."""
 
+import contextlib
 import json
 
 import pytest
@@ -11,7 +12,7 @@ from swinseg.checkpoints import read_checkpoint
 from swinseg.engine import ConfigError
 from swinseg.engine.distributed.fsdp import FSDPModel
 from swinseg.engine.hooks import compiled_training
-from swinseg.engine.hooks.compiled_training import compiled_training_hook
+from swinseg.engine.hooks.compiled_training import CompiledTrainingHook, compiled_training_hook
 
 # Traced as inductor's, and then run as it is.
 TRACED = dict(backend='eager')
@@ -50,6 +51,16 @@ def test_compile__trains_as_without_it(write_tiny_config, tmp_path):
     weights, others = (read_checkpoint(results[name].last)['state_dict'] for name in results)
     assert list(weights) == list(others)
     # As another training of this process would be.
+    assert torch._dynamo.eval_frame._stance.stance == 'default'
+
+
+def test_own_stance__is_left_after_an_error_in_a_validation():
+    hook = CompiledTrainingHook({})
+    training = contextlib.ExitStack()
+    training.enter_context(hook.own_stance())
+    hook.before_val_epoch(None)
+    assert torch._dynamo.eval_frame._stance.stance == 'force_eager'
+    training.__exit__(OSError, OSError('gone'), None)
     assert torch._dynamo.eval_frame._stance.stance == 'default'
 
 

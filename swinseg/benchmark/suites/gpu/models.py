@@ -31,6 +31,7 @@ from swinseg.benchmark.timing import Call, under_autocast, with_device_sync
 from swinseg.checkpoints import formats
 from swinseg.hub.upernet import to_upernet_config
 from swinseg.models.complexity import count_multiply_adds
+from swinseg.precision import set_tf32
 
 
 @contextlib.contextmanager
@@ -41,8 +42,7 @@ def products_in(precision: str) -> Iterator[None]:
         warnings.simplefilter('ignore', UserWarning)
         backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
         before = [backend.allow_tf32 for backend in backends]
-        for backend in backends:
-            backend.allow_tf32 = precision == 'tf32'
+        set_tf32(precision == 'tf32')
         try:
             yield
         finally:

@@ -6,7 +6,6 @@ from functools import partial
 
 from torch import nn
 
-from swinseg.benchmark.exactness import of_tensors
 from swinseg.benchmark.pairs import OURS, STOCK
 from swinseg.benchmark.parts import Part
 from swinseg.benchmark.peak_memory import peak_bytes
@@ -15,8 +14,13 @@ from swinseg.benchmark.suites import data
 from swinseg.benchmark.suites.gpu.inference import case_name
 from swinseg.benchmark.suites.gpu.models import Models, fastest_convolutions, products_in
 from swinseg.benchmark.suites.gpu.options import GpuOptions
-from swinseg.benchmark.suites.train import Step, TrainOptions, build_steps, reference_step
-from swinseg.benchmark.timing import Candidate, compare
+from swinseg.benchmark.suites.train import (
+    Step,
+    TrainOptions,
+    build_steps,
+    compare_steps,
+    reference_step,
+)
 
 TITLE, DATA_TITLE = 'Training step', 'Data pipeline, one worker'
 PEAK, OF_STOCK, RATE = 'peak (MiB)', 'of stock', data.RATE
@@ -56,14 +60,8 @@ def _measure(options: GpuOptions, name: str, side: int, batch_size: int, precisi
             reference = reference_step(of_steps, name, side)
         with products_in(precision):
             stock, ours = build_steps(of_steps, name, side, dtype)
-            rows, _ = compare(
-                [Candidate(STOCK, stock.run), Candidate(OURS, ours.run)],
-                of_tensors,
-                rounds=options.rounds,
-                device=options.device,
-                case=case,
-                reference=reference,
-                warm_ups=_WARM_UPS,
+            rows = compare_steps(
+                stock, ours, options, case=case, reference=reference, warm_ups=_WARM_UPS
             )
             del reference
             # Gradients and optimizer state are there by now, and stay.
