@@ -13,9 +13,6 @@ ORT_WEB_FOLDER := examples/browser/ort
 # its servers, browsers and trained models are made once.
 JOBS ?= 2
 
-# OpenMP threads that wait by spinning slow training down several times when anything else, a data worker
-# included, wants one of few cores; asleep they cost a little on an idle machine.
-export OMP_WAIT_POLICY ?= PASSIVE
 # MkDocs Material announces its successor at each build.
 export NO_MKDOCS_2_WARNING ?= 1
 

@@ -13,8 +13,13 @@ Importing the package repairs the third-party stack (:mod:`swinseg.compat`) and 
 datasets, transforms, metrics and hooks in mmseg's registries, so that a config can name them.
 """
 
-from swinseg import compat
+from swinseg import openmp
 from swinseg.versions import __version__
+
+openmp.sleep_after_a_short_spin()
+
+# OpenMP reads its variables when PyTorch is loaded.
+from swinseg import compat  # noqa: E402
 
 compat.apply()
 

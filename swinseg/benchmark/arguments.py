@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='for the rounds of one case; two are always run',
     )
     add(
+        '--load',
+        type=int,
+        metavar='N',
+        help='processes that compute beside it all the while; default: 0',
+    )
+    add(
         '--variants',
         nargs='+',
         metavar='V',

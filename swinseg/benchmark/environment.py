@@ -45,6 +45,7 @@ def describe(device: str) -> dict[str, Any]:
         else None,
         'threads': torch.get_num_threads(),
         'OMP_WAIT_POLICY': os.environ.get('OMP_WAIT_POLICY'),
+        'GOMP_SPINCOUNT': os.environ.get('GOMP_SPINCOUNT'),
     }
 
 

@@ -31,6 +31,7 @@ class Options:
         threads: of PyTorch and of the exported peers; None takes PyTorch's.
         repeats: rounds at most.
         seconds: for the rounds of one case; two are always run.
+        load: processes that compute beside it all the while, each on one core.
     """
 
     QUICK: ClassVar[Mapping[str, Any]] = {}
@@ -40,6 +41,7 @@ class Options:
     threads: int | None = None
     repeats: int = 7
     seconds: float = 30.0
+    load: int = 0
 
     @property
     def rounds(self) -> Rounds:
@@ -56,6 +58,8 @@ class Options:
             raise BenchmarkError(f'--repeats must be at least 1, found {self.repeats}')
         if self.seconds < 0:
             raise BenchmarkError(f'--seconds must not be negative, found {self.seconds}')
+        if self.load < 0:
+            raise BenchmarkError(f'--load must not be negative, found {self.load}')
         if self.threads is not None and self.threads < 1:
             raise BenchmarkError(f'--threads must be at least 1, found {self.threads}')
         try:

@@ -42,9 +42,13 @@ def environment_line(result: Result) -> str:
     packages = ', '.join(f'{name} {version}' for name, version in found['packages'].items())
     revision = f' ({found["revision"]})' if found['revision'] else ''
     place = found['gpu'] or f'{found["processor"]}; {found["threads"]} threads in use'
-    policy = found['OMP_WAIT_POLICY'] or 'not set'
+    waiting = f'OMP_WAIT_POLICY {found["OMP_WAIT_POLICY"] or "not set"}'
+    if found.get('GOMP_SPINCOUNT'):  # older results lack it
+        waiting += f', GOMP_SPINCOUNT {found["GOMP_SPINCOUNT"]}'
+    if result.options.get('load'):
+        waiting += f'; {result.options["load"]} other processes computing'
     return (
-        f'{place}; OMP_WAIT_POLICY {policy}; swinseg {found["swinseg"]}{revision}, Python {found["python"]}, '
+        f'{place}; {waiting}; swinseg {found["swinseg"]}{revision}, Python {found["python"]}, '
         f'{packages}; {found["date"]}'
     )
 

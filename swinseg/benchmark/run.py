@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from swinseg.benchmark.environment import describe
+from swinseg.benchmark.load import busy_processes
 from swinseg.benchmark.options import Options, make_options
 from swinseg.benchmark.parts import Say
 from swinseg.benchmark.plot import plot_result
@@ -97,7 +98,7 @@ def measure(
     Raises:
         BenchmarkError: the file has other results than those that could be gone on with.
     """
-    with _threads(options.threads):
+    with _threads(options.threads), busy_processes(options.load):
         result = Result(suite, _recorded(options), describe(options.device), ())
         tables = []
         for table in _tables(result, options, out, say):

@@ -12,6 +12,7 @@ from swinseg.errors import BenchmarkError
     ('suite', 'given', 'message'),
     [
         ('model', {'repeats': 0}, '--repeats must be at least 1, found 0'),
+        ('model', {'load': -1}, '--load must not be negative, found -1'),
         ('model', {'seconds': -1.0}, '--seconds must not be negative'),
         ('model', {'threads': 0}, '--threads must be at least 1'),
         ('model', {'device': 'tpu'}, "--device must be cpu or cuda, found 'tpu'"),
