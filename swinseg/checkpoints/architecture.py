@@ -8,19 +8,21 @@ from typing import Any
 
 from torch import Tensor
 
-from swinseg.checkpoints.formats import backbone_part
+from swinseg.checkpoints.formats import backbone_part, is_v2
 from swinseg.checkpoints.resize import window_size_of
 
 # Numbers of few digits: a file may name any, and what is counted up to them here must end.
 _BLOCK = re.compile(r'stages\.(\d{1,2})\.blocks\.(\d{1,4})\.(.+)')
+_VERSIONS = {1: ('Swin', 'Swin Transformer'), 2: ('SwinV2', 'Swin Transformer V2')}
 _VARIANTS = {
-    (96, (2, 2, 6, 2)): 'Swin-T',
-    (96, (2, 2, 18, 2)): 'Swin-S',
-    (128, (2, 2, 18, 2)): 'Swin-B',
-    (192, (2, 2, 18, 2)): 'Swin-L',
+    (96, (2, 2, 6, 2)): 'T',
+    (96, (2, 2, 18, 2)): 'S',
+    (128, (2, 2, 18, 2)): 'B',
+    (192, (2, 2, 18, 2)): 'L',
 }
 # What must agree for weights to mean the same; windows are resized and classes may differ.
-_DECISIVE = ('embed_dims', 'depths', 'num_heads', 'patch_size')
+# A file of one version fills nearly all of the other, whose numbers mean something else.
+_DECISIVE = ('version', 'embed_dims', 'depths', 'num_heads', 'patch_size')
 
 
 def infer_architecture(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -30,9 +32,9 @@ def infer_architecture(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
         state_dict: of a backbone, with or without the prefix ``backbone.``, or of a segmentor.
 
     Returns:
-        ``embed_dims`` (channels of the first stage), ``depths`` (blocks per stage), ``num_heads`` (per stage),
+        ``version`` (1, or 2 for Swin Transformer V2), ``embed_dims`` (channels of the first stage), ``depths`` (blocks per stage), ``num_heads`` (per stage),
         ``window_size`` (tokens), ``patch_size`` and ``in_channels`` (pixels, channels of the patch embedding),
-        ``num_classes``; each None where the state dict does not tell it.
+        ``num_classes``; each None where the state dict does not tell it, as one of V2 does not tell the window.
     """
     backbone = backbone_part(state_dict)
     depths: dict[int, int] = {}
@@ -47,12 +49,15 @@ def infer_architecture(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
         if key.endswith('relative_position_bias_table') and value.dim() == 2:
             heads[stage] = value.shape[1]
             window_size = window_size_of(value)
+        elif key.endswith('.logit_scale') and value.dim() == 3:
+            heads[stage] = value.shape[0]
         elif match[3] == 'norm1.weight' and value.dim() == 1:
             embed_dims = value.shape[0] >> stage
     stages = range(max(depths, default=-1) + 1)
     projection = _kernel(backbone.get('patch_embed.projection.weight'))
     classifier = _kernel(state_dict.get('decode_head.conv_seg.weight'))
     return {
+        'version': (2 if is_v2(backbone) else 1) if depths else None,
         'embed_dims': embed_dims if projection is None else projection.shape[0],
         'depths': tuple(depths.get(stage, 0) for stage in stages) or None,
         'num_heads': tuple(heads.get(stage, 0) for stage in stages) if heads else None,
@@ -73,10 +78,13 @@ def describe(architecture: Mapping[str, Any]) -> str:
     depths = architecture['depths']
     if depths is None:
         return 'no Swin Transformer'
-    name = _VARIANTS.get((architecture['embed_dims'], depths), 'a Swin Transformer')
+    short, long = _VERSIONS[architecture['version']]
+    variant = _VARIANTS.get((architecture['embed_dims'], depths))
+    name = f'{short}-{variant}' if variant else f'a {long}'
     parts = [f'embed_dims {architecture["embed_dims"]}', f'depths {_dashed(depths)}']
     if architecture['num_heads'] is not None:
         parts.append(f'num_heads {_dashed(architecture["num_heads"])}')
+    if architecture['window_size'] is not None:
         parts.append(f'window {architecture["window_size"]}')
     if architecture['patch_size'] not in (None, 4):
         parts.append(f'patch {architecture["patch_size"]}')
@@ -100,13 +108,22 @@ def difference(file: Mapping[str, Any], model: Mapping[str, Any]) -> str | None:
     return None
 
 
-def config_change(architecture: Mapping[str, Any]) -> str:
-    """Return the part of a config that builds a network with this backbone, in one line to paste."""
+def config_change(architecture: Mapping[str, Any], *, with_type: bool = False) -> str:
+    """Return the part of a config that builds a network with this backbone, in one line to paste.
+
+    Args:
+        architecture: as :func:`infer_architecture` returns it, with ``depths``.
+        with_type: whether the class is another one, too.
+    """
     embed_dims, depths = architecture['embed_dims'], architecture['depths']
     channels = [embed_dims << stage for stage in range(len(depths))]
     backbone = [f'embed_dims={embed_dims}', f'depths={list(depths)}']
+    if with_type:
+        kind = 'SwinV2Backbone' if architecture['version'] == 2 else 'SwinBackbone'
+        backbone.insert(0, f'type={kind!r}')
     if architecture['num_heads'] is not None:
         backbone.append(f'num_heads={list(architecture["num_heads"])}')
+    if architecture['window_size'] is not None:
         backbone.append(f'window_size={architecture["window_size"]}')
     change = f'model = dict(backbone=dict({", ".join(backbone)}), decode_head=dict(in_channels={channels})'
     if len(channels) > 2:

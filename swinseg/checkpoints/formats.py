@@ -4,11 +4,14 @@ All functions are pure: they return a new dict and leave the one they were given
 change are shared. A file without a decode head becomes the state dict of a bare ``SwinTransformer``
 (``stages.0...``); one with a decode head that of an ``EncoderDecoder`` (``backbone.stages.0...``).
 
-Besides names, three things differ between the libraries:
+Besides names, these differ between the libraries:
 
 - Patch merging: mmseg orders the 4C channels as ``nn.Unfold`` does (channel, row, column); all others put
   four blocks of C channels one after another, (0,0), (1,0), (0,1), (1,1) (row, column).
 - Hugging Face keeps query, key and value apart.
+- Of the second version torchvision keeps one bias of query, key and value, of which it does not use the key's, Hugging
+  Face those of query and value apart, all others ``q_bias`` and ``v_bias``. mmseg has none, so ``mmseg`` names are
+  those of :class:`~swinseg.models.swin.backbone_v2.SwinV2Backbone` then.
 - Microsoft's segmentation code keeps an absolute position embedding as 1 x C x H x W, all others as 1 x HW x C.
 
 The norm that ends a classifier keeps its own name (``norm``), as in mmseg's published backbone files: mmseg's
@@ -55,11 +58,14 @@ _TABLES: dict[str, names.Table] = {
     'huggingface-v5': names.HUGGINGFACE_V5,
 }
 _HEADS = ('decode_head.', 'auxiliary_head.')
-# Swin Transformer V2 has another block (post-norm, cosine attention), so its weights fit nothing here.
 _SWIN_V2 = re.compile(r'logit_scale|cpb_mlp|continuous_position_bias_mlp')
-_COMPUTED = re.compile(r'(^|\.)(relative_position_index|attn_mask)$')
+_COMPUTED = re.compile(r'(^|\.)(relative_position_index|relative_coords_table|attn_mask)$')
 _CLASSIFIER = re.compile(r'^(head|classifier|pooler|decoder)\.|(^|\.)mask_token$')
-_MERGING = re.compile(r'stages\.\d+\.downsample\.(norm\.\w+|reduction\.weight)$')
+# Of the second version, whose norm is behind the reduction, only the reduction has 4C channels.
+_MERGING = {
+    False: re.compile(r'stages\.\d+\.downsample\.(norm\.\w+|reduction\.weight)$'),
+    True: re.compile(r'stages\.\d+\.downsample\.reduction\.weight$'),
+}
 _OUTPUT_NORM = re.compile(r'^norm\d+\.')
 _TABLE_NAME = 'relative_position_bias_table'
 _INDEX_NAME = 'relative_position_index'
@@ -102,13 +108,8 @@ def detect(state_dict: Mapping[str, Tensor]) -> str:
         One of the keys of ``FORMATS``.
 
     Raises:
-        CheckpointError: the keys are those of no known format, or of Swin Transformer V2.
+        CheckpointError: the keys are those of no known format.
     """
-    if any(_SWIN_V2.search(key) for key in state_dict):
-        raise CheckpointError(
-            'the weights are of Swin Transformer V2, whose blocks differ from the Swin Transformer of this '
-            'package; use the weights of a first-version Swin'
-        )
     for name, signature in _SIGNATURES.items():
         if any(re.search(r'(^|\.)' + signature, key) for key in state_dict):
             return 'timm' if name == 'official' and _is_timm(state_dict) else name
@@ -138,18 +139,19 @@ def to_mmseg(state_dict: Mapping[str, Tensor], source: str = 'auto') -> StateDic
     """
     source = detect(state_dict) if source == 'auto' else _known(source)
     root, inner = _prefixes(state_dict, source)
+    merging = _MERGING[is_v2(state_dict)]
     output: StateDict = {}
     for full_key, value in state_dict.items():
         key = full_key.removeprefix(root)
         is_head = key.startswith(_HEADS)
         if not is_head:
             key = re.sub(
-                r'^layers_(\d+)', r'layers.\1', key.removeprefix(inner).removeprefix('swin.')
+                r'^layers_(\d+)', r'layers.\1', _without_model_prefix(key.removeprefix(inner))
             )
         if _COMPUTED.search(key) or (_CLASSIFIER.search(key) and not is_head):
             continue
         renamed = key if source == 'mmseg' else _to_mmseg_name(key, source)
-        if source != 'mmseg' and _MERGING.search(renamed):
+        if source != 'mmseg' and merging.search(renamed):
             if value.dim() == 0 or value.shape[-1] % 4:
                 raise CheckpointError(
                     f'{full_key} has the shape {tuple(value.shape)}, but patch merging takes 4C channels, '
@@ -160,6 +162,8 @@ def to_mmseg(state_dict: Mapping[str, Tensor], source: str = 'auto') -> StateDic
             value = value.flatten(2).transpose(1, 2).contiguous()
         output[renamed] = value
     output = _with_position_indices(_join_qkv(output))
+    if is_v2(output):
+        output = _without_key_bias(output)
     if any(_OUTPUT_NORM.match(key) for key in output):
         output = {key: value for key, value in output.items() if not key.startswith('norm.')}
     return _add_backbone_prefix(output) if any(key.startswith(_HEADS) for key in output) else output
@@ -169,7 +173,9 @@ def from_mmseg(state_dict: Mapping[str, Tensor], target: str) -> StateDict:
     """Return a state dict in another library's names and layout.
 
     What the target has no place for is left out: the heads outside segmentors (timm, torchvision), the norms of
-    the single outputs (timm, torchvision; the last one becomes the final norm when there is none).
+    the single outputs (timm, torchvision, Hugging Face's second version; the last one becomes the final norm when there
+    is none). Of the second version Microsoft's and torchvision's models hold position indices and coordinates, which
+    depend on the window: the state dict is without, so load it with ``strict=False``.
 
     Args:
         state_dict: in mmseg's names, of a backbone (with or without the prefix ``backbone.``) or a segmentor.
@@ -188,12 +194,23 @@ def from_mmseg(state_dict: Mapping[str, Tensor], target: str) -> StateDict:
             'call to_mmseg first'
         )
     is_segmentor = any(key.startswith(_HEADS) for key in state_dict)
+    second = is_v2(state_dict)
+    # transformers 5 renames nothing of the second version in memory.
+    target = 'huggingface' if second and target == 'huggingface-v5' else target
+    if second and is_segmentor and target == 'huggingface':
+        raise CheckpointError(
+            "Hugging Face's Swinv2Backbone has no norms of its outputs, which this segmentor computes with; write its "
+            'backbone alone, or another format'
+        )
+    has_final_norm_only = target in ('timm', 'torchvision') or (second and target == 'huggingface')
     plain = {key.removeprefix('backbone.'): value for key, value in state_dict.items()}
     if target == 'mmseg':
         return _add_backbone_prefix(plain) if is_segmentor else plain
     if target.startswith('huggingface'):
         plain = _split_qkv(plain)
-    if target in ('timm', 'torchvision'):
+    if second and target == 'torchvision':
+        plain = _with_key_bias(plain)
+    if has_final_norm_only:
         plain = _last_norm_as_final(plain)
     output: StateDict = {}
     for key, value in plain.items():
@@ -201,12 +218,10 @@ def from_mmseg(state_dict: Mapping[str, Tensor], target: str) -> StateDict:
             continue
         renamed = names.translate(key, _TABLES[target], to_mmseg=False)
         if renamed is None:
-            if target in ('timm', 'torchvision') and (
-                key.startswith(_HEADS) or _OUTPUT_NORM.match(key)
-            ):
+            if has_final_norm_only and (key.startswith(_HEADS) or _OUTPUT_NORM.match(key)):
                 continue
             raise CheckpointError(f'the format {target} has no place for {key} of this state dict')
-        if _MERGING.search(key):
+        if _MERGING[second].search(key):
             value = _unfold_to_blocks(value)
         if key == 'absolute_pos_embed' and target == 'official' and is_segmentor:
             value = _position_embedding_to_map(value)
@@ -230,6 +245,11 @@ def backbone_part(state_dict: Mapping[str, Tensor]) -> StateDict:
         for key, value in state_dict.items()
         if key.startswith('backbone.')
     }
+
+
+def is_v2(state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict, in any format, is of Swin Transformer V2 (Liu et al. 2022)."""
+    return any(_SWIN_V2.search(key) for key in state_dict)
 
 
 def _known(name: str) -> str:
@@ -264,10 +284,15 @@ def _prefixes(state_dict: Mapping[str, Tensor], source: str) -> tuple[str, str]:
     for key in state_dict:
         match = re.search(r'(^|\.)(?P<start>' + signature + ')', key)
         if match is not None:
-            prefix = key[: match.start('start')].removesuffix('swin.')
+            prefix = re.sub(r'(^|\.)swin(v2)?\.$', r'\1', key[: match.start('start')])
             root = prefix.removesuffix('backbone.')
             return root, prefix[len(root) :]
     return '', ''
+
+
+def _without_model_prefix(key: str) -> str:
+    """Drop what Hugging Face's models with a head call the backbone."""
+    return re.sub(r'^swin(v2)?\.', '', key)
 
 
 def _to_mmseg_name(key: str, source: str) -> str:
@@ -340,12 +365,49 @@ def _split_qkv(state_dict: StateDict) -> StateDict:
     output: StateDict = {}
     for key, value in state_dict.items():
         match = re.fullmatch(r'(.*\.w_msa\.)qkv(\.\w+)', key)
+        bias = re.fullmatch(r'(.*\.w_msa\.)(q|v)_bias', key)
+        if bias is not None:
+            output[f'{bias[1]}{dict(q="query", v="value")[bias[2]]}.bias'] = value
+            continue
         if match is None:
             output[key] = value
             continue
         for name, part in zip(('query', 'key', 'value'), value.chunk(3), strict=True):
             # safetensors refuses tensors that share memory.
             output[f'{match[1]}{name}{match[2]}'] = part.clone()
+    return output
+
+
+def _without_key_bias(state_dict: StateDict) -> StateDict:
+    """Name the biases of query and value of the second version, which come apart or with a key's beside them."""
+    output: StateDict = {}
+    for key, value in state_dict.items():
+        match = re.fullmatch(r'(.*\.w_msa\.)(query|value|qkv)\.bias', key)
+        if match is None:
+            output[key] = value
+        elif match[2] == 'qkv':
+            if value.dim() != 1 or len(value) % 3:
+                raise CheckpointError(
+                    f'{key} has the shape {tuple(value.shape)}, but it holds the biases of query, key and value; fetch '
+                    'the file again'
+                )
+            query, _, of_value = value.chunk(3)
+            output[f'{match[1]}q_bias'], output[f'{match[1]}v_bias'] = query.clone(), of_value.clone()
+        else:
+            output[f'{match[1]}{match[2][0]}_bias'] = value
+    return output
+
+
+def _with_key_bias(state_dict: StateDict) -> StateDict:
+    """Join the biases of query and value of the second version, with zeros for the key's between them."""
+    output: StateDict = {}
+    for key, value in state_dict.items():
+        start = key.removesuffix('q_bias')
+        if start != key and f'{start}v_bias' in state_dict:
+            parts = [value, torch.zeros_like(value), state_dict[f'{start}v_bias']]
+            output[f'{start}qkv.bias'] = torch.cat(parts)
+        elif not key.endswith('.w_msa.v_bias'):
+            output[key] = value
     return output
 
 

@@ -289,7 +289,8 @@ def _check_backbone(
             f'the file looks like {describe(file_has)}, the model is {describe(model_has)}'
         )
     if other is not None and is_complete(weights):
-        parts.append(f'to use this file set {config_change(file_has)}')
+        change = config_change(file_has, with_type=other == 'version')
+        parts.append(f'to use this file set {change}')
     else:
         parts.append(
             'use a complete file for this network, or allow less by a lower minimum if it is meant'

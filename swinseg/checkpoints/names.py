@@ -81,11 +81,19 @@ def translate(key: str, table: Table, *, to_mmseg: bool) -> str | None:
     return None
 
 
+# Of the second version.
+_COSINE_ATTENTION = [
+    ('attn.logit_scale', 'attn.w_msa.logit_scale'),
+    ('attn.cpb_mlp.{path}', 'attn.w_msa.cpb_mlp.{path}'),
+    ('attn.q_bias', 'attn.w_msa.q_bias'),
+    ('attn.v_bias', 'attn.w_msa.v_bias'),
+]
 _OFFICIAL_BLOCK = [
     ('norm1.{leaf}', 'norm1.{leaf}'),
     ('attn.relative_position_bias_table', 'attn.w_msa.relative_position_bias_table'),
     ('attn.qkv.{leaf}', 'attn.w_msa.qkv.{leaf}'),
     ('attn.proj.{leaf}', 'attn.w_msa.proj.{leaf}'),
+    *_COSINE_ATTENTION,
     ('norm2.{leaf}', 'norm2.{leaf}'),
     ('mlp.fc1.{leaf}', 'ffn.layers.0.0.{leaf}'),
     ('mlp.fc2.{leaf}', 'ffn.layers.1.{leaf}'),
@@ -127,7 +135,7 @@ TORCHVISION = table_of(
         *_blocks(
             'features.{2i+1}.{j}',
             [
-                *_OFFICIAL_BLOCK[:5],
+                *_OFFICIAL_BLOCK[:-2],
                 ('mlp.0.{leaf}', 'ffn.layers.0.0.{leaf}'),
                 ('mlp.3.{leaf}', 'ffn.layers.1.{leaf}'),
             ],
@@ -168,6 +176,11 @@ HUGGINGFACE = table_of(
                 ('attention.self.query.{leaf}', 'attn.w_msa.query.{leaf}'),
                 ('attention.self.key.{leaf}', 'attn.w_msa.key.{leaf}'),
                 ('attention.self.value.{leaf}', 'attn.w_msa.value.{leaf}'),
+                ('attention.self.logit_scale', 'attn.w_msa.logit_scale'),
+                (
+                    'attention.self.continuous_position_bias_mlp.{path}',
+                    'attn.w_msa.cpb_mlp.{path}',
+                ),
                 ('attention.output.dense.{leaf}', 'attn.w_msa.proj.{leaf}'),
                 ('layernorm_after.{leaf}', 'norm2.{leaf}'),
                 ('intermediate.dense.{leaf}', 'ffn.layers.0.0.{leaf}'),

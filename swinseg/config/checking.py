@@ -74,7 +74,7 @@ _TAKEN_OUT_FIRST = {
     'HOOKS': ('priority',),
     'OPTIM_WRAPPERS': ('constructor', 'paramwise_cfg'),
     'PARAM_SCHEDULERS': ('convert_to_iter_based',),
-    'WEIGHT_INITIALIZERS': ('override', 'minimum'),  # SwinBackbone reads `minimum`
+    'WEIGHT_INITIALIZERS': ('override', 'minimum'),  # our backbones read `minimum`
 }
 # Without mmdet, mmseg derives them from nothing that takes their arguments.
 _HEADS_OF_MMDET = ('MaskFormerHead', 'Mask2FormerHead')

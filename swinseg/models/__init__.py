@@ -3,6 +3,7 @@
 from swinseg.models.losses import LovaszSoftmaxLoss, SoftDiceLoss, SoftmaxFocalLoss
 from swinseg.models.segmentor import SwinSegmentor
 from swinseg.models.swin.backbone import SwinBackbone
+from swinseg.models.swin.backbone_v2 import SwinV2Backbone
 from swinseg.models.test_time_augmentation import SwinTTAModel
 from swinseg.models.upernet import UPerNetHead
 
@@ -13,5 +14,6 @@ __all__ = [
     'SwinBackbone',
     'SwinSegmentor',
     'SwinTTAModel',
+    'SwinV2Backbone',
     'UPerNetHead',
 ]

@@ -6,13 +6,13 @@ from swinseg.checkpoints.architecture import difference, infer_architecture, is_
 
 
 def test_infer_architecture__segmentor(build_segmentor, small):
-    expected = {**small, 'in_channels': 3, 'patch_size': 4, 'num_classes': 7}
+    expected = {**small, 'version': 1, 'in_channels': 3, 'patch_size': 4, 'num_classes': 7}
     assert infer_architecture(build_segmentor().state_dict()) == expected
 
 
 def test_infer_architecture__backbone(build_backbone, small):
     state_dict = build_backbone(in_channels=5).state_dict()
-    expected = {**small, 'in_channels': 5, 'patch_size': 4, 'num_classes': None}
+    expected = {**small, 'version': 1, 'in_channels': 5, 'patch_size': 4, 'num_classes': None}
     assert infer_architecture(state_dict) == expected
     del state_dict['patch_embed.projection.weight']
     assert infer_architecture(state_dict)['embed_dims'] == 16

@@ -1,1 +1,1 @@
-"""Swin Transformer (Liu et al. 2021): backbone, blocks and attention."""
+"""Swin Transformer (Liu et al. 2021, 2022): backbone, blocks and attention."""

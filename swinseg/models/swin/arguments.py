@@ -1,4 +1,4 @@
-"""The arguments of :class:`swinseg.models.swin.backbone.SwinBackbone` that no network can be built from."""
+"""The arguments of ``SwinBackbone`` and ``SwinV2Backbone`` that no network can be built from."""
 
 from __future__ import annotations
 
@@ -23,43 +23,56 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def check_swin_arguments(arguments: Mapping[str, Any]) -> None:
+def check_swin_arguments(arguments: Mapping[str, Any], *, owner: str) -> None:
     """Check each argument alone, and then those that belong together.
 
     Args:
-        arguments: of ``SwinBackbone``, by their names.
+        arguments: of ``SwinBackbone`` or ``SwinV2Backbone``, by their names.
+        owner: which of the two.
 
     Raises:
         ArchitectureError: one of them is no such number, or they contradict each other.
     """
+
+    def refused(name: str, expected: str, found: object) -> ArchitectureError:
+        return ArchitectureError(f'{name} of {owner} must be {expected}, found {quoted(found)}')
+
     for name in _SIZES:
         if not is_whole(arguments[name], least=1):
-            raise _refused(name, 'a whole number from 1 on', arguments[name])
+            raise refused(name, 'a whole number from 1 on', arguments[name])
     for name in _OF_STAGES:
-        _check_of_stages(name, arguments[name])
+        if not _is_of_stages(arguments[name], least=1):
+            expected = 'a list of whole numbers from 1 on, one for each stage'
+            raise refused(name, expected, arguments[name])
     for name in _RATES:
         # At 1 everything is dropped, and what is left is divided by a share of 0.
         if not is_number(arguments[name]) or not 0 <= arguments[name] < 1:
-            raise _refused(name, 'a share from 0 to below 1', arguments[name])
+            raise refused(name, 'a share from 0 to below 1', arguments[name])
     hidden = arguments['mlp_ratio']
     if not is_number(hidden) or hidden * arguments['embed_dims'] < 1:
-        raise _refused('mlp_ratio', 'a number above 0 that leaves hidden channels', hidden)
-    scale = arguments['qk_scale']
+        raise refused('mlp_ratio', 'a number above 0 that leaves hidden channels', hidden)
+    scale = arguments.get('qk_scale')
     if scale is not None and (not is_number(scale) or scale <= 0):
-        raise _refused('qk_scale', 'None or a number above 0', scale)
+        raise refused('qk_scale', 'None or a number above 0', scale)
     _check_stages(arguments)
-    _check_pretrain_img_size(arguments['pretrain_img_size'], arguments['patch_size'])
-    _check_choices(arguments)
+    stages = len(arguments['depths'])
+    frozen = arguments['frozen_stages']
+    if not is_whole(frozen, least=-1) or frozen > stages:
+        raise refused('frozen_stages', f'a whole number from -1 to {stages}', frozen)
+    if not _is_size(arguments['pretrain_img_size'], least=arguments['patch_size']):
+        expected = f'a side or (height, width) in pixels, from {arguments["patch_size"]} on'
+        raise refused('pretrain_img_size', expected, arguments['pretrain_img_size'])
+    windows = arguments.get('pretrained_window_sizes')
+    if windows is not None and not (_is_of_stages(windows, least=0) and len(windows) == stages):
+        expected = f'None or a list of {stages} sides in tokens, one for each stage, 0 for window_size'
+        raise refused('pretrained_window_sizes', expected, windows)
+    if 'attention' in arguments:
+        _check_choices(arguments)
 
 
-def _refused(name: str, expected: str, found: object) -> ArchitectureError:
-    return ArchitectureError(f'{name} of SwinBackbone must be {expected}, found {quoted(found)}')
-
-
-def _check_of_stages(name: str, values: Any) -> None:
+def _is_of_stages(values: Any, *, least: int) -> bool:
     is_list = isinstance(values, Sequence) and not isinstance(values, str)
-    if not is_list or not values or not all(is_whole(value, least=1) for value in values):
-        raise _refused(name, 'a list of whole numbers from 1 on, one for each stage', values)
+    return is_list and bool(values) and all(is_whole(value, least=least) for value in values)
 
 
 def _check_stages(arguments: Mapping[str, Any]) -> None:
@@ -81,12 +94,7 @@ def _check_stages(arguments: Mapping[str, Any]) -> None:
             raise ArchitectureError(
                 f'stage {i} has {embed_dims * 2**i} channels, which num_heads={heads} does not divide'
             )
-    out_indices = arguments['out_indices']
-    _check_out_indices(out_indices, stages)
-    if not is_whole(arguments['frozen_stages'], least=-1) or arguments['frozen_stages'] > stages:
-        raise _refused(
-            'frozen_stages', f'a whole number from -1 to {stages}', arguments['frozen_stages']
-        )
+    _check_out_indices(arguments['out_indices'], stages)
 
 
 def _check_out_indices(out_indices: Any, stages: int) -> None:
@@ -106,12 +114,9 @@ def _check_out_indices(out_indices: Any, stages: int) -> None:
         )
 
 
-def _check_pretrain_img_size(size: Any, patch_size: int) -> None:
+def _is_size(size: Any, *, least: int) -> bool:
     sides = size if isinstance(size, Sequence) and not isinstance(size, str) else [size]
-    if len(sides) not in (1, 2) or not all(is_whole(side, least=patch_size) for side in sides):
-        raise _refused(
-            'pretrain_img_size', f'a side or (height, width) in pixels, from {patch_size} on', size
-        )
+    return len(sides) in (1, 2) and all(is_whole(side, least=least) for side in sides)
 
 
 def _check_choices(arguments: Mapping[str, Any]) -> None:

@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
 from swinseg.models.swin import window_geometry as geometry
 from swinseg.models.swin.drop_path import DropPath
 from swinseg.models.swin.fused_attention import attend, windows_per_chunk
+from swinseg.models.swin.window_geometry import Sides
 from swinseg.models.tracing import is_traced
 
 ShiftedWindows = Literal['cyclic', 'padding', 'none']
@@ -72,8 +74,8 @@ class WindowAttention(nn.Module):
         self.attn_drop = nn.Dropout(attn_drop_rate)
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.proj_drop = nn.Dropout(proj_drop_rate)
-        # The table, what else it was computed for, and the bias: see _score_bias.
-        self._inference_bias: tuple[Tensor, tuple, Tensor] | None = None
+        # What it was computed from, what else it was computed for, and the bias: see _score_bias.
+        self._inference_bias: tuple[tuple[Tensor, ...], tuple, Tensor] | None = None
 
     def relative_position_bias(self) -> Tensor:
         """Return the bias of every pair of tokens, (num_heads, N, N)."""
@@ -84,31 +86,58 @@ class WindowAttention(nn.Module):
             .permute(2, 0, 1)
         )
 
-    def attend_tokens(self, x_BHWC: Tensor, shift: int) -> Tensor:
+    def attend_tokens(self, x_BHWC: Tensor, window: Sides, shift: Sides) -> Tensor:
         """Attend within the windows of a feature map, displaced by ``shift``; (B, H, W, C) in and out.
 
         The weights are not dropped out, whatever ``attn_drop_rate`` says.
+
+        Args:
+            x_BHWC: (B, H, W, C).
+            window: side of the windows, no larger than M.
+            shift: how far they are displaced.
         """
-        qkv = self.qkv(x_BHWC)  # (B, H, W, 3C)
+        qkv = self._project(x_BHWC)  # (B, H, W, 3C)
+        height, width = geometry.both(window)
         plan = geometry.plan_for(
             x_BHWC,
-            self.window_size,
+            window,
             shift,
-            windows_per_chunk=windows_per_chunk(qkv, self.window_size**2),
+            windows_per_chunk=windows_per_chunk(qkv, height * width),
         )
         # Tokens of the padding are zeros, so this is what they are mapped to.
-        padding = None if self.qkv.bias is None else self.qkv.bias.to(qkv.dtype)
+        padding = self._projection_bias() if plan.has_filled_places else None
         x = attend(
             qkv.view(-1, qkv.shape[-1]),
-            padding if plan.has_filled_places else None,
-            self._score_bias(shift, qkv),
+            None if padding is None else padding.to(qkv.dtype),
+            self._score_bias(window, shift, qkv),
             plan,
             num_heads=self.num_heads,
-            scale=self.scale,
+            scale=self._score_scale(),
         )
         return self.proj_drop(self.proj(x.view_as(x_BHWC)))
 
-    def _score_bias(self, shift: int, qkv: Tensor) -> Tensor | None:
+    def init_weights(self) -> None:
+        """Draw what is no weight or bias of a layer."""
+        if self.use_rel_pos_bias:
+            trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Return query, key and value of tokens, (..., C) to (..., 3C)."""
+        return self.qkv(x)
+
+    def _projection_bias(self) -> Tensor | None:
+        """Return what :meth:`_project` makes of zeros, (3C,), or None for zeros."""
+        return self.qkv.bias
+
+    def _score_scale(self) -> float | Tensor:
+        """Return the scale as :func:`~swinseg.models.swin.fused_attention.attend` takes it."""
+        return self.scale
+
+    def _position_tensors(self) -> tuple[Tensor, ...]:
+        """Return what the position bias is computed from."""
+        return (self.relative_position_bias_table,)
+
+    def _score_bias(self, window: Sides, shift: Sides, qkv: Tensor) -> Tensor | None:
         """Return position bias plus shift mask of each kind of window, (1 or 4, heads or 1, N, N), or None.
 
         There are no more than four kinds, so at inference the sum is small, whatever the size of the image,
@@ -116,38 +145,58 @@ class WindowAttention(nn.Module):
         through ``table.data`` leaves no trace: call ``eval()`` after it.
         """
         if not self.use_rel_pos_bias:
-            return self._masks(shift, qkv) if shift else None
-        if torch.is_grad_enabled() or is_traced():
-            return self._sum_of_biases(shift, qkv)
-        table = self.relative_position_bias_table
-        if table.is_inference():  # has no version
-            return self._sum_of_biases(shift, qkv)
-        key = (shift, qkv.dtype, qkv.device, table._version)
+            return self._masks(window, shift, qkv) if _is_shifted(shift) else None
+        sources = self._position_tensors()
+        if (
+            torch.is_grad_enabled()
+            or is_traced()
+            or any(each.is_inference() for each in sources)  # have no version
+        ):
+            return self._sum_of_biases(window, shift, qkv)
+        key = (window, shift, qkv.dtype, qkv.device, *(each._version for each in sources))
         kept = self._inference_bias
-        if kept is None or kept[0] is not table or kept[1] != key:
+        if (
+            kept is None
+            or kept[1] != key
+            or any(a is not b for a, b in zip(kept[0], sources, strict=True))
+        ):
             # A tensor born under inference_mode could not take part in a later training step.
             with torch.inference_mode(False), torch.no_grad():
-                kept = self._inference_bias = table, key, self._sum_of_biases(shift, qkv)
+                kept = sources, key, self._sum_of_biases(window, shift, qkv)
+                self._inference_bias = kept
         return kept[2]
 
-    def _sum_of_biases(self, shift: int, qkv: Tensor) -> Tensor:
+    def _sum_of_biases(self, window: Sides, shift: Sides, qkv: Tensor) -> Tensor:
         on_cpu = qkv.device.type == 'cpu'
         # The CPU's kernel adds float32 to the scores of any type at no cost; others want one type.
         dtype = torch.promote_types(qkv.dtype, torch.float32) if on_cpu else qkv.dtype
-        bias = self.relative_position_bias()[None].to(dtype)
-        if shift:
-            bias = bias + self._masks(shift, bias)
+        bias = self._bias_within(window)[None].to(dtype)
+        if _is_shifted(shift):
+            bias = bias + self._masks(window, shift, bias)
         if on_cpu:
             return bias.contiguous()
         # CUDA's memory-efficient kernel reads rows that start at multiples of eight elements.
         tokens = bias.shape[-1]
         return F.pad(bias, (0, -tokens % 8))[..., :tokens]
 
-    def _masks(self, shift: int, like: Tensor) -> Tensor:
+    def _bias_within(self, window: Sides) -> Tensor:
+        """Return the bias of every pair of tokens of a window no larger than M, (num_heads, N, N)."""
+        bias, (height, width), M = (
+            self.relative_position_bias(),
+            geometry.both(window),
+            self.window_size,
+        )
+        if (height, width) == (M, M):
+            return bias
+        # It depends on differences of positions alone, so that of a corner is that of all such parts.
+        corner = bias.view(-1, M, M, M, M)[:, :height, :width, :height, :width]
+        return corner.reshape(-1, height * width, height * width)
+
+    def _masks(self, window: Sides, shift: Sides, like: Tensor) -> Tensor:
         # Two by two windows are one of each kind: inner, last column, last row, corner.
-        size = (2 * self.window_size, 2 * self.window_size)
-        masks = geometry.mask_on(geometry.shift_mask, size, self.window_size, shift, like=like)
-        return masks[:, None]
+        height, width = geometry.both(window)
+        size = (2 * height, 2 * width)
+        return geometry.mask_on(geometry.shift_mask, size, window, shift, like=like)[:, None]
 
     def train(self, mode: bool = True) -> WindowAttention:
         """Set the mode, and forget what was kept for inference."""
@@ -158,44 +207,55 @@ class WindowAttention(nn.Module):
         self._inference_bias = None
         return super()._apply(*args, **kwargs)
 
-    def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def weights(
+        self, x: Tensor, mask: Tensor | None = None, window: Sides | None = None
+    ) -> Tensor:
         """Return how much each token of a window attends to each, (B * nW, heads, N, N); rows sum to 1.
 
         Args:
             x: (B * nW, N, C).
             mask: (nW, N, N) or (nW, 1, N), added to the scores of each image's windows, or None.
+            window: side of the windows, no larger than M; None for M.
         """
         q, k, _ = self._query_key_value(x)
-        return self._weights(q, k, mask)
+        return self._weights(q, k, mask, window)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, window: Sides | None = None
+    ) -> Tensor:
         """Attend within each window.
 
         Args:
             x: (B * nW, N, C).
             mask: as in :meth:`weights`.
+            window: likewise.
 
         Returns:
             (B * nW, N, C).
         """
         q, k, v = self._query_key_value(x)
-        weights = self.attn_drop(self._weights(q, k, mask))
+        weights = self.attn_drop(self._weights(q, k, mask, window))
         return self.proj_drop(self.proj((weights @ v).transpose(1, 2).reshape(x.shape)))
 
     def _query_key_value(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         windows, tokens, channels = x.shape
         q, k, v = (
-            self.qkv(x)
+            self._project(x)
             .view(windows, tokens, 3, self.num_heads, channels // self.num_heads)
             .permute(2, 0, 3, 1, 4)
             .unbind(0)
         )
         return q, k, v  # each (B * nW, heads, N, C / heads)
 
-    def _weights(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
-        scores = (q * self.scale) @ k.transpose(-2, -1)  # (B * nW, heads, N, N)
+    def _scores(self, q: Tensor, k: Tensor) -> Tensor:
+        return (q * self.scale) @ k.transpose(-2, -1)
+
+    def _weights(
+        self, q: Tensor, k: Tensor, mask: Tensor | None, window: Sides | None
+    ) -> Tensor:
+        scores = self._scores(q, k)  # (B * nW, heads, N, N)
         if self.use_rel_pos_bias:
-            scores = scores + self.relative_position_bias()
+            scores = scores + self._bias_within(self.window_size if window is None else window)
         if mask is not None:
             scores = scores.view(-1, mask.shape[0], *scores.shape[1:]) + mask[:, None]
             scores = scores.flatten(0, 1)
@@ -218,8 +278,13 @@ class ShiftedWindowAttention(nn.Module):
             function on (H/M + 1) x (W/M + 1) windows, the slow alternative that the paper compares with.
         attention: ``'window'``, or ``'global'`` for attention among all tokens.
         drop_path_rate: stochastic depth.
-        **attention_options: as :class:`WindowAttention` takes them.
+        **attention_options: as :attr:`window_attention` takes them.
+
+    Attributes:
+        window_attention: what attends inside the windows.
     """
+
+    window_attention: type[WindowAttention] = WindowAttention
 
     def __init__(
         self,
@@ -236,14 +301,18 @@ class ShiftedWindowAttention(nn.Module):
         self.shift_size = shift_size
         self.shifted_windows = shifted_windows
         self.attention = attention
-        self.w_msa = WindowAttention(window_size=window_size, **attention_options)
+        self.w_msa = self.window_attention(window_size=window_size, **attention_options)
         self.drop = DropPath(drop_path_rate)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         """Attend; (B, H, W, C) in and out."""
         if self._is_plain():
             return self.drop(self._attend_plainly(x_BHWC))
-        return self.drop(self.w_msa.attend_tokens(x_BHWC, self.shift_size))
+        return self.drop(self.w_msa.attend_tokens(x_BHWC, *self.placement(_size_of(x_BHWC))))
+
+    def placement(self, size: tuple[int, int]) -> tuple[Sides, Sides]:
+        """Return the side of the windows on a map of (H, W) tokens, and how far they are displaced."""
+        return self.window_size, self.shift_size
 
     def weights(self, x_BHWC: Tensor) -> Tensor:
         """Return how much each token of a window attends to each of it.
@@ -258,7 +327,7 @@ class ShiftedWindowAttention(nn.Module):
             attention has one window of N = H * W.
         """
         windows, mask = self._windows(x_BHWC)
-        weights = self.w_msa.weights(windows, mask)
+        weights = self.w_msa.weights(windows, mask, self.placement(_size_of(x_BHWC))[0])
         return weights.view(x_BHWC.shape[0], -1, *weights.shape[1:])
 
     def _is_plain(self) -> bool:
@@ -270,31 +339,43 @@ class ShiftedWindowAttention(nn.Module):
         """Cut (B, H, W, C) into windows (B * nW, N, C) and their mask."""
         if self.attention == 'global':
             return x.flatten(1, 2), None
-        window, shift = self.window_size, self.shift_size
+        window, shift = self.placement(_size_of(x))
         x = geometry.pad_to_multiple(x, window)
-        if shift == 0:
+        if not _is_shifted(shift):
             return geometry.partition_windows(x, window), None
         size = (x.shape[1], x.shape[2])
         if self.shifted_windows == 'cyclic':
             mask = geometry.mask_on(geometry.shift_mask, size, window, shift, like=x)
-            x = torch.roll(x, shifts=(-shift, -shift), dims=(1, 2))
+            y_shift, x_shift = geometry.both(shift)
+            x = torch.roll(x, shifts=(-y_shift, -x_shift), dims=(1, 2))
         else:
-            mask = geometry.mask_on(geometry.padding_mask, size, window, shift, like=x)
-            x = geometry.pad_for_shift(x, window, shift)
+            mask = geometry.mask_on(
+                geometry.padding_mask, size, self.window_size, self.shift_size, like=x
+            )
+            x = geometry.pad_for_shift(x, self.window_size, self.shift_size)
         return geometry.partition_windows(x, window), mask
 
     def _attend_plainly(self, x_BHWC: Tensor) -> Tensor:
-        windows = self.w_msa(*self._windows(x_BHWC))
+        height, width = _size_of(x_BHWC)
+        window, shift = self.placement((height, width))
+        windows = self.w_msa(*self._windows(x_BHWC), window)
         if self.attention == 'global':
             return windows.view_as(x_BHWC)
-        height, width = x_BHWC.shape[1:3]
-        window, shift = self.window_size, self.shift_size
         size = geometry.padded_size((height, width), window)
-        if shift and self.shifted_windows == 'padding':
-            x = geometry.merge_windows(windows, (size[0] + window, size[1] + window), window)
-            before = window - shift
+        if _is_shifted(shift) and self.shifted_windows == 'padding':
+            side, before = self.window_size, self.window_size - self.shift_size
+            x = geometry.merge_windows(windows, (size[0] + side, size[1] + side), side)
             return x[:, before : before + height, before : before + width]
         x = geometry.merge_windows(windows, size, window)
-        if shift:
-            x = torch.roll(x, shifts=(shift, shift), dims=(1, 2))
+        if _is_shifted(shift):
+            x = torch.roll(x, shifts=geometry.both(shift), dims=(1, 2))
         return x[:, :height, :width]
+
+
+def _size_of(x_BHWC: Tensor) -> tuple[int, int]:
+    # Whole numbers, which torch.jit.trace replaces by tensors.
+    return int(x_BHWC.shape[1]), int(x_BHWC.shape[2])
+
+
+def _is_shifted(shift: Sides) -> bool:
+    return any(geometry.both(shift))

@@ -1,5 +1,6 @@
 """The Swin Transformer backbone (Liu et al. 2021, "Swin Transformer: Hierarchical Vision Transformer using
-Shifted Windows"), with the parameter names and the numbers of mmsegmentation 1.2.2's ``SwinTransformer``.
+Shifted Windows"), with the parameter names and the numbers of mmsegmentation 1.2.2's ``SwinTransformer``; and what it
+has in common with the second version, :mod:`swinseg.models.swin.backbone_v2`.
 
 Shapes: B images, H x W tokens at the stage in question, C channels, M the window's side. Tokens travel as
 (B, H, W, C); the outputs are (B, C, H, W).
@@ -7,7 +8,7 @@ Shapes: B images, H x W tokens at the stage in question, C channels, M the windo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,12 @@ from swinseg.checkpoints.loading import load_backbone_weights
 from swinseg.errors import ArchitectureError, quoted
 from swinseg.models.feature_info import FeatureInfo, swin_layer_groups
 from swinseg.models.swin.arguments import check_swin_arguments
-from swinseg.models.swin.attention import Attention, ShiftedWindows, WindowAttention
+from swinseg.models.swin.attention import (
+    Attention,
+    ShiftedWindowAttention,
+    ShiftedWindows,
+    WindowAttention,
+)
 from swinseg.models.swin.blocks import (
     PatchEmbed,
     PatchMerging,
@@ -30,127 +36,47 @@ from swinseg.models.swin.blocks import (
 )
 
 
-@MODELS.register_module()
-class SwinBackbone(BaseModule):
-    """Swin Transformer as a backbone of a segmentor: an image in, feature maps of the chosen stages out.
-
-    Arguments, parameters and buffers are those of mmseg's ``SwinTransformer``, so a config or a state dict
-    of either fits the other. The three arguments that mmseg does not have are the paper's ablations:
-    ``use_rel_pos_bias`` (with ``use_abs_pos_embed``: Table 4's position encodings), ``shifted_windows``
-    (Table 4's "w/o shifting", and section 3.2's two ways of computing SW-MSA) and ``attention``.
-
-    The variants of the paper (section 3.3):
-
-    ======= ========== ============= ===============
-    variant embed_dims depths        num_heads
-    ======= ========== ============= ===============
-    Swin-T  96         (2, 2, 6, 2)  (3, 6, 12, 24)
-    Swin-S  96         (2, 2, 18, 2) (3, 6, 12, 24)
-    Swin-B  128        (2, 2, 18, 2) (4, 8, 16, 32)
-    Swin-L  192        (2, 2, 18, 2) (6, 12, 24, 48)
-    ======= ========== ============= ===============
+class SwinBase(BaseModule):
+    """A backbone of stages of blocks, with patch merging between them: an image in, feature maps out.
 
     Args:
-        pretrain_img_size: side (or height, width) in pixels of the pretraining images; sets the size of the
-            absolute position embedding, which is resized (bicubic) to other inputs.
+        pretrain_img_size: side (or height, width) in pixels of the pretraining images, for the position embedding.
         in_channels: channels of the image.
         embed_dims: channels C of the first stage; each stage doubles them.
         patch_size: side of a patch in pixels.
-        window_size: side M of a window in tokens.
-        mlp_ratio: hidden channels of the MLP as a multiple of C.
         depths: blocks of each stage.
-        num_heads: attention heads of each stage.
-        strides: reduction of each stage; the first must equal ``patch_size``, the others 2.
         out_indices: the stages to return, counted from 0.
-        qkv_bias: whether query, key and value have a bias.
-        qk_scale: factor on the query instead of ``head_dim ** -0.5``.
         patch_norm: whether patch embedding and patch merging have a norm.
-        drop_rate: dropout of embeddings, projections and MLPs.
-        attn_drop_rate: dropout of the attention weights.
+        merge_norm_last: whether that of patch merging comes behind its reduction.
+        drop_rate: dropout of the embeddings.
         drop_path_rate: stochastic depth of the last block; the rate rises linearly from 0.
         use_abs_pos_embed: add a learned absolute position embedding.
-        use_rel_pos_bias: add the relative position bias to the attention scores.
-        shifted_windows: ``'cyclic'``, ``'padding'`` (the same function, slower) or ``'none'``.
-        attention: ``'window'``, or ``'global'`` for attention among all tokens, at quadratic cost.
-        act_cfg: activation of the MLPs.
         norm_cfg: norm layers.
-        with_cp: recompute the blocks' activations in the backward pass instead of keeping them.
         frozen_stages: freeze the patch embedding and this many stages; -1 freezes nothing.
-        pretrained: mmseg's older spelling of ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
-        init_cfg: ``dict(type='Pretrained', checkpoint=PATH_OR_URL, minimum=0.99)`` loads weights of any
-            format that :mod:`swinseg.checkpoints` knows and fails when fewer than ``minimum`` of the
-            parameters are found; None draws random weights.
-
-    Raises:
-        ArchitectureError: arguments that no network can be built from, or that contradict each other.
+        init_cfg: as of :class:`SwinBackbone`.
+        block: called with a stage, a block of it, its channels and its rate of stochastic depth, makes it.
     """
 
     def __init__(
         self,
-        pretrain_img_size: int | Sequence[int] = 224,
-        in_channels: int = 3,
-        embed_dims: int = 96,
-        patch_size: int = 4,
-        window_size: int = 7,
-        mlp_ratio: float = 4,
-        depths: Sequence[int] = (2, 2, 6, 2),
-        num_heads: Sequence[int] = (3, 6, 12, 24),
-        strides: Sequence[int] = (4, 2, 2, 2),
-        out_indices: Sequence[int] = (0, 1, 2, 3),
-        qkv_bias: bool = True,
-        qk_scale: float | None = None,
-        patch_norm: bool = True,
-        drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
-        drop_path_rate: float = 0.1,
-        use_abs_pos_embed: bool = False,
-        use_rel_pos_bias: bool = True,
-        shifted_windows: ShiftedWindows = 'cyclic',
-        attention: Attention = 'window',
-        act_cfg: dict | None = None,
-        norm_cfg: dict | None = None,
-        with_cp: bool = False,
-        frozen_stages: int = -1,
-        pretrained: str | None = None,
-        init_cfg: dict | None = None,
+        *,
+        pretrain_img_size: int | Sequence[int],
+        in_channels: int,
+        embed_dims: int,
+        patch_size: int,
+        depths: Sequence[int],
+        out_indices: Sequence[int],
+        patch_norm: bool,
+        merge_norm_last: bool,
+        drop_rate: float,
+        drop_path_rate: float,
+        use_abs_pos_embed: bool,
+        norm_cfg: dict,
+        frozen_stages: int,
+        init_cfg: dict | None,
+        block: Callable[[int, int, int, float], SwinBlock],
     ) -> None:
-        if pretrained is not None:
-            if not isinstance(pretrained, str):
-                raise ArchitectureError(
-                    f'pretrained of SwinBackbone must be a path or an address, found {quoted(pretrained)}; leave '
-                    'it out for random weights'
-                )
-            if init_cfg is not None:
-                raise ArchitectureError(
-                    'give either init_cfg or pretrained to SwinBackbone, not both'
-                )
-            init_cfg = dict(type='Pretrained', checkpoint=pretrained)
         super().__init__(init_cfg=init_cfg)
-        act_cfg = act_cfg or dict(type='GELU')
-        norm_cfg = norm_cfg or dict(type='LN')
-        check_swin_arguments(
-            dict(
-                pretrain_img_size=pretrain_img_size,
-                in_channels=in_channels,
-                embed_dims=embed_dims,
-                patch_size=patch_size,
-                window_size=window_size,
-                mlp_ratio=mlp_ratio,
-                depths=depths,
-                num_heads=num_heads,
-                strides=strides,
-                out_indices=out_indices,
-                qk_scale=qk_scale,
-                drop_rate=drop_rate,
-                attn_drop_rate=attn_drop_rate,
-                drop_path_rate=drop_path_rate,
-                use_rel_pos_bias=use_rel_pos_bias,
-                shifted_windows=shifted_windows,
-                attention=attention,
-                frozen_stages=frozen_stages,
-            )
-        )
-
         self.in_channels = in_channels
         self.depths = tuple(depths)
         self.out_indices = tuple(out_indices)
@@ -173,28 +99,12 @@ class SwinBackbone(BaseModule):
         self.stages = nn.ModuleList()
         for i, (depth, channels) in enumerate(zip(depths, self.num_features, strict=True)):
             blocks = [
-                SwinBlock(
-                    channels,
-                    num_heads[i],
-                    int(mlp_ratio * channels),
-                    window_size=window_size,
-                    shift=j % 2 == 1,
-                    shifted_windows=shifted_windows,
-                    attention=attention,
-                    use_rel_pos_bias=use_rel_pos_bias,
-                    qkv_bias=qkv_bias,
-                    qk_scale=qk_scale,
-                    drop_rate=drop_rate,
-                    attn_drop_rate=attn_drop_rate,
-                    drop_path_rate=drop_path_rates[sum(depths[:i]) + j],
-                    act_cfg=act_cfg,
-                    norm_cfg=norm_cfg,
-                    with_cp=with_cp,
-                )
-                for j in range(depth)
+                block(i, j, channels, drop_path_rates[sum(depths[:i]) + j]) for j in range(depth)
             ]
             is_last = i == len(depths) - 1
-            merging = PatchMerging(channels, 2 * channels, norm_cfg if patch_norm else None)
+            merging = PatchMerging(
+                channels, 2 * channels, norm_cfg if patch_norm else None, norm_last=merge_norm_last
+            )
             self.stages.append(SwinStage(blocks, None if is_last else merging))
         for i in self.out_indices:
             self.add_module(f'norm{i}', build_norm_layer(norm_cfg, self.num_features[i])[1])
@@ -301,10 +211,10 @@ class SwinBackbone(BaseModule):
                 trunc_normal_init(module, std=0.02, bias=0.0)
             elif isinstance(module, nn.LayerNorm):
                 constant_init(module, val=1.0, bias=0.0)
-            elif isinstance(module, WindowAttention) and module.use_rel_pos_bias:
-                trunc_normal_(module.relative_position_bias_table, std=0.02)
+            elif isinstance(module, WindowAttention):
+                module.init_weights()
 
-    def train(self, mode: bool = True) -> SwinBackbone:
+    def train(self, mode: bool = True) -> SwinBase:
         """Set the training mode and keep frozen stages in evaluation mode."""
         super().train(mode)
         self._freeze()
@@ -324,6 +234,172 @@ class SwinBackbone(BaseModule):
             module.eval()
             for parameter in module.parameters():
                 parameter.requires_grad = False
+
+
+@MODELS.register_module()
+class SwinBackbone(SwinBase):
+    """Swin Transformer as a backbone of a segmentor: an image in, feature maps of the chosen stages out.
+
+    Arguments, parameters and buffers are those of mmseg's ``SwinTransformer``, so a config or a state dict
+    of either fits the other. The three arguments that mmseg does not have are the paper's ablations:
+    ``use_rel_pos_bias`` (with ``use_abs_pos_embed``: Table 4's position encodings), ``shifted_windows``
+    (Table 4's "w/o shifting", and section 3.2's two ways of computing SW-MSA) and ``attention``.
+
+    The variants of the paper (section 3.3):
+
+    ======= ========== ============= ===============
+    variant embed_dims depths        num_heads
+    ======= ========== ============= ===============
+    Swin-T  96         (2, 2, 6, 2)  (3, 6, 12, 24)
+    Swin-S  96         (2, 2, 18, 2) (3, 6, 12, 24)
+    Swin-B  128        (2, 2, 18, 2) (4, 8, 16, 32)
+    Swin-L  192        (2, 2, 18, 2) (6, 12, 24, 48)
+    ======= ========== ============= ===============
+
+    Args:
+        pretrain_img_size: side (or height, width) in pixels of the pretraining images; sets the size of the
+            absolute position embedding, which is resized (bicubic) to other inputs.
+        in_channels: channels of the image.
+        embed_dims: channels C of the first stage; each stage doubles them.
+        patch_size: side of a patch in pixels.
+        window_size: side M of a window in tokens.
+        mlp_ratio: hidden channels of the MLP as a multiple of C.
+        depths: blocks of each stage.
+        num_heads: attention heads of each stage.
+        strides: reduction of each stage; the first must equal ``patch_size``, the others 2.
+        out_indices: the stages to return, counted from 0.
+        qkv_bias: whether query, key and value have a bias.
+        qk_scale: factor on the query instead of ``head_dim ** -0.5``.
+        patch_norm: whether patch embedding and patch merging have a norm.
+        drop_rate: dropout of embeddings, projections and MLPs.
+        attn_drop_rate: dropout of the attention weights.
+        drop_path_rate: stochastic depth of the last block; the rate rises linearly from 0.
+        use_abs_pos_embed: add a learned absolute position embedding.
+        use_rel_pos_bias: add the relative position bias to the attention scores.
+        shifted_windows: ``'cyclic'``, ``'padding'`` (the same function, slower) or ``'none'``.
+        attention: ``'window'``, or ``'global'`` for attention among all tokens, at quadratic cost.
+        act_cfg: activation of the MLPs.
+        norm_cfg: norm layers.
+        with_cp: recompute the blocks' activations in the backward pass instead of keeping them.
+        frozen_stages: freeze the patch embedding and this many stages; -1 freezes nothing.
+        pretrained: mmseg's older spelling of ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
+        init_cfg: ``dict(type='Pretrained', checkpoint=PATH_OR_URL, minimum=0.99)`` loads weights of any
+            format that :mod:`swinseg.checkpoints` knows and fails when fewer than ``minimum`` of the
+            parameters are found; None draws random weights.
+
+    Raises:
+        ArchitectureError: arguments that no network can be built from, or that contradict each other.
+    """
+
+    def __init__(
+        self,
+        pretrain_img_size: int | Sequence[int] = 224,
+        in_channels: int = 3,
+        embed_dims: int = 96,
+        patch_size: int = 4,
+        window_size: int = 7,
+        mlp_ratio: float = 4,
+        depths: Sequence[int] = (2, 2, 6, 2),
+        num_heads: Sequence[int] = (3, 6, 12, 24),
+        strides: Sequence[int] = (4, 2, 2, 2),
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        qkv_bias: bool = True,
+        qk_scale: float | None = None,
+        patch_norm: bool = True,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.1,
+        use_abs_pos_embed: bool = False,
+        use_rel_pos_bias: bool = True,
+        shifted_windows: ShiftedWindows = 'cyclic',
+        attention: Attention = 'window',
+        act_cfg: dict | None = None,
+        norm_cfg: dict | None = None,
+        with_cp: bool = False,
+        frozen_stages: int = -1,
+        pretrained: str | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        if pretrained is not None:
+            if not isinstance(pretrained, str):
+                raise ArchitectureError(
+                    f'pretrained of SwinBackbone must be a path or an address, found {quoted(pretrained)}; leave '
+                    'it out for random weights'
+                )
+            if init_cfg is not None:
+                raise ArchitectureError(
+                    'give either init_cfg or pretrained to SwinBackbone, not both'
+                )
+            init_cfg = dict(type='Pretrained', checkpoint=pretrained)
+        act_cfg = act_cfg or dict(type='GELU')
+        norm_cfg = norm_cfg or dict(type='LN')
+        check_swin_arguments(
+            dict(
+                pretrain_img_size=pretrain_img_size,
+                in_channels=in_channels,
+                embed_dims=embed_dims,
+                patch_size=patch_size,
+                window_size=window_size,
+                mlp_ratio=mlp_ratio,
+                depths=depths,
+                num_heads=num_heads,
+                strides=strides,
+                out_indices=out_indices,
+                qk_scale=qk_scale,
+                drop_rate=drop_rate,
+                attn_drop_rate=attn_drop_rate,
+                drop_path_rate=drop_path_rate,
+                use_rel_pos_bias=use_rel_pos_bias,
+                shifted_windows=shifted_windows,
+                attention=attention,
+                frozen_stages=frozen_stages,
+            ),
+            owner='SwinBackbone',
+        )
+
+        def block(stage: int, index: int, channels: int, drop_path_rate: float) -> SwinBlock:
+            attention_layer = ShiftedWindowAttention(
+                window_size,
+                window_size // 2 if index % 2 == 1 and shifted_windows != 'none' else 0,
+                shifted_windows=shifted_windows,
+                attention=attention,
+                drop_path_rate=drop_path_rate,
+                embed_dims=channels,
+                num_heads=num_heads[stage],
+                qkv_bias=qkv_bias,
+                qk_scale=qk_scale,
+                attn_drop_rate=attn_drop_rate,
+                proj_drop_rate=drop_rate,
+                use_rel_pos_bias=use_rel_pos_bias,
+            )
+            return SwinBlock(
+                channels,
+                int(mlp_ratio * channels),
+                attention=attention_layer,
+                drop_rate=drop_rate,
+                drop_path_rate=drop_path_rate,
+                act_cfg=act_cfg,
+                norm_cfg=norm_cfg,
+                with_cp=with_cp,
+            )
+
+        super().__init__(
+            pretrain_img_size=pretrain_img_size,
+            in_channels=in_channels,
+            embed_dims=embed_dims,
+            patch_size=patch_size,
+            depths=depths,
+            out_indices=out_indices,
+            patch_norm=patch_norm,
+            merge_norm_last=False,
+            drop_rate=drop_rate,
+            drop_path_rate=drop_path_rate,
+            use_abs_pos_embed=use_abs_pos_embed,
+            norm_cfg=norm_cfg,
+            frozen_stages=frozen_stages,
+            init_cfg=init_cfg,
+            block=block,
+        )
 
 
 def _sides(size: int | Sequence[int]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The parts of a Swin Transformer (Liu et al. 2021): patches, merging, MLPs, blocks and stages.
+"""The parts of a Swin Transformer (Liu et al. 2021, 2022): patches, merging, MLPs, blocks and stages.
 
 Shapes: B images, H x W tokens, C channels; feature maps are (B, H, W, C).
 """
@@ -14,11 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from swinseg.models.swin import window_geometry as geometry
-from swinseg.models.swin.attention import (
-    Attention,
-    ShiftedWindowAttention,
-    ShiftedWindows,
-)
+from swinseg.models.swin.attention import ShiftedWindowAttention
 from swinseg.models.swin.drop_path import DropPath
 from swinseg.models.tracing import is_traced, may_need_gradient
 
@@ -57,6 +53,8 @@ class PatchEmbed(nn.Module):
 class PatchMerging(nn.Module):
     """Halve the resolution: 2 x 2 neighboring tokens become one (section 3.1).
 
+    The norm comes before the reduction; behind it in the second version (Liu et al. 2022).
+
     The 4C channels are ordered as ``nn.Unfold`` orders them (channel, then row, then column), which is
     mmseg's layout; the official code concatenates four blocks of C instead, and
     :mod:`swinseg.checkpoints.formats` reorders the weights.
@@ -65,11 +63,16 @@ class PatchMerging(nn.Module):
         in_channels: C.
         out_channels: usually 2C.
         norm_cfg: norm over the 4C channels, or None.
+        norm_last: whether the norm is over the ``out_channels`` behind the reduction instead.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, norm_cfg: dict | None) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, norm_cfg: dict | None, *, norm_last: bool = False
+    ) -> None:
         super().__init__()
-        self.norm = build_norm_layer(norm_cfg, 4 * in_channels)[1] if norm_cfg else nn.Identity()
+        self.norm_last = norm_last
+        channels = out_channels if norm_last else 4 * in_channels
+        self.norm = build_norm_layer(norm_cfg, channels)[1] if norm_cfg else nn.Identity()
         self.reduction = nn.Linear(4 * in_channels, out_channels, bias=False)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
@@ -79,7 +82,8 @@ class PatchMerging(nn.Module):
         x = x.view(batch, height // 2, 2, width // 2, 2, channels)
         # Two copies, first of whole tokens, then within each four of them: three times as fast as one.
         x = x.permute(0, 1, 3, 2, 4, 5).reshape(batch, height // 2, width // 2, 4, channels)
-        return self.reduction(self.norm(x.transpose(3, 4).flatten(3)))
+        x = x.transpose(3, 4).flatten(3)
+        return self.norm(self.reduction(x)) if self.norm_last else self.reduction(self.norm(x))
 
 
 class MLP(nn.Module):
@@ -144,23 +148,26 @@ def _draws_numbers(layer: nn.Module) -> bool:
 
 
 class SwinBlock(nn.Module):
-    """One Swin Transformer block (equation 3): norm, window attention, norm, MLP, two shortcuts."""
+    """One Swin Transformer block (equation 3): norm, window attention, norm, MLP, two shortcuts.
+
+    Args:
+        embed_dims: C.
+        hidden_dims: channels inside the MLP.
+        attention: the window attention, with its own stochastic depth.
+        drop_rate: dropout of the MLP.
+        drop_path_rate: stochastic depth of the MLP.
+        act_cfg: activation.
+        norm_cfg: norm layers.
+        with_cp: recompute the activations in the backward pass instead of keeping them.
+    """
 
     def __init__(
         self,
         embed_dims: int,
-        num_heads: int,
         hidden_dims: int,
         *,
-        window_size: int,
-        shift: bool,
-        shifted_windows: ShiftedWindows,
-        attention: Attention,
-        use_rel_pos_bias: bool,
-        qkv_bias: bool,
-        qk_scale: float | None,
+        attention: ShiftedWindowAttention,
         drop_rate: float,
-        attn_drop_rate: float,
         drop_path_rate: float,
         act_cfg: dict,
         norm_cfg: dict,
@@ -169,20 +176,7 @@ class SwinBlock(nn.Module):
         super().__init__()
         self.with_cp = with_cp
         self.norm1 = build_norm_layer(norm_cfg, embed_dims)[1]
-        self.attn = ShiftedWindowAttention(
-            window_size,
-            window_size // 2 if shift and shifted_windows != 'none' else 0,
-            shifted_windows=shifted_windows,
-            attention=attention,
-            drop_path_rate=drop_path_rate,
-            embed_dims=embed_dims,
-            num_heads=num_heads,
-            qkv_bias=qkv_bias,
-            qk_scale=qk_scale,
-            attn_drop_rate=attn_drop_rate,
-            proj_drop_rate=drop_rate,
-            use_rel_pos_bias=use_rel_pos_bias,
-        )
+        self.attn = attention
         self.norm2 = build_norm_layer(norm_cfg, embed_dims)[1]
         self.ffn = MLP(
             embed_dims,
@@ -205,6 +199,55 @@ class SwinBlock(nn.Module):
     def _transform(self, x: Tensor) -> Tensor:
         x = _add_shortcut(self.attn(self.norm1(x)), x)
         return _add_shortcut(self.ffn(self.norm2(x)), x)
+
+
+class PostNormBlock(SwinBlock):
+    """One block of the second version (Liu et al. 2022, section 3.2): each norm ends its branch.
+
+    What is added to the shortcut then has one size at any depth, where that of the first version grows.
+
+    Args:
+        embed_dims: C.
+        hidden_dims: channels inside the MLP.
+        attention: the window attention, without stochastic depth: that comes behind the norm.
+        drop_rate: dropout of the MLP.
+        drop_path_rate: stochastic depth of both branches.
+        act_cfg: activation.
+        norm_cfg: norm layers.
+        with_cp: recompute the activations in the backward pass instead of keeping them.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        hidden_dims: int,
+        *,
+        attention: ShiftedWindowAttention,
+        drop_rate: float,
+        drop_path_rate: float,
+        act_cfg: dict,
+        norm_cfg: dict,
+        with_cp: bool,
+    ) -> None:
+        super().__init__(
+            embed_dims,
+            hidden_dims,
+            attention=attention,
+            drop_rate=drop_rate,
+            drop_path_rate=0.0,
+            act_cfg=act_cfg,
+            norm_cfg=norm_cfg,
+            with_cp=with_cp,
+        )
+        self.drop = DropPath(drop_path_rate)
+
+    def attention_weights(self, x_BHWC: Tensor) -> Tensor:
+        """Return :meth:`ShiftedWindowAttention.weights` for what ``forward`` takes, (B, nW, heads, N, N)."""
+        return self.attn.weights(x_BHWC)
+
+    def _transform(self, x: Tensor) -> Tensor:
+        x = _add_shortcut(self.drop(self.norm1(self.attn(x))), x)
+        return _add_shortcut(self.drop(self.norm2(self.ffn(x))), x)
 
 
 def _add_shortcut(branch: Tensor, x: Tensor) -> Tensor:

@@ -3,6 +3,9 @@
 Shapes: B images, H x W tokens, C channels, M the window's side, N = M * M tokens per window, nW windows
 per image in row-major order. Feature maps are (B, H, W, C).
 
+A window is a square of one side, or (height, width), where :func:`fitted` has made it no larger than the map; its
+shift then is one for each axis, too.
+
 What depends on nothing but sizes is computed once for each and kept in a cache of bounded length.
 """
 
@@ -12,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +23,9 @@ from torch import Tensor
 
 from swinseg.models.tracing import is_traced
 from swinseg.transfers import to_device
+
+Sides: TypeAlias = int | tuple[int, int]
+"""One length for both axes, or (along the height, along the width)."""
 
 # Added to the scores of token pairs that must not attend to each other. The official code and mmseg use
 # this finite value, and the numbers of a trained model depend on it in the last digits.
@@ -29,13 +36,40 @@ _LARGEST_CACHED_MASK = 16 * 2**20  # elements: 64 MB in float32
 _LARGEST_CACHED_PLAN = 2**20  # tokens: 12 MB
 
 
-def padded_size(size: tuple[int, int], window: int) -> tuple[int, int]:
+def both(sides: Sides) -> tuple[int, int]:
+    """Return what is meant along the height and along the width."""
+    return (sides, sides) if isinstance(sides, int) else sides
+
+
+def fitted(
+    size: tuple[int, int], window: int, shift: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Make a window no larger than the map, and shift it only where there is more than one.
+
+    So no window is filled up with padding that outnumbers its tokens, and a map that one window covers is not cut
+    by the mask of a shift. The networks of Liu et al. 2022 were trained so in their last stages, at a size of the
+    image that is fixed when the network is built; here it is that of each map, along each axis.
+
+    Args:
+        size: (H, W) of the feature map.
+        window: side M of a window.
+        shift: 0 <= shift < window.
+
+    Returns:
+        The sides of the window, and the shift along each.
+    """
+    height, width = (min(window, length) for length in size)
+    y, x = (shift if length > window else 0 for length in size)
+    return (height, width), (y, x)
+
+
+def padded_size(size: tuple[int, int], window: Sides) -> tuple[int, int]:
     """Return (height, width) rounded up to multiples of ``window``."""
-    height, width = size
-    return -(-height // window) * window, -(-width // window) * window
+    (height, width), (rows, columns) = size, both(window)
+    return -(-height // rows) * rows, -(-width // columns) * columns
 
 
-def pad_to_multiple(x_BHWC: Tensor, multiple: int) -> Tensor:
+def pad_to_multiple(x_BHWC: Tensor, multiple: Sides) -> Tensor:
     """Pad (B, H, W, C) with zeros at the bottom and the right up to multiples of ``multiple``."""
     height, width = x_BHWC.shape[1:3]
     padded_height, padded_width = padded_size((height, width), multiple)
@@ -44,7 +78,7 @@ def pad_to_multiple(x_BHWC: Tensor, multiple: int) -> Tensor:
     return F.pad(x_BHWC, (0, 0, 0, padded_width - width, 0, padded_height - height))
 
 
-def partition_windows(x_BHWC: Tensor, window: int) -> Tensor:
+def partition_windows(x_BHWC: Tensor, window: Sides) -> Tensor:
     """Cut a feature map into windows.
 
     Args:
@@ -54,12 +88,12 @@ def partition_windows(x_BHWC: Tensor, window: int) -> Tensor:
     Returns:
         (B * nW, N, C); image by image, windows and tokens in row-major order.
     """
-    batch, height, width, channels = x_BHWC.shape
-    x = x_BHWC.view(batch, height // window, window, width // window, window, channels)
-    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, window * window, channels)
+    (batch, height, width, channels), (rows, columns) = x_BHWC.shape, both(window)
+    x = x_BHWC.view(batch, height // rows, rows, width // columns, columns, channels)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * columns, channels)
 
 
-def merge_windows(windows: Tensor, size: tuple[int, int], window: int) -> Tensor:
+def merge_windows(windows: Tensor, size: tuple[int, int], window: Sides) -> Tensor:
     """Put windows back into a feature map; the inverse of :func:`partition_windows`.
 
     Args:
@@ -70,9 +104,9 @@ def merge_windows(windows: Tensor, size: tuple[int, int], window: int) -> Tensor
     Returns:
         (B, H, W, C).
     """
-    height, width = size
+    (height, width), (rows, columns) = size, both(window)
     channels = windows.shape[-1]
-    x = windows.view(-1, height // window, width // window, window, window, channels)
+    x = windows.view(-1, height // rows, width // columns, rows, columns, channels)
     return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, channels)
 
 
@@ -91,7 +125,26 @@ def relative_position_index(window: int) -> Tensor:
     return dy * (2 * window - 1) + dx
 
 
-def shift_mask(size: tuple[int, int], window: int, shift: int) -> Tensor:
+def relative_log_coordinates(window: int, unit: int) -> Tensor:
+    """Return the log-spaced differences of positions that a continuous bias is computed from.
+
+    A difference d is ``sign(d) log2(1 + 8 |d| / (unit - 1)) / log2(8)``: Liu et al. 2022, section 3.4, in the units of
+    the published code.
+
+    Args:
+        window: side M of a window.
+        unit: side of the window in pretraining.
+
+    Returns:
+        ((2M - 1)^2, 2) float32, in the order of :func:`relative_position_index`: along the height, along the width.
+    """
+    difference = torch.arange(1 - window, window, dtype=torch.float32)
+    scaled = difference / max(unit - 1, 1) * 8
+    logarithm = scaled.sign() * (scaled.abs() + 1).log2() / 3
+    return torch.cartesian_prod(logarithm, logarithm)
+
+
+def shift_mask(size: tuple[int, int], window: Sides, shift: Sides) -> Tensor:
     """Return the scores that keep a cyclically shifted window from mixing opposite borders of the image.
 
     After the roll by ``-shift`` the windows of the last row (column) hold tokens of the bottom (right)
@@ -100,18 +153,18 @@ def shift_mask(size: tuple[int, int], window: int, shift: int) -> Tensor:
     Args:
         size: (H, W) of the padded feature map, multiples of ``window``.
         window: side M of a window.
-        shift: 0 < shift < window.
+        shift: 0 < shift < window along one axis at least.
 
     Returns:
         (nW, N, N) float32, 0 where attention is allowed and ``MASKED_SCORE`` where it is not.
     """
 
-    def side(length: int) -> Tensor:
+    def side(length: int, window: int, shift: int) -> Tensor:
         rolled = torch.arange(length)
         return (rolled >= length - window).int() + (rolled >= length - shift).int()
 
-    height, width = size
-    region_HW = side(height)[:, None] * 3 + side(width)[None, :]
+    rows, columns = map(side, size, both(window), both(shift))
+    region_HW = rows[:, None] * 3 + columns[None, :]
     region = partition_windows(region_HW[None, :, :, None], window).squeeze(-1)
     differs = region[:, :, None] != region[:, None, :]
     return differs.float() * MASKED_SCORE
@@ -169,11 +222,11 @@ class WindowPlan:
     """Which token goes to which place of which window: padding, cyclic shift and partition in one.
 
     Attributes:
-        window: side M of a window.
+        tokens_per_window: N.
         chunks: all windows of all images, those of one kind one after the other.
     """
 
-    window: int
+    tokens_per_window: int
     chunks: tuple[WindowChunk, ...]
 
     @property
@@ -185,8 +238,8 @@ class WindowPlan:
 def window_plan(
     batch: int,
     size: tuple[int, int],
-    window: int,
-    shift: int,
+    window: Sides,
+    shift: Sides,
     *,
     windows_per_chunk: int,
     device: torch.device,
@@ -207,22 +260,24 @@ def window_plan(
     """
     height, width = size
     padded_height, padded_width = padded_size(size, window)
-    y = (torch.arange(padded_height) + shift) % padded_height
-    x = (torch.arange(padded_width) + shift) % padded_width
+    (window_height, window_width), (shift_y, shift_x) = both(window), both(shift)
+    y = (torch.arange(padded_height) + shift_y) % padded_height
+    x = (torch.arange(padded_width) + shift_x) % padded_width
     token_HW = torch.where((y < height)[:, None] & (x < width), y[:, None] * width + x, -1)
     token = partition_windows(token_HW[None, :, :, None], window).squeeze(-1)  # (nW, N)
     first_of_image = torch.arange(batch)[:, None, None] * (height * width)
     token = torch.where(token < 0, token, token + first_of_image).flatten(0, 1)  # (B * nW, N)
 
-    rows, columns = padded_height // window, padded_width // window
-    real_rows = _real_per_window(height, padded_height, window, shift)
-    real_columns = _real_per_window(width, padded_width, window, shift)
+    rows, columns = padded_height // window_height, padded_width // window_width
+    real_rows = _real_per_window(height, padded_height, window_height, shift_y)
+    real_columns = _real_per_window(width, padded_width, window_width, shift_x)
+    tokens_per_window = window_height * window_width
     of_kind: list[list[int]] = [[], [], [], []]
     filled_places = []  # of each window
     for i, (_, row, column) in enumerate(product(range(batch), range(rows), range(columns))):
-        kind = 2 * (row == rows - 1) + (column == columns - 1) if shift else 0
-        of_kind[kind].append(i)
-        filled_places.append(window * window - real_rows[row] * real_columns[column])
+        crosses_y, crosses_x = shift_y and row == rows - 1, shift_x and column == columns - 1
+        of_kind[2 * bool(crosses_y) + bool(crosses_x)].append(i)
+        filled_places.append(tokens_per_window - real_rows[row] * real_columns[column])
 
     kinds: list[int] = []
     indices: list[Tensor | None] = []  # of each chunk its places, and which of them are filled
@@ -242,7 +297,7 @@ def window_plan(
         targets = torch.where(places_there < 0, batch * height * width, places_there)
         sources = places_there.clamp(min=0).int()
         chunks.append(WindowChunk(kind, sources, targets, filled_there))
-    return WindowPlan(window, tuple(chunks))
+    return WindowPlan(tokens_per_window, tuple(chunks))
 
 
 def _moved(indices: list[Tensor | None], device: torch.device) -> list[Tensor | None]:
@@ -264,8 +319,8 @@ def _real_per_window(length: int, padded: int, window: int, shift: int) -> list[
 def _cached_plan(
     batch: int,
     size: tuple[int, int],
-    window: int,
-    shift: int,
+    window: Sides,
+    shift: Sides,
     windows_per_chunk: int,
     device: torch.device,
 ) -> WindowPlan:
@@ -275,7 +330,7 @@ def _cached_plan(
 
 
 def plan_for(
-    x_BHWC: Tensor, window: int, shift: int, *, windows_per_chunk: int | None = None
+    x_BHWC: Tensor, window: Sides, shift: Sides, *, windows_per_chunk: int | None = None
 ) -> WindowPlan:
     """Return the :func:`window_plan` of a feature map, from a bounded cache.
 
@@ -303,10 +358,10 @@ def _is_recorded(like: Tensor) -> bool:
 
 @lru_cache(maxsize=16)
 def _cached(
-    build: Callable[[tuple[int, int], int, int], Tensor],
+    build: Callable[..., Tensor],
     size: tuple[int, int],
-    window: int,
-    shift: int,
+    window: Sides,
+    shift: Sides,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
@@ -314,16 +369,16 @@ def _cached(
 
 
 def mask_on(
-    build: Callable[[tuple[int, int], int, int], Tensor],
+    build: Callable[..., Tensor],
     size: tuple[int, int],
-    window: int,
-    shift: int,
+    window: Sides,
+    shift: Sides,
     *,
     like: Tensor,
 ) -> Tensor:
     """Return ``build(size, window, shift)`` on the device and in the dtype of ``like``, from a bounded cache."""
-    height, width = size
-    if _is_recorded(like) or height * width * window * window > _LARGEST_CACHED_MASK:
+    (height, width), (rows, columns) = size, both(window)
+    if _is_recorded(like) or height * width * rows * columns > _LARGEST_CACHED_MASK:
         return build(size, window, shift).to(like.device, like.dtype)
     # A tensor born under inference_mode could not take part in a later training step.
     with torch.inference_mode(False):
