@@ -24,8 +24,9 @@ from swinseg.models.ops.packed_layers import (
     PackedPyramidConv,
     has_packed_linear,
 )
-from swinseg.models.swin.backbone import SwinBackbone
+from swinseg.models.swin.backbone import SwinBase
 from swinseg.models.swin.blocks import MLP, PatchEmbed
+from swinseg.models.swin.cosine_attention import CosineWindowAttention
 from swinseg.models.upernet import UPerNetHead, is_plain_conv, is_plain_conv3x3
 from swinseg.precision import widest_float
 
@@ -45,12 +46,13 @@ def prepare_for_inference(
     """Return a copy of a segmentor for inference only.
 
     Batch norm is folded into the convolutions, their kernels are transformed and reordered once, GELU and ReLU are
-    fused, and on a CPU linear layers are packed for oneDNN where that is the faster form on this processor.
+    fused, and on a CPU linear layers are packed for oneDNN where that is the faster form on this processor. The
+    position bias and the scale of the cosines of ``SwinV2Backbone`` are computed once, and stay in float32.
     The copy cannot be trained, stored, or moved to another device; ``model`` stays as it was, so the way back is
     to use that, or to load the checkpoint again. The auxiliary head is left out.
 
     Args:
-        model: a segmentor with ``SwinBackbone`` and ``UPerNetHead``, on its device. Other backbones and heads
+        model: a segmentor with ``SwinBackbone`` or ``SwinV2Backbone`` and ``UPerNetHead``, on its device. Other backbones and heads
             are only converted to the dtype, and a cascade is one.
         dtype: float32 (logits within 1e-4 of the model's), bfloat16, or on a GPU float16. Inputs and logits are
             float32 in any case.
@@ -74,6 +76,8 @@ def prepare_for_inference(
     for module in list(prepared.modules()):
         if isinstance(module, UPerNetHead):
             _fold_head(module, dtype)
+        elif isinstance(module, CosineWindowAttention):
+            module.fold()
     preprocessor = prepared.data_preprocessor
     prepared.to(dtype)
     # Mean and deviation of the pixels stay exact, and so does what comes out of it.
@@ -85,7 +89,7 @@ def prepare_for_inference(
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     if next(iter(model.parameters())).device.type == 'cpu':
         for module in list(prepared.modules()):
-            if isinstance(module, SwinBackbone):
+            if isinstance(module, SwinBase):
                 _pack_linear_layers(module, dtype)
     else:
         prepared.to(memory_format=torch.channels_last)
@@ -196,7 +200,7 @@ def _fold_head(head: UPerNetHead, dtype: torch.dtype) -> None:
         head.set_submodule(name, folded)
 
 
-def _pack_linear_layers(backbone: SwinBackbone, dtype: torch.dtype) -> None:
+def _pack_linear_layers(backbone: SwinBase, dtype: torch.dtype) -> None:
     layer = PackedLinear if _packing_pays(dtype) else ActivatedLinear
     for module in backbone.modules():
         if not isinstance(module, MLP):

@@ -55,6 +55,22 @@ def test_graph__ablations(make_model, backbone):
         assert torch.allclose(graph(given)[-1], reference_logits(model, given), atol=1e-4)
 
 
+@pytest.mark.parametrize('options', [dict(window_size=4), dict(window_size=7), dict(qkv_bias=False)], ids=str)
+def test_graph__second_version(make_model, options):
+    """Sizes with several windows, with one along an axis, filled up or not, and maps smaller than a window."""
+    model = make_model(backbone=dict(type='SwinV2Backbone', **options))
+    graph = Graph(model, input='tensor', output='labels').eval()
+    for size in [*SIZES, (1, 128, 128), (1, 28, 224)]:
+        given = graph.example(*size)
+        with torch.no_grad():
+            expected = reference_logits(model, given)
+            _, found = graph(given)
+            with fixed_sizes():
+                _, fixed = graph(given)
+        assert (found - expected).abs().max() < 1e-5 * expected.abs().max().clamp(min=1)
+        assert (fixed - found).abs().max() < 1e-5 * expected.abs().max().clamp(min=1)
+
+
 @pytest.mark.parametrize('is_rgb', [True, False])
 def test_graph__images_are_normalized_as_the_preprocessor_does(make_model, is_rgb):
     preprocessor = dict(type='SegDataPreProcessor', mean=[120.0, 110, 100], std=[60.0, 55, 50])

@@ -38,7 +38,7 @@ def build_segmentor(
     config = dict(
         type='EncoderDecoder' if stock else 'SwinSegmentor',
         data_preprocessor=dict(type='SegDataPreProcessor', size=None),
-        backbone=dict(type='SwinTransformer' if stock else 'SwinBackbone', **backbone),
+        backbone={'type': 'SwinTransformer' if stock else 'SwinBackbone', **backbone},
         decode_head=dict(
             type='UPerHead' if stock else 'UPerNetHead',
             in_channels=[width, 2 * width, 4 * width, 8 * width],

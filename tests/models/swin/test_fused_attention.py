@@ -1,4 +1,4 @@
-"""Fused window attention against equation 4 on explicit windows, in double precision."""
+"""Fused window attention against equation 4 on explicit windows, in double precision, of products and of cosines."""
 
 import pytest
 import torch
@@ -38,6 +38,9 @@ def reference(qkv, padding, bias, *, batch, size, window, shift, num_heads, scal
     if shift:
         kinds[-1] += 2
         kinds[:, -1] += 1
+    if isinstance(scale, torch.Tensor):  # cosines, each head with a scale
+        q, k = (torch.nn.functional.normalize(each, dim=-1) for each in (q, k))
+        scale = scale[:, None, None]
     scores = scale * q @ k.transpose(-2, -1) + bias[kinds.flatten()].repeat(batch, 1, 1, 1)
     x = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
     x = geometry.merge_windows(x, (height, width), window)
@@ -58,7 +61,11 @@ shapes = st.fixed_dictionaries(
 def test_attend__equals_the_single_steps(shape, chunk, data):
     shift = data.draw(st.integers(0, shape['window'] - 1))
     inputs, plan, options = case(**shape, shift=shift, chunk=chunk)
-    for x in inputs:
+    leaves = list(inputs)
+    if data.draw(st.booleans()):
+        options['scale'] = torch.tensor([0.5, 20.0], dtype=torch.float64)
+        leaves.append(options['scale'])
+    for x in leaves:
         x.requires_grad_()
     expected = reference(*inputs, **shape, shift=shift, **options)
     found = attend(*inputs, plan, **options)
@@ -66,8 +73,8 @@ def test_attend__equals_the_single_steps(shape, chunk, data):
     with torch.no_grad():
         assert torch.equal(attend(*inputs, plan, **options), found)
     direction = torch.randn_like(expected)
-    gradients = torch.autograd.grad(expected, inputs, direction, allow_unused=True)
-    for x, y in zip(torch.autograd.grad(found, inputs, direction), gradients, strict=True):
+    gradients = torch.autograd.grad(expected, leaves, direction, allow_unused=True)
+    for x, y in zip(torch.autograd.grad(found, leaves, direction), gradients, strict=True):
         torch.testing.assert_close(x, torch.zeros_like(x) if y is None else y)
 
 
