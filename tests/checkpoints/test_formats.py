@@ -582,6 +582,70 @@ def test_from_mmseg__bad_input(official, build_backbone):
         formats.from_mmseg(build_backbone(use_abs_pos_embed=True).state_dict(), 'timm')
 
 
+def as_official(timm_weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename timm's weights of the second version as Microsoft's files have them, with what those hold besides."""
+    output = {}
+    for key, value in timm_weights.items():
+        move = re.fullmatch(r'layers\.(\d)\.(downsample\..*)', key)
+        output[f'layers.{int(move[1]) - 1}.{move[2]}' if move else key] = value
+    attention = 'layers.0.blocks.1.attn'
+    return output | {
+        f'{attention}.relative_coords_table': torch.zeros(1, 7, 7, 2),
+        f'{attention}.relative_position_index': torch.zeros(16, 16),
+        'layers.0.blocks.1.attn_mask': torch.zeros(4, 16, 16),
+        'head.weight': torch.zeros(10, 128),
+    }
+
+
+@torch.no_grad()
+def test_second_version__round_trips(small, build_backbone, randomize, image):
+    """Names of all libraries of one network, there and back; each loaded gives the same maps."""
+    pytest.importorskip('timm')
+    from timm.models.swin_transformer_v2 import SwinTransformerV2
+
+    model = SwinTransformerV2(
+        img_size=256, num_classes=0, embed_dim=small['embed_dims'], depths=small['depths'],
+        num_heads=small['num_heads'], window_size=small['window_size'],
+    ).eval()  # fmt: skip
+    randomize(model)
+    weights = formats.to_mmseg(model.state_dict())
+    official = as_official(model.state_dict())
+    assert formats.detect(official) == 'official'
+    assert_same(formats.to_mmseg(official), weights)
+    names = {
+        'official': 'layers.2.blocks.1.attn.cpb_mlp.0.bias',
+        'timm': 'layers.2.blocks.1.attn.q_bias',
+        'torchvision': 'features.5.1.attn.qkv.bias',
+        'huggingface': 'encoder.layers.2.blocks.1.attention.self.query.bias',
+    }
+    for target, name in names.items():
+        converted = formats.from_mmseg(weights, target)
+        assert formats.detect(converted) == target
+        assert name in converted
+        assert_same(formats.to_mmseg(converted), weights)
+        if target == 'huggingface':
+            prefixed = {f'swinv2.{key}': value for key, value in converted.items()}
+            assert_same(formats.to_mmseg(prefixed), weights)
+            assert_same(formats.from_mmseg(weights, 'huggingface-v5'), converted)
+    backbone = build_backbone('SwinV2Backbone')
+    load_classifier(backbone, weights)
+    backbone.norm3.load_state_dict({'weight': weights['norm.weight'], 'bias': weights['norm.bias']})
+    assert_close(backbone(image)[3:], [model.forward_features(image).permute(0, 3, 1, 2)])
+
+
+def test_second_version__what_no_format_can_hold(build_segmentor):
+    model = build_segmentor('swinseg', type='SwinV2Backbone')
+    assert_same(
+        formats.to_mmseg(formats.from_mmseg(model.state_dict(), 'official')), model.state_dict()
+    )
+    with pytest.raises(CheckpointError, match='Swinv2Backbone has no norms of its outputs'):
+        formats.from_mmseg(model.state_dict(), 'huggingface')
+    key = 'features.1.0.attn.'
+    damaged = {f'{key}logit_scale': torch.ones(1, 1, 1), f'{key}qkv.bias': torch.ones(4)}
+    with pytest.raises(CheckpointError, match=r'qkv.bias has the shape \(4,\), but it holds'):
+        formats.to_mmseg(damaged)
+
+
 @pytest.fixture
 def own_formats(monkeypatch):
     """Formats that a test may add to."""

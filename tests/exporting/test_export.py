@@ -100,6 +100,26 @@ def test_export_model__for_one_size(target, make_model, tmp_path):
     assert_equal_in_runtime(path, target, graph, model, [(1, 35, 50)])
 
 
+@pytest.mark.full
+def test_export_model__second_version_for_any_batch_and_size(target, make_model, tmp_path):
+    """Also of maps that are smaller than a window, or of one."""
+    model = make_model(backbone=dict(type='SwinV2Backbone', window_size=4), auxiliary_head=None)
+    path = tmp_path / f'model{TARGETS[target].suffix}'
+    exported = export_model(model, path, to=target, input='image', output='labels', classes=CLASSES)
+    assert all(case.is_equal for case in exported.cases)
+    graph = Graph(model, input='image', output='labels').eval()
+    assert_equal_in_runtime(path, target, graph, model, [(2, 50, 71), (1, 9, 130), (1, 64, 64)])
+
+
+def test_export_model__second_version_for_one_size(make_model, tmp_path):
+    require('onnx')
+    model = make_model(backbone=dict(type='SwinV2Backbone', window_size=4), auxiliary_head=None)
+    path = tmp_path / 'model.onnx'
+    export_model(model, path, to='onnx', size=(70, 50), classes=CLASSES)
+    graph = Graph(model, input='tensor', output='labels').eval()
+    assert_equal_in_runtime(path, 'onnx', graph, model, [(1, 70, 50)])
+
+
 @pytest.mark.parametrize(
     ('target', 'dtype'),
     [

@@ -51,16 +51,22 @@ def test_export_model__for_one_size(target, make_model, tmp_path):
     assert not any(b'plain_backbone.py' in part for part in parts)
 
 
-def test_torchscript__for_any_batch_and_size(make_model, tmp_path):
-    model, path = make_model(stock=True), tmp_path / 'model.torchscript'
+@pytest.mark.parametrize(
+    'kind', ['SwinTransformer', pytest.param('SwinV2Backbone', marks=pytest.mark.full)]
+)
+def test_torchscript__for_any_batch_and_size(make_model, tmp_path, kind):
+    stock = kind == 'SwinTransformer'
+    model = make_model(stock=stock, backbone=dict(type=kind))
+    path = tmp_path / 'model.torchscript'
     export_model(model, path, to='torchscript', classes=CLASSES)
     graph = Graph(model, input='tensor', output='labels').eval()
     assert_equal(path, 'torchscript', graph, model, [(4, 50, 71), (1, 9, 130), (1, 1, 1)])
 
 
 @pytest.mark.full
-def test_torch_export__for_any_batch_and_size(make_model, tmp_path):
-    model, path = make_model(), tmp_path / 'model.pt2'
+@pytest.mark.parametrize('kind', ['SwinBackbone', 'SwinV2Backbone'])
+def test_torch_export__for_any_batch_and_size(make_model, tmp_path, kind):
+    model, path = make_model(backbone=dict(type=kind)), tmp_path / 'model.pt2'
     export_model(model, path, to='torch-export', classes=CLASSES)
     assert not is_aotinductor(path)
     graph = Graph(model, input='tensor', output='labels').eval()

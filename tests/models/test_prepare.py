@@ -50,6 +50,27 @@ def test_prepare_for_inference__equals_mmseg(small, size, packed, winograd, monk
     assert (found - expected).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize('packed', [True, False])
+def test_prepare_for_inference__second_version(packed, monkeypatch):
+    if packed and not has_packed_linear():
+        pytest.skip('no oneDNN')
+    monkeypatch.setattr(prepare, '_packing_pays', lambda dtype: packed)
+    backbone = {**TINY, 'window_size': 8, 'type': 'SwinV2Backbone'}
+    model = build_segmentor(stock=False, backbone=backbone, channels=16, num_classes=7)
+    randomize(model).eval()
+    prepared = prepare_for_inference(model)
+    assert not any('cpb_mlp' in name or 'logit_scale' in name for name, _ in prepared.named_modules())
+    with torch.inference_mode():
+        for size in ((128, 160), (77, 45), (20, 23)):
+            expected, found = model(image(*size)), prepared(image(*size))
+            assert (found - expected).abs().max() < 1e-4
+        if not packed:
+            low = prepare_for_inference(model, dtype=torch.bfloat16)(image(20, 23))
+            assert low.dtype == torch.float32
+            assert (low - expected).abs().max() < 0.1 * expected.abs().max()
+    assert any('cpb_mlp' in name for name, _ in model.named_modules())  # as it was
+
+
 @pytest.mark.slow
 def test_prepare_for_inference__equals_mmseg_at_full_width():
     stock, ours = build_pair(VARIANTS['T'])
