@@ -1,4 +1,7 @@
-"""Stock mmseg models and swinseg's, from one config and with the same weights."""
+"""Stock mmseg models and swinseg's, from one config and with the same weights.
+
+mmseg has no Swin Transformer V2: the peer of one is timm's under mmseg's heads.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from torch import nn
 
+from swinseg.benchmark.timm_backbone import TimmSwinV2
 from swinseg.config.shipped import shipped_folder
 from swinseg.engine import load_config
 from swinseg.errors import BenchmarkError
@@ -24,6 +28,7 @@ VARIANTS = ('T', 'S', 'B', 'L')
 _STOCK_TYPES = {
     'SwinSegmentor': 'EncoderDecoder',
     'SwinBackbone': 'SwinTransformer',
+    'SwinV2Backbone': TimmSwinV2.__name__,
     'UPerNetHead': 'UPerHead',
 }
 # Makes the random logits about as large as those of a trained model, 10 to 15.
@@ -94,7 +99,12 @@ def build_pair(
         ours = MODELS.build(copy.deepcopy(settings))
         stock = MODELS.build(with_stock_types(settings))
     randomize(stock)
-    ours.load_state_dict(stock.state_dict(), strict=True)
+    state = stock.state_dict()
+    if isinstance(stock.backbone, TimmSwinV2):
+        state = {key: value for key, value in state.items() if not key.startswith('backbone.')}
+        weights = stock.backbone.state_of_ours()
+        state.update((f'backbone.{key}', value) for key, value in weights.items())
+    ours.load_state_dict(state, strict=True)
     return Pair(variant, stock.to(device).eval(), ours.to(device).eval())
 
 

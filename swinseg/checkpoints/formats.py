@@ -392,7 +392,10 @@ def _without_key_bias(state_dict: StateDict) -> StateDict:
                     'the file again'
                 )
             query, _, of_value = value.chunk(3)
-            output[f'{match[1]}q_bias'], output[f'{match[1]}v_bias'] = query.clone(), of_value.clone()
+            output[f'{match[1]}q_bias'], output[f'{match[1]}v_bias'] = (
+                query.clone(),
+                of_value.clone(),
+            )
         else:
             output[f'{match[1]}{match[2][0]}_bias'] = value
     return output

@@ -55,7 +55,9 @@ def test_graph__ablations(make_model, backbone):
         assert torch.allclose(graph(given)[-1], reference_logits(model, given), atol=1e-4)
 
 
-@pytest.mark.parametrize('options', [dict(window_size=4), dict(window_size=7), dict(qkv_bias=False)], ids=str)
+@pytest.mark.parametrize(
+    'options', [dict(window_size=4), dict(window_size=7), dict(qkv_bias=False)], ids=str
+)
 def test_graph__second_version(make_model, options):
     """Sizes with several windows, with one along an axis, filled up or not, and maps smaller than a window."""
     model = make_model(backbone=dict(type='SwinV2Backbone', **options))

@@ -59,7 +59,9 @@ def test_prepare_for_inference__second_version(packed, monkeypatch):
     model = build_segmentor(stock=False, backbone=backbone, channels=16, num_classes=7)
     randomize(model).eval()
     prepared = prepare_for_inference(model)
-    assert not any('cpb_mlp' in name or 'logit_scale' in name for name, _ in prepared.named_modules())
+    assert not any(
+        'cpb_mlp' in name or 'logit_scale' in name for name, _ in prepared.named_modules()
+    )
     with torch.inference_mode():
         for size in ((128, 160), (77, 45), (20, 23)):
             expected, found = model(image(*size)), prepared(image(*size))

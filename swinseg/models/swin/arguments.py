@@ -64,7 +64,9 @@ def check_swin_arguments(arguments: Mapping[str, Any], *, owner: str) -> None:
         raise refused('pretrain_img_size', expected, arguments['pretrain_img_size'])
     windows = arguments.get('pretrained_window_sizes')
     if windows is not None and not (_is_of_stages(windows, least=0) and len(windows) == stages):
-        expected = f'None or a list of {stages} sides in tokens, one for each stage, 0 for window_size'
+        expected = (
+            f'None or a list of {stages} sides in tokens, one for each stage, 0 for window_size'
+        )
         raise refused('pretrained_window_sizes', expected, windows)
     if 'attention' in arguments:
         _check_choices(arguments)

@@ -207,9 +207,7 @@ class WindowAttention(nn.Module):
         self._inference_bias = None
         return super()._apply(*args, **kwargs)
 
-    def weights(
-        self, x: Tensor, mask: Tensor | None = None, window: Sides | None = None
-    ) -> Tensor:
+    def weights(self, x: Tensor, mask: Tensor | None = None, window: Sides | None = None) -> Tensor:
         """Return how much each token of a window attends to each, (B * nW, heads, N, N); rows sum to 1.
 
         Args:
@@ -220,9 +218,7 @@ class WindowAttention(nn.Module):
         q, k, _ = self._query_key_value(x)
         return self._weights(q, k, mask, window)
 
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, window: Sides | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None, window: Sides | None = None) -> Tensor:
         """Attend within each window.
 
         Args:
@@ -250,9 +246,7 @@ class WindowAttention(nn.Module):
     def _scores(self, q: Tensor, k: Tensor) -> Tensor:
         return (q * self.scale) @ k.transpose(-2, -1)
 
-    def _weights(
-        self, q: Tensor, k: Tensor, mask: Tensor | None, window: Sides | None
-    ) -> Tensor:
+    def _weights(self, q: Tensor, k: Tensor, mask: Tensor | None, window: Sides | None) -> Tensor:
         scores = self._scores(q, k)  # (B * nW, heads, N, N)
         if self.use_rel_pos_bias:
             scores = scores + self._bias_within(self.window_size if window is None else window)

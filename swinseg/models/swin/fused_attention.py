@@ -139,7 +139,9 @@ def _with_directions(windows: Tensor, scale: Tensor) -> Tensor:
 def _inverse_length(x: Tensor) -> Tensor:
     """Return 1 over the length along the last axis, (..., 1) in float32 at least; see :func:`attend`."""
     wide = torch.promote_types(x.dtype, torch.float32)
-    return torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).clamp(min=_EPS).reciprocal()
+    return (
+        torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).clamp(min=_EPS).reciprocal()
+    )
 
 
 class _WindowAttention(torch.autograd.Function):

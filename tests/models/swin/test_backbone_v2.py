@@ -75,7 +75,9 @@ def test_forward__options_equal_peers(library, options):
 @pytest.mark.parametrize('factor', [1, 2])
 def test_forward__published_widths_equal_peers(library, variant, factor):
     options = VARIANTS[variant]
-    side = factor * (384 if options['window_size'] == 24 else 256)  # the published size, and twice that
+    side = factor * (
+        384 if options['window_size'] == 24 else 256
+    )  # the published size, and twice that
     peer = Peer(library, (side, side), options)
     ours = ours_of(peer, options)
     x = image(side, side)
@@ -110,9 +112,7 @@ def test_forward__any_size_is_finite_and_as_wide_as_published(size):
     backbone = randomize(SwinV2Backbone(**TINY)).eval()
     maps = backbone(image(*size, batch=2))
     sides = [tuple(math.ceil(side / stride) for side in size) for stride in (4, 8, 16, 32)]
-    assert [x.shape for x in maps] == [
-        (2, 16 << i, *side) for i, side in enumerate(sides)
-    ]
+    assert [x.shape for x in maps] == [(2, 16 << i, *side) for i, side in enumerate(sides)]
     assert all(torch.isfinite(x).all() for x in maps)
     infos = [FeatureInfo(16 << i, 4 << i) for i in range(4)]
     assert list(backbone.feature_info) == infos

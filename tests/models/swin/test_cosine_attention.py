@@ -31,14 +31,18 @@ def test_weights__are_those_of_the_equations():
     window, unit = 3, 5
     attention = CosineWindowAttention(4, 2, window, pretrained_window_size=unit)
     randomize(attention).double()
-    attention.logit_scale.data[:] = torch.tensor([1.0, 9.0])[:, None, None]  # the second is too large
+    attention.logit_scale.data[:] = torch.tensor([1.0, 9.0])[
+        :, None, None
+    ]  # the second is too large
     tokens = torch.randn(1, window**2, 4, dtype=torch.float64)
     found = attention.weights(tokens)[0]
     first, _, last = attention.cpb_mlp
     weight = attention.qkv.weight
 
     def spaced(difference):
-        return math.copysign(math.log2(1 + abs(8 * difference / (unit - 1))) / math.log2(8), difference)
+        return math.copysign(
+            math.log2(1 + abs(8 * difference / (unit - 1))) / math.log2(8), difference
+        )
 
     places = list(itertools.product(range(window), repeat=2))
     for head, scale in enumerate([math.e, 100.0]):
@@ -52,7 +56,9 @@ def test_weights__are_those_of_the_equations():
                 hidden = (first.weight @ spread + first.bias).clamp(min=0)
                 bias = 16 / (1 + torch.exp(-(last.weight[head] @ hidden)))
                 scores.append(scale * (q[i] @ k[j]) / (q[i].norm() * k[j].norm()) + bias)
-            torch.testing.assert_close(found[head, i], torch.stack(scores).softmax(0), atol=1e-6, rtol=1e-5)
+            torch.testing.assert_close(
+                found[head, i], torch.stack(scores).softmax(0), atol=1e-6, rtol=1e-5
+            )
 
 
 def test_relative_log_coordinates__at_the_ends_and_in_the_middle():
@@ -103,7 +109,9 @@ def test_forward__a_map_of_one_window_is_not_cut_by_the_shift():
     still.load_state_dict(shifted.state_dict())
     tokens = torch.randn(1, 8, 8, 12)
     assert torch.equal(shifted(tokens), still(tokens))
-    assert not torch.allclose(shifted(torch.cat([tokens, tokens], 1)), still(torch.cat([tokens, tokens], 1)))
+    assert not torch.allclose(
+        shifted(torch.cat([tokens, tokens], 1)), still(torch.cat([tokens, tokens], 1))
+    )
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
