@@ -1,6 +1,6 @@
-# SwinV2-T, window 8, ImageNet-1K weights at 256 (81.8% top-1), 512 x 512. No mIoU on ADE20K is published for it, nor
-# weights or a config of a segmentor: the 59.9 of Liu et al. 2022 is that of SwinV2-G + UPerNet, which is not released.
-# The recipe is that of the first version.
+# SwinV2-T, window 8, ImageNet-1K weights at 256 (81.8% top-1), 512 x 512. No mIoU on ADE20K is published for it,
+# nor weights or a config of a segmentor: the 59.9 of Liu et al. 2022 is that of SwinV2-G + UPerNet, which is not
+# released. The recipe is that of the first version.
 _base_ = [
     './_base_/models/upernet_swinv2.py',
     './_base_/datasets/ade20k.py',

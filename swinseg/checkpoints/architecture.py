@@ -32,9 +32,10 @@ def infer_architecture(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
         state_dict: of a backbone, with or without the prefix ``backbone.``, or of a segmentor.
 
     Returns:
-        ``version`` (1, or 2 for Swin Transformer V2), ``embed_dims`` (channels of the first stage), ``depths`` (blocks per stage), ``num_heads`` (per stage),
-        ``window_size`` (tokens), ``patch_size`` and ``in_channels`` (pixels, channels of the patch embedding),
-        ``num_classes``; each None where the state dict does not tell it, as one of V2 does not tell the window.
+        ``version`` (1, or 2 for Swin Transformer V2), ``embed_dims`` (channels of the first stage), ``depths``
+        (blocks per stage), ``num_heads`` (per stage), ``window_size`` (tokens), ``patch_size`` and ``in_channels``
+        (pixels, channels of the patch embedding), ``num_classes``; each None where the state dict does not tell
+        it, as one of V2 does not tell the window.
     """
     backbone = backbone_part(state_dict)
     depths: dict[int, int] = {}

@@ -9,9 +9,9 @@ Besides names, these differ between the libraries:
 - Patch merging: mmseg orders the 4C channels as ``nn.Unfold`` does (channel, row, column); all others put
   four blocks of C channels one after another, (0,0), (1,0), (0,1), (1,1) (row, column).
 - Hugging Face keeps query, key and value apart.
-- Of the second version torchvision keeps one bias of query, key and value, of which it does not use the key's, Hugging
-  Face those of query and value apart, all others ``q_bias`` and ``v_bias``. mmseg has none, so ``mmseg`` names are
-  those of :class:`~swinseg.models.swin.backbone_v2.SwinV2Backbone` then.
+- Of the second version torchvision keeps one bias of query, key and value, of which it does not use the key's,
+  Hugging Face those of query and value apart, all others ``q_bias`` and ``v_bias``. mmseg has none, so ``mmseg``
+  names are those of :class:`~swinseg.models.swin.backbone_v2.SwinV2Backbone` then.
 - Microsoft's segmentation code keeps an absolute position embedding as 1 x C x H x W, all others as 1 x HW x C.
 
 The norm that ends a classifier keeps its own name (``norm``), as in mmseg's published backbone files: mmseg's
@@ -173,9 +173,9 @@ def from_mmseg(state_dict: Mapping[str, Tensor], target: str) -> StateDict:
     """Return a state dict in another library's names and layout.
 
     What the target has no place for is left out: the heads outside segmentors (timm, torchvision), the norms of
-    the single outputs (timm, torchvision, Hugging Face's second version; the last one becomes the final norm when there
-    is none). Of the second version Microsoft's and torchvision's models hold position indices and coordinates, which
-    depend on the window: the state dict is without, so load it with ``strict=False``.
+    the single outputs (timm, torchvision, Hugging Face's second version; the last one becomes the final norm when
+    there is none). Of the second version Microsoft's and torchvision's models hold position indices and
+    coordinates, which depend on the window: the state dict is without, so load it with ``strict=False``.
 
     Args:
         state_dict: in mmseg's names, of a backbone (with or without the prefix ``backbone.``) or a segmentor.
@@ -199,8 +199,8 @@ def from_mmseg(state_dict: Mapping[str, Tensor], target: str) -> StateDict:
     target = 'huggingface' if second and target == 'huggingface-v5' else target
     if second and is_segmentor and target == 'huggingface':
         raise CheckpointError(
-            "Hugging Face's Swinv2Backbone has no norms of its outputs, which this segmentor computes with; write its "
-            'backbone alone, or another format'
+            'the Swinv2Backbone of Hugging Face has no norms of its outputs, which this segmentor computes with; '
+            'write its backbone alone, or another format'
         )
     has_final_norm_only = target in ('timm', 'torchvision') or (second and target == 'huggingface')
     plain = {key.removeprefix('backbone.'): value for key, value in state_dict.items()}
@@ -388,14 +388,13 @@ def _without_key_bias(state_dict: StateDict) -> StateDict:
         elif match[2] == 'qkv':
             if value.dim() != 1 or len(value) % 3:
                 raise CheckpointError(
-                    f'{key} has the shape {tuple(value.shape)}, but it holds the biases of query, key and value; fetch '
-                    'the file again'
+                    f'{key} has the shape {tuple(value.shape)}, but it holds the biases of query, key and value; '
+                    'fetch the file again'
                 )
             query, _, of_value = value.chunk(3)
-            output[f'{match[1]}q_bias'], output[f'{match[1]}v_bias'] = (
-                query.clone(),
-                of_value.clone(),
-            )
+            # safetensors refuses tensors that share memory.
+            output[f'{match[1]}q_bias'] = query.clone()
+            output[f'{match[1]}v_bias'] = of_value.clone()
         else:
             output[f'{match[1]}{match[2][0]}_bias'] = value
     return output

@@ -32,7 +32,8 @@ HOW_TO_TRUST = (
 # names. Left out for that reason: TIMMBackbone, VPD, the CLIP models, Albu, KeyMapper, anything of mmdet.
 _MODEL_TYPES = frozenset((
     'SwinSegmentor', 'EncoderDecoder', 'CascadeEncoderDecoder', 'SegDataPreProcessor',
-    'SwinBackbone', 'SwinV2Backbone', 'BEiT', 'BiSeNetV1', 'BiSeNetV2', 'CGNet', 'DDRNet', 'ERFNet', 'FastSCNN', 'HRNet',
+    'SwinBackbone', 'SwinV2Backbone',
+    'BEiT', 'BiSeNetV1', 'BiSeNetV2', 'CGNet', 'DDRNet', 'ERFNet', 'FastSCNN', 'HRNet',
     'ICNet', 'MAE', 'MSCAN', 'MixVisionTransformer',
     'MobileNetV2', 'MobileNetV3', 'PCPVT', 'PIDNet', 'ResNeSt', 'ResNeXt', 'ResNet', 'ResNetV1c', 'ResNetV1d',
     'STDCContextPathNet', 'STDCNet', 'SVT',

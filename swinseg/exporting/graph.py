@@ -65,8 +65,8 @@ class Graph(nn.Module):
     """What is exported.
 
     Args:
-        model: a segmentor with ``SwinBackbone`` or ``SwinV2Backbone`` and ``UPerNetHead``, or mmseg's classes of the same parameters,
-            float32 on the CPU; its modules are shared, and not changed.
+        model: a segmentor with ``SwinBackbone`` or ``SwinV2Backbone`` and ``UPerNetHead``, or mmseg's classes of
+            the same parameters, float32 on the CPU; its modules are shared, and not changed.
         input: ``'tensor'``, (B, C, H, W) float32, normalized; or ``'image'``, (B, H, W, 3) uint8 RGB.
         output: ``'labels'``, (B, H, W) uint8, or int64 where there are more than 256 classes; ``'confidence'``,
             these and the probability of each, float32; or ``'probabilities'``, (B, K, H, W) float32.

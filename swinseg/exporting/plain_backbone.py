@@ -2,10 +2,11 @@
 
 Nothing here depends on the values of a size: no branch, no loop over windows, no list of numbers. The cyclic shift
 is a roll, its end and that of the padding is a choice of rows and columns by a range, the mask of shifted windows
-is a comparison of ranges. A window of the second version is no larger than the map: it is filled up here, the filling
-hidden by a score that leaves it no weight, and whether it is shifted is a factor of 0 or 1. So a trace at one size holds for all, also one of ``torch.export``, which is the reason
-for :func:`~swinseg.exporting.sizes.contiguous` and for the ranges: of a slice to a length it would keep the
-condition that it is not longer than the padded one, which it cannot prove.
+is a comparison of ranges. A window of the second version is no larger than the map: it is filled up here, the
+filling hidden by a score that leaves it no weight, and whether it is shifted is a factor of 0 or 1. So a trace at
+one size holds for all, also one of ``torch.export``, which is the reason for
+:func:`~swinseg.exporting.sizes.contiguous` and for the ranges: of a slice to a length it would keep the condition
+that it is not longer than the padded one, which it cannot prove.
 
 Shapes: B images, H x W tokens, C channels, M the window's side, N = M * M tokens per window, nH x nW windows.
 """
@@ -27,7 +28,6 @@ from swinseg.models.swin.backbone_v2 import SwinV2Backbone
 from swinseg.models.swin.blocks import PostNormBlock
 from swinseg.models.swin.cosine_attention import CosineWindowAttention
 from swinseg.models.swin.window_geometry import MASKED_SCORE
-
 
 # Beside scores between -100 and 116 this leaves no weight in any precision, and half precision has it.
 HIDDEN_SCORE = -10000.0
@@ -58,7 +58,8 @@ def plain_backbone(backbone: Any) -> PlainBackbone:
     """Return a backbone in plain operations, with the parameters of the given one.
 
     Args:
-        backbone: ``SwinBackbone``, ``SwinV2Backbone``, or mmseg's ``SwinTransformer``, whose parts have the same names.
+        backbone: ``SwinBackbone``, ``SwinV2Backbone``, or mmseg's ``SwinTransformer``, whose parts have the same
+            names.
 
     Raises:
         ArchitectureError: it is of another class, or has a part that has no plain form here.

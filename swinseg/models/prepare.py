@@ -52,8 +52,8 @@ def prepare_for_inference(
     to use that, or to load the checkpoint again. The auxiliary head is left out.
 
     Args:
-        model: a segmentor with ``SwinBackbone`` or ``SwinV2Backbone`` and ``UPerNetHead``, on its device. Other backbones and heads
-            are only converted to the dtype, and a cascade is one.
+        model: a segmentor with ``SwinBackbone`` or ``SwinV2Backbone`` and ``UPerNetHead``, on its device. Other
+            backbones and heads are only converted to the dtype, and a cascade is one.
         dtype: float32 (logits within 1e-4 of the model's), bfloat16, or on a GPU float16. Inputs and logits are
             float32 in any case.
 

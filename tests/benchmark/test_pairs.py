@@ -9,8 +9,9 @@ from mmseg.models.backbones import SwinTransformer
 from mmseg.models.decode_heads import UPerHead
 
 from swinseg.benchmark.pairs import build_pair, config_of, draw_image, names_of, with_stock_types
+from swinseg.benchmark.timm_backbone import TimmSwinV2
 from swinseg.errors import BenchmarkError
-from swinseg.models import SwinBackbone, SwinSegmentor, UPerNetHead
+from swinseg.models import SwinBackbone, SwinSegmentor, SwinV2Backbone, UPerNetHead
 
 
 def test_build_pair__has_both_kinds_with_the_same_weights_and_numbers(small_config):
@@ -76,3 +77,23 @@ def test_names_of__are_checked_before_anything_is_measured(small_config):
 def test_draw_image__the_same_for_the_same_seed():
     assert torch.equal(draw_image(2, 3, seed=5), draw_image(2, 3, seed=5))
     assert not torch.equal(draw_image(2, 3, seed=5), draw_image(2, 3, seed=6))
+
+
+def test_build_pair__second_version_stands_beside_timm(tmp_path):
+    pytest.importorskip('timm')
+    path = tmp_path / 'narrow.py'
+    path.write_text(
+        f"_base_ = '{shipped_folder() / 'upernet_swinv2_t_w8_ade20k.py'}'\n"
+        'model = dict(\n'
+        '    backbone=dict(embed_dims=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8]),\n'
+        '    decode_head=dict(in_channels=[16, 32, 64, 128], channels=16),\n'
+        '    auxiliary_head=dict(in_channels=64, channels=16),\n'
+        ')\n'
+    )
+    pair = build_pair('narrow', str(path))
+    assert type(pair.stock.backbone) is TimmSwinV2
+    assert type(pair.ours.backbone) is SwinV2Backbone
+    image = draw_image(1, 3, 256, 256)
+    with torch.no_grad():
+        expected, found = pair.stock(image), pair.ours(image)
+    assert (found - expected).abs().max() < 1e-4

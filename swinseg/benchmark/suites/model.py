@@ -28,6 +28,7 @@ from swinseg.benchmark.pairs import (
 )
 from swinseg.benchmark.results import Row, Table
 from swinseg.benchmark.timing import Call, Candidate, compare, under_autocast
+from swinseg.benchmark.timm_backbone import TimmSwinV2
 from swinseg.errors import ArchitectureError, BenchmarkError
 from swinseg.models.complexity import count_multiply_adds, growth_exponent
 from swinseg.models.prepare import prepare_for_inference
@@ -95,7 +96,7 @@ def _at_one_size(options: ModelOptions, variant: str, dtype: str, rate: float | 
         baseline=STOCK,
         ours=PREPARED + _suffix(dtype),
         left_out=left_out,
-        notes=_limit_note(rate, dtype),
+        notes=_limit_note(rate, dtype) + _peer_note(pair),
     )
 
 
@@ -105,7 +106,7 @@ def _growth(options: ModelOptions, variant: str, dtype: str, rate: float | None)
     for side in options.sizes:
         case = f'{side} x {side}'
         rows += _measure(options, pair, side, dtype, rate, all_peers=False, case=case)[0]
-    notes = list(_limit_note(rate, dtype))
+    notes = [*_limit_note(rate, dtype), *_peer_note(pair)]
     for name in dict.fromkeys(row.name for row in rows):
         seconds = [row.median for row in rows if row.name == name and row.median is not None]
         exponent = growth_exponent([side**2 for side in options.sizes], seconds)
@@ -126,6 +127,12 @@ def _limit_note(rate: float | None, dtype: str) -> tuple[str, ...]:
         f'The limit is what the multiply-adds of each model take at {rate / 1e9:.0f} G multiply-adds/s, the rate '
         f"of this machine's best convolution in {dtype}.",
     )
+
+
+def _peer_note(pair: Pair) -> tuple[str, ...]:
+    if not isinstance(pair.stock.backbone, TimmSwinV2):
+        return ()
+    return (f"mmseg has no Swin Transformer V2: {STOCK} here is timm's under mmseg's heads.",)
 
 
 def _suffix(dtype: str) -> str:

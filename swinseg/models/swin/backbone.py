@@ -1,6 +1,6 @@
 """The Swin Transformer backbone (Liu et al. 2021, "Swin Transformer: Hierarchical Vision Transformer using
-Shifted Windows"), with the parameter names and the numbers of mmsegmentation 1.2.2's ``SwinTransformer``; and what it
-has in common with the second version, :mod:`swinseg.models.swin.backbone_v2`.
+Shifted Windows"), with the parameter names and the numbers of mmsegmentation 1.2.2's ``SwinTransformer``; and what
+it has in common with the second version, :mod:`swinseg.models.swin.backbone_v2`.
 
 Shapes: B images, H x W tokens at the stage in question, C channels, M the window's side. Tokens travel as
 (B, H, W, C); the outputs are (B, C, H, W).

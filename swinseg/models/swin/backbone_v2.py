@@ -22,8 +22,8 @@ from swinseg.models.swin.cosine_attention import ShiftedCosineAttention
 class SwinV2Backbone(SwinBase):
     """Swin Transformer V2 as a backbone of a segmentor: an image in, feature maps of the chosen stages out.
 
-    It differs from :class:`~swinseg.models.swin.backbone.SwinBackbone` in three ways: attention by scaled cosines with
-    a continuous position bias, norms behind the branches of a block, and the norm of patch merging behind its
+    It differs from :class:`~swinseg.models.swin.backbone.SwinBackbone` in three ways: attention by scaled cosines
+    with a continuous position bias, norms behind the branches of a block, and the norm of patch merging behind its
     reduction. How windows are placed is told by
     :class:`~swinseg.models.swin.cosine_attention.ShiftedCosineAttention`.
 
@@ -38,8 +38,8 @@ class SwinV2Backbone(SwinBase):
     SwinV2-L 192        (2, 2, 18, 2) (6, 12, 24, 48)  16 or 24, (12, 12, 12, 6)
     ======== ========== ============= ================ ==========================================================
 
-    The last stage of a network that was trained on images of 256 x 256 had 8 x 8 tokens, and so a window of 8 where
-    the others had 16; images of 192 x 192, with 12, left it 6. Distances there are measured by that window.
+    The last stage of a network that was trained on images of 256 x 256 had 8 x 8 tokens, and so a window of 8
+    where the others had 16; images of 192 x 192, with 12, left it 6. Distances there are measured by that window.
 
     Args:
         pretrain_img_size: as of ``SwinBackbone``.
@@ -47,8 +47,8 @@ class SwinV2Backbone(SwinBase):
         embed_dims: channels C of the first stage; each stage doubles them.
         patch_size: side of a patch in pixels.
         window_size: side M of a window in tokens.
-        pretrained_window_sizes: side of the window of each stage in pretraining, by which the position bias measures
-            distances; 0, or None for all, is ``window_size``. Set it to fine-tune with another window.
+        pretrained_window_sizes: side of the window of each stage in pretraining, by which the position bias
+            measures distances; 0, or None for all, is ``window_size``. Set it to fine-tune with another window.
         mlp_ratio: hidden channels of the MLP as a multiple of C.
         depths: blocks of each stage.
         num_heads: attention heads of each stage.

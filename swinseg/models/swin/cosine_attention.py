@@ -17,7 +17,7 @@ from swinseg.models.swin.attention import ShiftedWindowAttention, WindowAttentio
 from swinseg.models.swin.window_geometry import Sides
 from swinseg.precision import without_autocast
 
-# "tau is set larger than 0.01" (section 3.3), the inverse of the scale; and where the published code begins.
+# "tau is set larger than 0.01" (section 3.2), the inverse of the scale; and where the published code begins.
 _LARGEST_LOG_SCALE = math.log(1 / 0.01)
 _FIRST_LOG_SCALE = math.log(10)
 # The published code's, which the paper does not name: channels inside the MLP, and the largest bias.
@@ -29,11 +29,11 @@ class CosineWindowAttention(WindowAttention):
     """Multi-head self-attention by cosines inside each window (Liu et al. 2022, equations 2 to 4).
 
     ``softmax(cos(q, k) / tau + B) v`` with a learned ``1 / tau`` of at most 100 for each head, and a bias ``B`` of
-    a small MLP on the logarithms of the distances, ``16 * sigmoid(MLP)``. The MLP holds for a window of any size, so
-    no table is resized between pretraining and fine-tuning.
+    a small MLP on the logarithms of the distances, ``16 * sigmoid(MLP)``. The MLP holds for a window of any size,
+    so no table is resized between pretraining and fine-tuning.
 
-    The mask of shifted windows is -100 as in the published code, which the weights were trained with. Beside scores
-    between -100 and 116 it is no hard bound: at the largest scale a masked pair can keep some weight.
+    The mask of shifted windows is -100 as in the published code, which the weights were trained with. Beside
+    scores between -100 and 116 it is no hard bound: at the largest scale a masked pair can keep some weight.
     (transformers 5.23 adds the mask twice, and differs there.)
 
     Args:
@@ -166,15 +166,15 @@ class ShiftedCosineAttention(ShiftedWindowAttention):
     """W-MSA or SW-MSA of the second version on a feature map: pad, shift, cut, attend, and put back.
 
     The order is that of the first version, pad, then roll, then mask, but a window is no larger than the map, and
-    the only window along an axis is not shifted (:func:`~swinseg.models.swin.window_geometry.fitted`): the published
-    networks were trained so. With a window of 24 a crop of 512 x 512 has 16 x 16 tokens in the last stage: filled
-    up to 24 x 24 more than half of what attends would be padding, which no pretraining has seen.
+    the only window along an axis is not shifted (:func:`~swinseg.models.swin.window_geometry.fitted`): the
+    published networks were trained so. With a window of 24 a crop of 512 x 512 has 16 x 16 tokens in the last
+    stage: filled up to 24 x 24 more than half of what attends would be padding, which no pretraining has seen.
 
     Where libraries differ from this, on the same weights:
 
-    - Microsoft's code and Hugging Face's decide by the size for which the network is built, on its shorter side and
-      its height, and for both axes; this decides by each map, along each axis. At the size of their configuration, if
-      it is square, they agree.
+    - Microsoft's code and Hugging Face's decide by the size for which the network is built, on its shorter side
+      and its height, and for both axes; this decides by each map, along each axis. At the size of their
+      configuration, if it is square, they agree.
     - timm decides along each axis, by the size for which it is built, and rolls before it pads: at sizes that the
       window does not divide tokens of opposite borders attend to each other there.
     - torchvision does not shift the only window either, but fills it up: it agrees down to maps of one window.

@@ -128,15 +128,15 @@ def relative_position_index(window: int) -> Tensor:
 def relative_log_coordinates(window: int, unit: int) -> Tensor:
     """Return the log-spaced differences of positions that a continuous bias is computed from.
 
-    A difference d is ``sign(d) log2(1 + 8 |d| / (unit - 1)) / log2(8)``: Liu et al. 2022, section 3.4, in the units of
-    the published code.
+    A difference d is ``sign(d) log2(1 + 8 |d| / (unit - 1)) / log2(8)``: Liu et al. 2022, equation 4, in the
+    units of the published code.
 
     Args:
         window: side M of a window.
         unit: side of the window in pretraining.
 
     Returns:
-        ((2M - 1)^2, 2) float32, in the order of :func:`relative_position_index`: along the height, along the width.
+        ((2M - 1)^2, 2) float32, in the order of :func:`relative_position_index`; along height and width.
     """
     difference = torch.arange(1 - window, window, dtype=torch.float32)
     scaled = difference / max(unit - 1, 1) * 8

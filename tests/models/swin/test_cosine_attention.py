@@ -1,4 +1,4 @@
-"""Attention of the second version: its equations written out, the fast way beside the plain one, and its constants."""
+"""Attention of the second version: its equations written out, the fast way and the plain one, its constants."""
 
 import copy
 import itertools

@@ -1,4 +1,4 @@
-"""Fused window attention against equation 4 on explicit windows, in double precision, of products and of cosines."""
+"""Fused window attention against equation 4 on explicit windows, in double precision; products and cosines."""
 
 import pytest
 import torch
