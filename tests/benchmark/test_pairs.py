@@ -10,6 +10,7 @@ from mmseg.models.decode_heads import UPerHead
 
 from swinseg.benchmark.pairs import build_pair, config_of, draw_image, names_of, with_stock_types
 from swinseg.benchmark.timm_backbone import TimmSwinV2
+from swinseg.config.shipped import shipped_folder
 from swinseg.errors import BenchmarkError
 from swinseg.models import SwinBackbone, SwinSegmentor, SwinV2Backbone, UPerNetHead
 
@@ -85,7 +86,7 @@ def test_build_pair__second_version_stands_beside_timm(tmp_path):
     path.write_text(
         f"_base_ = '{shipped_folder() / 'upernet_swinv2_t_w8_ade20k.py'}'\n"
         'model = dict(\n'
-        '    backbone=dict(embed_dims=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8]),\n'
+        '    backbone=dict(embed_dims=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8], window_size=4),\n'
         '    decode_head=dict(in_channels=[16, 32, 64, 128], channels=16),\n'
         '    auxiliary_head=dict(in_channels=64, channels=16),\n'
         ')\n'

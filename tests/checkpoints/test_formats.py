@@ -638,7 +638,7 @@ def test_second_version__what_no_format_can_hold(build_segmentor):
     assert_same(
         formats.to_mmseg(formats.from_mmseg(model.state_dict(), 'official')), model.state_dict()
     )
-    with pytest.raises(CheckpointError, match='Swinv2Backbone has no norms of its outputs'):
+    with pytest.raises(CheckpointError, match='Swinv2Backbone of Hugging Face has no norms'):
         formats.from_mmseg(model.state_dict(), 'huggingface')
     key = 'features.1.0.attn.'
     damaged = {f'{key}logit_scale': torch.ones(1, 1, 1), f'{key}qkv.bias': torch.ones(4)}

@@ -7,6 +7,7 @@ import pytest
 
 from swinseg.config.loading import load_config
 from swinseg.config.pipelines import pipeline_of
+from swinseg.errors import CheckpointError
 from swinseg.hub.image_processor import from_image_processor, to_image_processor
 from swinseg.hub.upernet import from_upernet_config, to_upernet_config
 
@@ -15,7 +16,16 @@ transformers = pytest.importorskip('transformers')
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
-@pytest.mark.parametrize('path', sorted(CONFIGS.glob('upernet_*.py')), ids=lambda path: path.stem)
+def test_to_upernet_config__second_version_has_output_norms_that_transformers_has_not():
+    model = load_config(CONFIGS / 'upernet_swinv2_t_w8_ade20k.py').to_dict()['model']
+    classes = [f'class {index}' for index in range(150)]
+    with pytest.raises(CheckpointError, match=r"found model.backbone.type='SwinV2Backbone'"):
+        to_upernet_config(model, classes)
+
+
+@pytest.mark.parametrize(
+    'path', sorted(CONFIGS.glob('upernet_swin_*.py')), ids=lambda path: path.stem
+)
 def test_to_upernet_config__every_shipped_config(path):
     model = load_config(path).to_dict()['model']
     classes = [f'class {index}' for index in range(model['decode_head']['num_classes'])]
