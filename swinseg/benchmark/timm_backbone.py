@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from swinseg.checkpoints import to_mmseg
 from swinseg.errors import BenchmarkError
 
-# What timm's windows are fitted to, the size of the configs. Maps of other sizes are computed, too, but one that is
-# no larger than a window is shifted here where ours is not: with a window of 8 such images have up to 256 pixels.
+# What timm's windows are fitted to, the size of the configs. Maps of other sizes are computed, too, but one that
+# is no larger than a window is shifted here, where ours is not: with a window of 8 images of up to 256 pixels.
 _SIDE = 512
 
 
