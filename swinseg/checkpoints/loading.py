@@ -102,7 +102,8 @@ def load_weights(
 ) -> Receipt:
     """Load a segmentor's weights from a file of any known format, and print the receipt.
 
-    The formats are those of Swin Transformers; the weights of a model with another backbone have its own names.
+    The formats are those of Swin Transformers; the weights of a model with another backbone have its own names, or
+    those of a library, which a backbone such as ``TimmBackbone`` translates (``from_library``).
 
     Args:
         model: segmentor with its backbone at ``model.backbone``, a Swin Transformer in mmseg's names or any other;
@@ -135,20 +136,27 @@ def load_weights(
 
 
 def load_backbone_weights(
-    backbone: nn.Module, source: Source, *, minimum: float = 0.99, logger: Logger = 'current'
+    backbone: nn.Module,
+    source: Source,
+    *,
+    minimum: float = 0.99,
+    name: str | None = None,
+    logger: Logger = 'current',
 ) -> Receipt:
     """Load a backbone's weights from a file of any known format, and print the receipt.
 
     Args:
-        backbone: Swin Transformer in mmseg's names; changed in place, and only when nothing is wrong.
+        backbone: Swin Transformer in mmseg's names, or any other as for ``load_weights``; changed in place, and
+            only when nothing is wrong.
         source: path, http(s) address, checkpoint or state dict; of a segmentor its backbone is taken.
         minimum: share of the parameters that must be filled, in [0, 1]; 0 allows another architecture.
+        name: what receipt and errors call a source that was read already; None takes the path.
         logger: where the receipt goes, as in mmengine's ``print_log``; None prints it.
 
     Raises:
         CheckpointError: as for ``load_weights``.
     """
-    name, weights, source_format = _read(source, backbone)
+    name, weights, source_format = _read(source, backbone, name)
     weights = formats.backbone_part(weights)
     fitted, receipt = _fit(backbone, weights, name, source_format, backbone='')
     print_log(str(receipt), logger=logger)
@@ -170,6 +178,9 @@ def _read(
         state_dict = state_dict_of(checkpoint)
         if not _is_swin(model) and _has_names_of(model, state_dict):
             return name, state_dict, _AS_NAMED_BY_THE_MODEL
+        backbone: Any = getattr(model, 'backbone', model)
+        if callable(getattr(backbone, 'from_library', None)):
+            return name, backbone.from_library(state_dict), backbone.weight_format
         source_format = formats.detect(state_dict)
         return name, formats.to_mmseg(state_dict, source_format), source_format
     except CheckpointError as error:

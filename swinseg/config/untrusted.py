@@ -29,7 +29,8 @@ HOW_TO_TRUST = (
 )
 
 # Classes that compute from their arguments alone: none reads a file, asks a server, or calls what an argument
-# names. Left out for that reason: TIMMBackbone, VPD, the CLIP models, Albu, KeyMapper, anything of mmdet.
+# names; TimmBackbone knows names of networks only, and none of its arguments may name weights. Left out for that
+# reason: TIMMBackbone, VPD, the CLIP models, Albu, KeyMapper, anything of mmdet.
 _MODEL_TYPES = frozenset((
     'SwinSegmentor', 'EncoderDecoder', 'CascadeEncoderDecoder', 'SegDataPreProcessor',
     'SwinBackbone', 'SwinV2Backbone',
@@ -37,8 +38,8 @@ _MODEL_TYPES = frozenset((
     'ICNet', 'MAE', 'MSCAN', 'MixVisionTransformer',
     'MobileNetV2', 'MobileNetV3', 'PCPVT', 'PIDNet', 'ResNeSt', 'ResNeXt', 'ResNet', 'ResNetV1c', 'ResNetV1d',
     'STDCContextPathNet', 'STDCNet', 'SVT',
-    'SwinTransformer', 'UNet', 'VisionTransformer',
-    'FPN', 'Feature2Pyramid', 'ICNeck', 'JPU', 'MLANeck', 'MultiLevelNeck',
+    'SwinTransformer', 'TimmBackbone', 'UNet', 'VisionTransformer',
+    'FPN', 'Feature2Pyramid', 'ICNeck', 'JPU', 'MLANeck', 'MultiLevelNeck', 'SimpleFeaturePyramid',
     'UPerNetHead', 'ANNHead', 'APCHead', 'ASPPHead', 'CCHead', 'DAHead', 'DDRHead', 'DMHead', 'DNLHead',
     'DPTHead', 'DepthwiseSeparableASPPHead',
     'DepthwiseSeparableFCNHead', 'EMAHead', 'EncHead', 'FCNHead', 'FPNHead', 'GCHead', 'ISAHead',
@@ -73,6 +74,8 @@ _LOCAL_FILES: tuple[Any, ...] = (None, {}, {'backend': 'local'}, {'backend': 'di
 
 # Names of modes and keys have letters, digits, "_", "-" and spaces; paths, addresses and import paths have more.
 _PLAIN_TEXT = re.compile(r'[\w -]*', re.ASCII)
+# timm's names of networks have the tag of their weights behind a dot.
+_MODEL_NAME = re.compile(r'[\w.]*', re.ASCII)
 
 _MOST_ENTRIES = 100_000
 _MOST_DEPTH = 50
@@ -234,7 +237,8 @@ def _listed_type(kind: Any, place: KeyPath, name: str) -> str:
 def _check_leaf(node: Any, place: KeyPath, name: str) -> None:
     if isinstance(node, str):
         # class_weight is read from a file where it is text.
-        if not _PLAIN_TEXT.fullmatch(node) or place[-1] == 'class_weight':
+        pattern = _MODEL_NAME if place == ('model', 'backbone', 'model_name') else _PLAIN_TEXT
+        if not pattern.fullmatch(node) or place[-1] == 'class_weight':
             raise _refused(place, node, name, 'may be a file, an address or an import path')
     elif isinstance(node, (int, float)):
         most = _LARGEST_SIDE if _is_about_pixels(place) else _LARGEST_NUMBER

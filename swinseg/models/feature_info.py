@@ -8,8 +8,8 @@ A backbone of this package, or of yours, publishes
 - ``fsdp_units()``, the modules that FSDP gathers one at a time.
 
 Heads, checks, preparation, learning rates and FSDP ask the functions below and look at no class. For a backbone
-without ``feature_info`` (mmseg's and timm's; of other classes their attributes of these names mean other things)
-these say instead:
+without ``feature_info`` (mmseg's; of other classes their attributes of these names mean other things) these say
+instead:
 
 - :func:`feature_info`: a forward pass without memory (device ``meta``: shapes alone are computed);
 - :func:`image_channels`: the channels that its first convolution takes;
@@ -190,15 +190,25 @@ def _is_map(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim == 4 and value.shape[2] > 0
 
 
+def forward_on_shapes(module: nn.Module, *inputs: Any) -> Any:
+    """Return what a module makes of tensors without memory (device ``meta``), in evaluation mode.
+
+    Args:
+        module: it is left as it is.
+        *inputs: tensors on ``meta``.
+    """
+    state = {
+        name: tensor.detach().to('meta')
+        for name, tensor in (*module.named_parameters(), *module.named_buffers())
+    }
+    with torch.no_grad(), _in_evaluation(module):
+        return functional_call(module, state, inputs)
+
+
 def _forward(module: nn.Module, *inputs: Any) -> Any:
     """Return what a module makes of tensors without memory, or None where it cannot."""
     try:
-        state = {
-            name: tensor.detach().to('meta')
-            for name, tensor in (*module.named_parameters(), *module.named_buffers())
-        }
-        with torch.no_grad(), _in_evaluation(module):
-            return functional_call(module, state, inputs)
+        return forward_on_shapes(module, *inputs)
     except Exception:  # of whatever kind a module of someone else gives where it needs numbers
         return None
 

@@ -1,0 +1,1 @@
+"""Backbones of timm, and the pyramid that plain Vision Transformers need."""
