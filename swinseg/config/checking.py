@@ -12,7 +12,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 from mmengine.config import Config
@@ -21,6 +20,7 @@ from mmengine.runner import LogProcessor, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from swinseg.config.needed_packages import missing_package
 from swinseg.config.registered_types import find_type, names_in, registries
 from swinseg.config.standard_hooks import TRAINING_HOOKS
 from swinseg.errors import ConfigError
@@ -76,8 +76,6 @@ _TAKEN_OUT_FIRST = {
     'PARAM_SCHEDULERS': ('convert_to_iter_based',),
     'WEIGHT_INITIALIZERS': ('override', 'minimum'),  # our backbones read `minimum`
 }
-# Without mmdet, mmseg derives them from nothing that takes their arguments.
-_HEADS_OF_MMDET = ('MaskFormerHead', 'Mask2FormerHead')
 _DATALOADER_KEYS = frozenset(
     (*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch')
 ) - {'self'}
@@ -290,11 +288,9 @@ def accepted(place: Sequence[str | int], node: Mapping[str, Any], name: str) -> 
         near = near_miss(kind, known)
         hint = f'did you mean {near}?' if near else 'is the module that defines it imported?'
         raise ConfigError(f'{dotted(place)}.type={kind} in {name} is not registered; {hint}')
-    if getattr(owner, '__name__', '') in _HEADS_OF_MMDET and find_spec('mmdet') is None:
-        raise ConfigError(
-            f'{dotted(place)}.type={kind} in {name} needs mmdet, which is not installed, and the full mmcv with '
-            'compiled ops below it; install both, or take another head such as UPerNetHead'
-        )
+    lacks = missing_package(getattr(owner, '__name__', ''))
+    if lacks is not None:
+        raise ConfigError(f'{dotted(place)}.type={kind} in {name} {lacks}')
     keys, is_open = _signature(owner)
     extra = set(_TAKEN_OUT_FIRST.get(registry_name or '', ()))
     if 'norm' in str(place[-1]):

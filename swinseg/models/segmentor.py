@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from swinseg.datasets.labels.dtype import label_tensor_dtype
 from swinseg.inference import slide, slide_blocks
+from swinseg.models.checks.heads import check_part_types
 from swinseg.models.checks.segmentor import check_segmentor
 from swinseg.models.offload import offload_activations
 from swinseg.models.ops.blockwise_loss import losses_of
@@ -64,6 +65,10 @@ class SwinSegmentor(EncoderDecoder):
         offload_activations: bool = False,
         **kwargs: Any,
     ) -> None:
+        parts = {**dict(zip(('backbone', 'decode_head'), args, strict=False)), **kwargs}
+        check_part_types(
+            **{part: parts[part] for part in ('backbone', 'decode_head') if part in parts}
+        )
         super().__init__(*args, **kwargs)
         self.keep_scores = keep_scores
         self.keep_confidence = keep_confidence

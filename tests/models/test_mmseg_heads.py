@@ -14,51 +14,26 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from support.mmseg_heads import CASCADE, CLASSES, POINT_CFG, POINTS, SEGMENTER, k_net, top, upernet
 from support.mmseg_pairs import TINY, build_segmentor, randomize
 from swinseg import prepare_for_inference
 from swinseg.errors import ArchitectureError
 from swinseg.models.postprocess import threshold_of
 
-CLASSES = 7
 SIZE = (64, 80)
-BN = dict(type='BN')
 SLIDE = dict(mode='slide', crop_size=(48, 48), stride=(32, 32))
 
 
 def _upernet(stock):
-    return dict(
-        type='UPerHead' if stock else 'UPerNetHead', in_channels=[16, 32, 64, 128],
-        in_index=[0, 1, 2, 3], channels=16, num_classes=CLASSES, norm_cfg=BN, dropout_ratio=0.0,
-        align_corners=False,
-    )  # fmt: skip
+    return upernet('UPerHead' if stock else 'UPerNetHead')
 
 
 def _k_net(stock):
-    update = dict(
-        type='KernelUpdateHead', num_classes=CLASSES, num_ffn_fcs=2, num_heads=2, num_mask_fcs=1,
-        feedforward_channels=16, in_channels=16, out_channels=16, dropout=0.0, with_ffn=True,
-        feat_transform_cfg=dict(conv_cfg=dict(type='Conv2d'), act_cfg=None),
-        kernel_updator_cfg=dict(
-            type='KernelUpdator', in_channels=16, feat_channels=16, out_channels=16,
-            act_cfg=dict(type='ReLU', inplace=True), norm_cfg=dict(type='LN'),
-        ),
-    )  # fmt: skip
-    return dict(
-        type='IterativeDecodeHead',
-        num_stages=1,
-        kernel_update_head=[update],
-        kernel_generate_head=_upernet(stock),
-    )
-
-
-def _top(kind, **options):
-    return dict(
-        type=kind, in_channels=128, in_index=3, channels=16, num_classes=CLASSES, norm_cfg=BN, **options
-    )  # fmt: skip
+    return k_net(_upernet(stock))
 
 
 def _dm(stock):
-    return _top('DMHead', filter_sizes=(1, 3), dropout_ratio=0.0)
+    return top('DMHead', filter_sizes=(1, 3), dropout_ratio=0.0)
 
 
 @MODELS.register_module()
@@ -157,22 +132,6 @@ def test_threshold_of__one_score_without_a_threshold_has_a_sentence():
         threshold_of(model)
 
 
-CASCADE = [
-    _top('FCNHead', num_convs=1, concat_input=False),
-    _top('OCRHead', ocr_channels=8),
-]
-POINTS = [
-    CASCADE[0],
-    dict(
-        type='PointHead', in_channels=[128], in_index=[3], channels=16, num_fcs=1,
-        coarse_pred_each_layer=True, num_classes=CLASSES,
-    ),
-]  # fmt: skip
-POINT_CFG = dict(mode='whole', subdivision_steps=2, subdivision_num_points=16, scale_factor=2)
-SEGMENTER = dict(
-    type='SegmenterMaskTransformerHead', in_channels=128, in_index=3, channels=32, embed_dims=32,
-    num_classes=CLASSES, num_layers=1, num_heads=2,
-)  # fmt: skip
 WITHOUT_CONV_SEG = {
     'cascade': dict(type='CascadeEncoderDecoder', num_stages=2, decode_head=CASCADE),
     'points': dict(

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
+from swinseg.config.needed_packages import missing_package
 from swinseg.errors import ArchitectureError, quoted
 from swinseg.models.feature_info import FeatureInfo
 from swinseg.models.swin.arguments import is_number
+from swinseg.type_names import type_name
+
+# What an EncoderDecoder has no place for, and the segmentors of mmseg that do.
+_OF_OTHER_SEGMENTORS = {
+    'VPDDepthHead': "predicts depths in place of classes, for mmseg's DepthEstimator",
+    'SideAdapterCLIPHead': "reads CLIP's features of images and texts, for mmseg's MultimodalEncoderDecoder",
+}
+
+
+def check_part_types(**settings: Any) -> None:
+    """Check that the parts of a segmentor can be built here, before one fails in its own way.
+
+    Args:
+        **settings: dicts with a ``type``, by the names of the parts; others are not looked at.
+
+    Raises:
+        ArchitectureError: one needs a package that is not installed, or belongs into another segmentor.
+    """
+    for part, each in settings.items():
+        kind = type_name(str(each.get('type'))) if isinstance(each, Mapping) else ''
+        lacks = missing_package(kind)
+        if lacks is not None:
+            raise ArchitectureError(f'{part}.type={kind} {lacks}')
+        if kind in _OF_OTHER_SEGMENTORS:
+            raise ArchitectureError(
+                f'{part}.type={kind} {_OF_OTHER_SEGMENTORS[kind]}; take another head such as UPerNetHead'
+            )
 
 
 def heads_of(model: nn.Module) -> Iterator[tuple[str, BaseDecodeHead]]:

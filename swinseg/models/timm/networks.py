@@ -205,14 +205,14 @@ def find_divisor(
         name: of the network, for the message.
 
     Returns:
-        The smallest of 1, the strides and the pretraining side with which each map has ``ceil(side / stride)``
-        pixels, or nearly so where the network does not pad its layers.
+        The smallest of 1, the first and the last stride and the pretraining side with which each map has
+        ``ceil(side / stride)`` pixels, or nearly so where the network does not pad its layers.
 
     Raises:
         ArchitectureError: the network takes images of one size only.
     """
     top = max(stride for _, stride in infos)
-    candidates = dict.fromkeys((1, *sorted({stride for _, stride in infos}), pretraining_side))
+    candidates = dict.fromkeys((1, infos[0][1], top, pretraining_side))
     nearly: int | None = None
     reason = ''
     for divisor in candidates:

@@ -389,7 +389,9 @@ def test_weights__that_timm_publishes_come_from_the_hub(hub, tmp_path):
     backbone.init_weights()
     assert torch.equal(backbone.net.model.conv1[0].weight, peer.conv1[0].weight)
     missing = _backbone('test_convnext', pretrained=True)
-    with pytest.raises(CheckpointError, match="cannot be fetched .* pretrained='FILE.safetensors'"):
+    with pytest.raises(
+        CheckpointError, match=r"cannot be fetched .* pretrained='FILE\.safetensors'"
+    ):
         missing.init_weights()
 
 
