@@ -10,7 +10,7 @@ _base_ = [
 model = dict(
     # Whole images are padded to what the coarsest level divides, and the padding is cut off the logits.
     data_preprocessor=dict(test_cfg=dict(size_divisor=32)),
-    # True fetches the weights from the Hugging Face hub; a path of a file that is there already does as well.
+    # True fetches the weights from the Hugging Face hub; the path of a file of them does as well.
     backbone=dict(model_name='vit_small_patch14_dinov2.lvd142m', pretrained=True, patch_stride=16),
     decode_head=dict(num_classes=150),
     auxiliary_head=dict(num_classes=150),

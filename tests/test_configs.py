@@ -16,6 +16,7 @@ from mmseg.registry import MODELS
 from support.stock_pipeline import stock_steps
 from swinseg.config.training_length import with_end
 from swinseg.engine import load_config
+from swinseg.models.feature_info import feature_info
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('ablations/*.py')])
@@ -58,12 +59,17 @@ def test_leaf__loads_and_its_model_builds(path):
     # On the meta device a model has shapes but no memory: Swin-L would take a gigabyte.
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
-    channels = model.backbone.num_features
-    assert list(cfg.model.decode_head.in_channels) == list(channels)
+    channels = [
+        info.channels
+        for info in feature_info(model.backbone, model.neck if model.with_neck else None)
+    ]
+    assert list(cfg.model.decode_head.in_channels) == channels
     assert cfg.model.auxiliary_head.in_channels == channels[cfg.model.auxiliary_head.in_index]
     assert all(
         width % heads == 0
-        for width, heads in zip(channels, cfg.model.backbone.num_heads, strict=True)
+        for width, heads in zip(
+            channels, cfg.model.backbone.get('num_heads', channels), strict=True
+        )
     )
 
 

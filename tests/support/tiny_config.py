@@ -6,6 +6,14 @@ from pathlib import Path
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
+# What makes the backbone one of timm's, of half a million parameters.
+TIMM = """
+model = dict(
+    backbone=dict(_delete_=True, type='TimmBackbone', model_name='test_convnext.r160_in1k'),
+    decode_head=dict(in_channels=[24, 32, 48, 64]),
+    auxiliary_head=dict(in_channels=48),
+)
+"""
 CURVES = 'training_hooks = dict(curves=dict(_delete_=True))\n'
 _TINY_CONFIG = """
 _base_ = [

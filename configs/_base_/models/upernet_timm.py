@@ -5,5 +5,7 @@
 _base_ = './upernet_swin.py'
 
 model = dict(
-    backbone=dict(_delete_=True, type='TimmBackbone', model_name='convnext_tiny', drop_path_rate=0.4),
+    backbone=dict(
+        _delete_=True, type='TimmBackbone', model_name='convnext_tiny', drop_path_rate=0.4
+    ),
 )

@@ -24,6 +24,7 @@ from support.data_parallel import (
     train_and_resume,
 )
 from support.processes import values
+from support.tiny_config import TIMM
 from swinseg.checkpoints import read_checkpoint
 from swinseg.engine import ConfigError, NonFiniteGuardHook, TrainingError, load_config, train
 from swinseg.engine.distributed.data_parallel import wrap
@@ -66,14 +67,22 @@ def _gradients_of_shares(cfg: Config) -> tuple[dict, dict, float]:
 
 @pytest.mark.slow
 @BACKENDS
-@pytest.mark.parametrize(('number', 'with_cp'), [(2, True), (3, False)])
+@pytest.mark.parametrize(
+    ('number', 'with_cp', 'backbone'),
+    [
+        (2, True, ''),
+        (3, False, ''),
+        pytest.param(2, True, TIMM, marks=pytest.mark.full, id='timm'),
+    ],
+)
 def test_shard__gradients_and_states_are_those_of_one_process(
-    write_tiny_config, tmp_path, number, with_cp, backend
+    write_tiny_config, tmp_path, number, with_cp, backbone, backend
 ):
     """To rounding in float64, with shards of unequal size among them."""
     backend.require(number)
-    config = write_tiny_config(extra=DETERMINISTIC + SHARDED)
-    cfg = load_config(config, {'model.backbone.with_cp': with_cp})
+    config = write_tiny_config(extra=DETERMINISTIC + SHARDED + backbone)
+    heads = {f'model.{head}.dropout_ratio': 0.0 for head in ('decode_head', 'auxiliary_head')}
+    cfg = load_config(config, {'model.backbone.with_cp': with_cp, **heads})
     network = build_model(cfg, seed=7)
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     alone = gradients_of(network, draw_batch())

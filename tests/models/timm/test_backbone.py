@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from support.hub_server import Repository
+from support.tiny_config import TIMM
 from swinseg import Predictor, prepare_for_inference
 from swinseg.checkpoints import CheckpointError, load_backbone_weights, load_weights
 from swinseg.engine import evaluate, load_config, train
@@ -395,17 +396,8 @@ def test_weights__that_timm_publishes_come_from_the_hub(hub, tmp_path):
         missing.init_weights()
 
 
-TIMM_CONFIG = """
-model = dict(
-    backbone=dict(_delete_=True, type='TimmBackbone', model_name='test_convnext.r160_in1k', drop_path_rate=0.1),
-    decode_head=dict(in_channels=[24, 32, 48, 64]),
-    auxiliary_head=dict(in_channels=48),
-)
-"""
-
-
 def test_config__trains_is_tested_and_segments(write_tiny_config, tmp_path, tiny_dataset):
-    config = write_tiny_config(extra=TIMM_CONFIG)
+    config = write_tiny_config(extra=TIMM)
     result = train(load_config(config), work_dir=tmp_path / 'work', seed=0)
     assert result.iterations == 4
     cfg = load_config(config)
