@@ -1,7 +1,8 @@
-# ConvNeXt-T of timm, ImageNet-1K weights, 512 x 512. Published mIoU on ADE20K validation, single scale / multi-scale + flip:
-#   46.11 / 46.62  mmsegmentation's model zoo, with its own ConvNeXt and in half precision
-# No run of ours. There the layers' rates fall by 0.9 for each of seven groups of blocks; here by 0.96 for each block,
-# which comes to the same at the stem.
+# ConvNeXt-T of timm, ImageNet-1K weights, 512 x 512. Published mIoU on ADE20K validation, single scale /
+# multi-scale + flip:
+#   46.11 / 46.62  mmsegmentation's model zoo, with mmpretrain's ConvNeXt and in half precision
+# No run of ours. There the layers' rates fall by 0.9 for each of seven groups of blocks; here by 0.96 for each
+# block, which comes to the same at the stem.
 _base_ = [
     './_base_/models/upernet_timm.py',
     './_base_/datasets/ade20k.py',

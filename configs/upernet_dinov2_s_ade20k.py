@@ -1,5 +1,5 @@
-# DINOv2 ViT-S/14 of timm (Oquab et al. 2024) with the simple feature pyramid, fine-tuned at 512 x 512. Each patch of
-# 14 pixels covers 16 of the image, so that the pyramid has the strides 4, 8, 16 and 32.
+# DINOv2 ViT-S/14 of timm (Oquab et al. 2024) with the simple feature pyramid, fine-tuned at 512 x 512. Each patch
+# of 14 pixels covers 16 of the image, so that the pyramid has the strides 4, 8, 16 and 32.
 # A recipe of ours, and no published row: no run of it on ADE20K was made.
 _base_ = [
     './_base_/models/upernet_timm_vit.py',

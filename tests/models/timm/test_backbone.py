@@ -46,7 +46,7 @@ FAMILIES = {
     'maxvit_rmlp_pico_rw_256': {},
 }
 PLAIN = ('test_vit', 'vit_tiny_patch16_dinov3_qkvb', 'vit_small_patch14_dinov2')
-FULL = ('test_mambaout', 'maxvit_rmlp_pico_rw_256', 'swin_s3_tiny_224')
+FULL = ('test_mambaout', 'test_efficientnet', 'maxvit_rmlp_pico_rw_256', 'swin_s3_tiny_224')
 SIZE = (70, 100)
 
 
@@ -286,7 +286,14 @@ def test_frozen_stages__keep_weights_and_statistics(name, stages):
     assert {key for key, _ in model.backbone.named_parameters()} - frozen <= changed
 
 
-@pytest.mark.parametrize('name', ['test_resnet', 'test_convnext', 'test_vit', 'pvt_v2_b0'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'test_resnet',
+        'test_vit',
+        *(pytest.param(name, marks=pytest.mark.full) for name in ('test_convnext', 'pvt_v2_b0')),
+    ],
+)
 def test_with_cp__same_gradients_from_fewer_activations(name):
     saved, gradients = [], []
     image = torch.randn(2, 3, 64, 64)
@@ -396,6 +403,7 @@ def test_weights__that_timm_publishes_come_from_the_hub(hub, tmp_path):
         missing.init_weights()
 
 
+@pytest.mark.slow
 def test_config__trains_is_tested_and_segments(write_tiny_config, tmp_path, tiny_dataset):
     config = write_tiny_config(extra=TIMM)
     result = train(load_config(config), work_dir=tmp_path / 'work', seed=0)
