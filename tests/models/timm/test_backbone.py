@@ -18,6 +18,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
 from safetensors.torch import save_file
+from timm.layers import resample_patch_embed
 
 from support.hub_server import Repository
 from support.tiny_config import TIMM
@@ -177,6 +178,20 @@ def test_patch_14__is_padded_or_covers_16_pixels():
         assert as_it_is(image)[0].shape == (1, 384, 5, 7)
     with pytest.raises(ArchitectureError, match=r'but test_resnet has \[4, 8, 16, 32\]'):
         _backbone('test_resnet', patch_stride=16)
+
+
+def test_whole_image__padded_to_the_coarsest_level_is_cut_again():
+    model = _segmentor('test_vit').eval()
+    plain = model.test_step(_batch(size=(64, 96), count=1))[0].pred_sem_seg.data
+    model.data_preprocessor.test_cfg = dict(size_divisor=32)
+    assert torch.equal(model.test_step(_batch(size=(64, 96), count=1))[0].pred_sem_seg.data, plain)
+    labels = model.test_step(_batch(count=1))[0].pred_sem_seg.data
+    padded = torch.nn.functional.pad(
+        model.data_preprocessor(_batch(count=1), False)['inputs'][:, :, :70, :100], (0, 28, 0, 26)
+    )
+    with torch.inference_mode():
+        logits = torch.nn.functional.interpolate(model(padded), (96, 128), mode='bilinear')
+    assert torch.equal(labels[0].long(), logits[0, :, :70, :100].argmax(0))
 
 
 def test_windows_and_whole_image__have_the_same_labels_where_they_are_one_window():
@@ -343,6 +358,19 @@ def test_weights__a_file_of_timm_fills_the_backbone(name, tmp_path):
     assert str(receipt).startswith(lines)
     # Its classifier, and a norm behind the last map.
     assert {key.split('.')[2] for key in receipt.unexpected} <= {'head', 'fc', 'norm'}
+
+
+def test_weights__of_other_patches_in_the_names_of_dinov2():
+    peer = timm.create_model('vit_small_patch14_dinov2', depth=1, num_classes=0)
+    # Meta's files have a token for masked patches.
+    weights = {**peer.state_dict(), 'mask_token': torch.zeros(1, 384)}
+    backbone = _backbone(
+        'vit_small_patch14_dinov2', patch_stride=None, model_args=dict(depth=1, patch_size=16)
+    )
+    assert load_backbone_weights(backbone, weights, logger=None).backbone_fraction == 1
+    assert backbone.feature_info == ((384, 16),)
+    theirs = resample_patch_embed(peer.patch_embed.proj.weight.detach(), (16, 16))
+    assert torch.equal(backbone.net.model.patch_embed.proj.weight, theirs)
 
 
 def test_weights__positions_and_channels_of_another_input(tmp_path):
