@@ -1,4 +1,4 @@
-# A plain Vision Transformer of timm + the simple feature pyramid + UPerNet (pip install 'timm>=1.0.20'). A leaf
+# A plain Vision Transformer of timm + the simple feature pyramid + UPerNet (pip install 'swinseg[timm]'). A leaf
 # names the network, and sets in_channels of the neck to its width.
 _base_ = './upernet_timm.py'
 

@@ -55,7 +55,7 @@ def import_timm() -> Any:
     except ImportError as error:
         raise ArchitectureError(
             f'TimmBackbone needs the package timm, which cannot be imported ({shown(str(error))}); install it '
-            "with: pip install 'timm>=1.0.20'"
+            'with: pip install "swinseg[timm]"'
         ) from error
     return timm
 

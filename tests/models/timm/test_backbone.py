@@ -238,7 +238,9 @@ def test_arguments__are_checked(options, message):
 
 def test_without_timm__says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, 'timm', None)
-    with pytest.raises(ArchitectureError, match=r"needs the package timm.*pip install 'timm>=1"):
+    with pytest.raises(
+        ArchitectureError, match=r'needs the package timm.*pip install .swinseg.timm.'
+    ):
         TimmBackbone('test_resnet')
 
 
