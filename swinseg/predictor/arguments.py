@@ -44,6 +44,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         help='precision of the model; the half ones are faster and change a few labels',
     )  # fmt: skip
     parser.add_argument(
+        '--compile', action='store_true',
+        help='compile the network for the sizes of images and windows that come again; meant for GPUs',
+    )  # fmt: skip
+    parser.add_argument(
         '--value-range', type=value_range, metavar='LOW,HIGH',
         help='values of 16-bit and floating-point images that become 0 and 255, such as 0,4095, or a pair for '
         f"each band, '{HIGH_BYTE}', or '{PER_IMAGE}' for each image's own range (default: as in training)",
@@ -116,6 +120,11 @@ def predictor_of(args: argparse.Namespace) -> Predictor:
     use_runtime(args)
     options: dict[str, Any] = dict(dtype=args.dtype, value_range=args.value_range)
     if is_exported(args.checkpoint):
+        if args.compile:
+            raise PredictorError(
+                f'--compile is for checkpoints, not for the exported file {args.checkpoint}, whose runtime compiles '
+                'in any case; leave it out'
+            )
         return Predictor.from_exported(
             args.checkpoint,
             args.config,
@@ -125,6 +134,7 @@ def predictor_of(args: argparse.Namespace) -> Predictor:
             trust=args.trust,
             **options,
         )
+    options['compile'] = args.compile
     if not args.trust:
         return Predictor.from_pretrained(args.checkpoint, args.config, args.device, **options)
     source_of(args)

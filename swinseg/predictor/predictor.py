@@ -26,6 +26,7 @@ from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.errors import PredictorError
 from swinseg.hub.folder import read_folder
 from swinseg.hub.resolve import resolve
+from swinseg.models.compiled import CompileSetting, compile_for_inference
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.models.scoring import normalize_inputs
 from swinseg.predictor import building, rejection
@@ -90,6 +91,7 @@ class Predictor:
         dtype: torch.dtype | str = torch.float32,
         trust: bool = False,
         value_range: Setting | None = None,
+        compile: CompileSetting = False,
     ) -> Predictor:
         """Build the model of a checkpoint, load its weights and prepare it for inference.
 
@@ -108,10 +110,13 @@ class Predictor:
                 built from it, and no more than the weights fill.
             value_range: which values of images of more than 8 bits become 0 and 255; None for what the config
                 says, which is what the model was trained with.
+            compile: whether ``torch.compile`` compiles the network for the sizes of inputs that come again, up to
+                four, or a dict of its options. It is meant for GPUs; a processor is faster without.
 
         Raises:
             CheckpointError: the file cannot be read or does not fit the model.
-            ConfigError: the config is wrong, or one inside the checkpoint is not to be trusted.
+            ConfigError: the config is wrong, or one inside the checkpoint is not to be trusted; or ``compile`` is
+                none of those, or there is no C++ compiler for a processor.
             DataError: ``value_range`` is none.
             PredictorError: config or class names are nowhere to be found, or there is no such
                 device.
@@ -123,7 +128,14 @@ class Predictor:
             return read_checkpoint(path)
 
         return cls._build(
-            read, path, config, device, dtype=dtype, trust=trust, value_range=value_range
+            read,
+            path,
+            config,
+            device,
+            dtype=dtype,
+            trust=trust,
+            value_range=value_range,
+            compile=compile,
         )
 
     @classmethod
@@ -135,6 +147,7 @@ class Predictor:
         *,
         dtype: torch.dtype | str = torch.float32,
         value_range: Setting | None = None,
+        compile: CompileSetting = False,
     ) -> Predictor:
         """Build a model by its name; files that are not here are downloaded.
 
@@ -146,6 +159,7 @@ class Predictor:
             device: as for :meth:`from_checkpoint`.
             dtype: as for :meth:`from_checkpoint`.
             value_range: as for :meth:`from_checkpoint`.
+            compile: as for :meth:`from_checkpoint`.
 
         Raises:
             CheckpointError: there is no such model, it cannot be downloaded or read, or it is of another
@@ -161,7 +175,14 @@ class Predictor:
             return resolve(name).read(with_config=config is None)
 
         return cls._build(
-            read, name, config, device, dtype=dtype, trust=False, value_range=value_range
+            read,
+            name,
+            config,
+            device,
+            dtype=dtype,
+            trust=False,
+            value_range=value_range,
+            compile=compile,
         )
 
     @classmethod
@@ -222,12 +243,14 @@ class Predictor:
         dtype: torch.dtype | str,
         trust: bool,
         value_range: Setting | None,
+        compile: CompileSetting,
     ) -> Predictor:
         """Build from what ``read`` returns once the device is known to be there; messages name ``path``."""
         target = building.choose_device(device)
         precision = building.choose_dtype(dtype, target)
         loaded = building.load_model(read(), path, config, trust=trust, dtype=precision)
         model = prepare_for_inference(loaded.model.to(target), precision)
+        compile_for_inference(model, compile)
         return cls._of(loaded, model, value_range)
 
     @classmethod

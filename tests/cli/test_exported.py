@@ -109,6 +109,7 @@ def test_serve__an_image(exported_files):
         ('onnx', ['--provider', 'NoProvider'], r'no execution provider NoProvider; it has .*CPU'),
         ('onnx', ['--device', 'tpu'], "must be one of auto, cpu, gpu, not 'tpu'"),
         ('onnx', ['--dtype', 'bfloat16'], r'and not in bfloat16; leave dtype out'),
+        ('onnx', ['--compile'], '--compile is for checkpoints, not for the exported file'),
         ('onnx', ['--threads', '0'], '--threads must be at least 1, not 0'),
         (
             'pth',

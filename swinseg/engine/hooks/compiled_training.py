@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import nn
 
 from swinseg.engine.distributed.fsdp import FSDPModel
 from swinseg.errors import ConfigError
-from swinseg.versions import has_cpp_compiler
+from swinseg.models.compiled import compile_options, parts_of
 
 
 class CompiledTrainingHook(Hook):
@@ -30,12 +29,11 @@ class CompiledTrainingHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        # Crops are of one size.
-        self._options = {'dynamic': False, **options}
+        self._options = options
 
     def before_train(self, runner: Any) -> None:
         """Mark the parts; each is compiled when it is first called."""
-        for part in _parts_of(runner.bare_model):
+        for part in parts_of(runner.bare_model):
             part.compile(**self._options)
         runner.logger.info('compiled steps: the first one takes a minute or more')
 
@@ -65,37 +63,10 @@ def compiled_training_hook(setting: Any, model: nn.Module) -> CompiledTrainingHo
         ConfigError: another setting, an option that ``torch.compile`` does not have, a model in shares, or no C++
             compiler for a processor.
     """
-    if setting is None or setting is False:
-        return None
-    if setting is not True and not isinstance(setting, Mapping):
-        raise ConfigError(
-            f'compile must be True, False or a dict of options of torch.compile, found {setting!r}'
-        )
-    options = {} if setting is True else dict(setting)
-    known = set(inspect.signature(torch.compile).parameters) - {'model'}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise ConfigError(
-            f'torch.compile has no option {unknown[0]}, which compile has; it takes {", ".join(sorted(known))}'
-        )
-    if isinstance(model, FSDPModel):
+    if setting and isinstance(model, FSDPModel):
         raise ConfigError(
             'compile does not go with MMFullyShardedDataParallel, whose parts gather their weights between the '
             'steps of a graph; leave one of them out'
         )
-    on_cpu = next(model.parameters()).device.type == 'cpu'
-    if on_cpu and options.get('backend', 'inductor') == 'inductor' and not has_cpp_compiler():
-        raise ConfigError(
-            'torch.compile needs a C++ compiler for a processor, and finds none; install g++, name one in the '
-            'environment variable CXX, or leave --compile out'
-        )
-    return CompiledTrainingHook(options)
-
-
-def _parts_of(model: nn.Module) -> Iterator[nn.Module]:
-    for name in ('backbone', 'neck', 'decode_head', 'auxiliary_head'):
-        part = getattr(model, name, None)
-        if isinstance(part, nn.ModuleList):  # several heads, of which each is called
-            yield from part
-        elif part is not None:
-            yield part
+    options = compile_options(setting, model)
+    return None if options is None else CompiledTrainingHook(options)

@@ -11,8 +11,8 @@ from swinseg import load_config, train
 from swinseg.checkpoints import read_checkpoint
 from swinseg.engine import ConfigError
 from swinseg.engine.distributed.fsdp import FSDPModel
-from swinseg.engine.hooks import compiled_training
 from swinseg.engine.hooks.compiled_training import CompiledTrainingHook, compiled_training_hook
+from swinseg.models import compiled
 
 # Traced as inductor's, and then run as it is.
 TRACED = dict(backend='eager')
@@ -84,7 +84,7 @@ def test_hook__other_settings(setting, sentence):
 def test_hook__what_it_does_not_go_with(monkeypatch):
     with pytest.raises(ConfigError, match=r'does not go with MMFullyShardedDataParallel'):
         compiled_training_hook(True, object.__new__(FSDPModel))
-    monkeypatch.setattr(compiled_training, 'has_cpp_compiler', lambda: False)
+    monkeypatch.setattr(compiled, 'has_cpp_compiler', lambda: False)
     with pytest.raises(ConfigError, match=r'needs a C\+\+ compiler .*, or leave --compile out'):
         compiled_training_hook(True, torch.nn.Linear(1, 1))
     assert compiled_training_hook(TRACED, torch.nn.Linear(1, 1)) is not None
