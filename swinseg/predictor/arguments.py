@@ -122,8 +122,8 @@ def predictor_of(args: argparse.Namespace) -> Predictor:
     if is_exported(args.checkpoint):
         if args.compile:
             raise PredictorError(
-                f'--compile is for checkpoints, not for the exported file {args.checkpoint}, whose runtime compiles '
-                'in any case; leave it out'
+                f'--compile is for checkpoints, not for the exported file {args.checkpoint}, whose runtime '
+                'compiles in any case; leave it out'
             )
         return Predictor.from_exported(
             args.checkpoint,
