@@ -66,7 +66,15 @@ def reason(line):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    'page',
+    [
+        # What it says is what the tests of the exports do.
+        pytest.param(page, marks=pytest.mark.full) if page.name == 'export.md' else page
+        for page in PAGES
+    ],
+    ids=lambda page: page.name,
+)
 def test_commands__end_well_or_say_what_they_need(page, folder, capsys):
     for line in documented_commands.in_blocks(page.read_text(encoding='utf-8')):
         if reason(line) is not None:

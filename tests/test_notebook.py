@@ -25,7 +25,7 @@ def text_of(notebook):
     return ''.join(output.get('text', '') for output in outputs)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_notebook__goes_from_an_image_to_a_report(notebook, tiny_run, tiny_dataset, tmp_path):
     for folder in ('docs', 'configs', 'work_dirs/mini'):
         (tmp_path / folder).mkdir(parents=True)

@@ -30,6 +30,7 @@ SOURCES = (
     'README.md',
     'LICENSE',
 )
+NAME = 'upernet_swin_t_mini'
 # A network of 0.4 million parameters, and a training of two steps.
 TINY = (
     'model.backbone.embed_dims=16', 'model.backbone.depths=[1,1,2,1]', 'model.backbone.num_heads=[1,2,4,8]',
@@ -124,7 +125,7 @@ def test_wheel__holds_what_a_user_needs_and_no_more(wheel):
 
 
 def test_installed__works_in_an_empty_folder(installed):
-    """From drawn images to a served model; each call ends with 0."""
+    """From drawn images to labels; each call ends with 0."""
     asked = 'import swinseg; print(swinseg.__file__)'
     file = Path(
         _run([installed.commands / 'python', '-W', 'ignore', '-c', asked], installed.folder).strip()
@@ -133,27 +134,33 @@ def test_installed__works_in_an_empty_folder(installed):
     assert not file.is_relative_to(ROOT)
 
     assert installed.run('--version') == f'swinseg {swinseg.__version__}\n'
-    drawn = ('mini', '--out', 'data/mini', '--train-images', 4, '--val-images', 2, '--size', 64)
-    assert 'drew 4 + 2 scenes' in installed.run('prepare', *drawn)
+    best, photo = _train(installed, 'work')
+    installed.run('segment', best, photo, '--out', 'masks')
+    assert (installed.folder / 'masks' / f'{photo.stem}_labels.png').is_file()
 
-    name = 'upernet_swin_t_mini'
-    printed = installed.run(
-        'train', name, '--work-dir', 'work', '--seed', 0, '--cfg-options', *TINY
-    )
-    (best,) = installed.folder.glob('work/best_*.pth')
-    assert 'best mIoU' in printed
-    out = ('--out', 'figures', '--report', 'report', '--work-dir', 'work')
-    assert 'mIoU' in installed.run('test', name, best, *out, '--cfg-options', *TINY)
+
+@pytest.mark.full
+def test_installed__report_server_and_configs(installed):
+    best, photo = _train(installed, 'another')
+    out = ('--out', 'figures', '--report', 'report', '--work-dir', 'another')
+    assert 'mIoU' in installed.run('test', NAME, best, *out, '--cfg-options', *TINY)
     assert json.loads((installed.folder / 'figures' / 'metrics.json').read_text())['per_class']
     assert list((installed.folder / 'report').glob('*.html'))
-    photos = sorted((installed.folder / 'data' / 'mini' / 'images' / 'validation').glob('*.jpg'))
-    installed.run('segment', best, photos[0], '--out', 'masks')
-    assert (installed.folder / 'masks' / f'{photos[0].stem}_labels.png').is_file()
-    assert _answer_of_server(installed, best, photos[0]) == 200
+    assert _answer_of_server(installed, best, photo) == 200
 
-    installed.run('configs', '--copy', name)
-    assert (installed.folder / f'{name}.py').is_file()
+    installed.run('configs', '--copy', NAME)
+    assert (installed.folder / f'{NAME}.py').is_file()
     assert (installed.folder / '_base_' / 'runtime.py').is_file()
+
+
+def _train(installed: Installed, work_dir: str) -> tuple[Path, Path]:
+    """Draw images and train on them; return the best checkpoint and a photograph."""
+    drawn = ('mini', '--out', 'data/mini', '--train-images', 4, '--val-images', 2, '--size', 64)
+    assert 'drew 4 + 2 scenes' in installed.run('prepare', *drawn)
+    options = ('--work-dir', work_dir, '--seed', 0, '--cfg-options', *TINY)
+    assert 'best mIoU' in installed.run('train', NAME, *options)
+    (best,) = installed.folder.glob(f'{work_dir}/best_*.pth')
+    return best, min(installed.folder.glob('data/mini/images/validation/*.jpg'))
 
 
 def _answer_of_server(installed: Installed, checkpoint: Path, photo: Path) -> int:

@@ -52,7 +52,7 @@ def test_export__once__and_both_runtimes_compute_the_logits(small_config, tmp_pa
     assert (exported.onnxruntime_call(other, image)() - expected - 1).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize('is_open', [False, True])
+@pytest.mark.parametrize('is_open', [False, pytest.param(True, marks=pytest.mark.full)])
 def test_export_ours__has_the_logits_alone_and_is_kept(
     small_config, tmp_path, monkeypatch, is_open
 ):

@@ -67,6 +67,7 @@ def test_model__names_the_peers_that_cannot_run(small_config, monkeypatch):
     assert 'no bfloat16' in reduced.left_out['ONNX Runtime']
 
 
+@pytest.mark.full
 def test_model__has_both_graphs_in_both_runtimes(small_config, monkeypatch, tmp_path):
     for package in ('onnx', 'onnxruntime', 'openvino'):
         pytest.importorskip(package)
@@ -153,6 +154,7 @@ def test_train__time_and_memory(small_config):
     assert memory.row(STOCK, '64 x 64, float32').figures['of stock'] == 1
 
 
+@pytest.mark.full
 def test_train__checkpointing_takes_less_memory(small_config):
     peaks = []
     for checkpointing in (False, True):

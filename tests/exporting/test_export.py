@@ -66,7 +66,9 @@ def assert_equal_in_runtime(path, target, graph, model, sizes):
             assert np.mean(np.abs(array.astype(float) - output.numpy()) > 1e-3) < 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    'target', ['onnx', pytest.param('openvino', marks=pytest.mark.full)], indirect=True
+)
 def test_export_model__for_any_batch_and_size(target, make_model, tmp_path):
     window, input, output, stock = {
         'onnx': (7, 'image', 'confidence', False), 'openvino': (12, 'tensor', 'labels', True),

@@ -52,6 +52,7 @@ def test_export__on_data(onnx, checkpoint, write_tiny_config, tmp_path):
     assert receipt['quantization'] is None
 
 
+@pytest.mark.full
 def test_export__int8(onnx, checkpoint, write_tiny_config, tmp_path, capsys):
     out = tmp_path / 'out' / 'tiny.onnx'
     options = dict(dtype='int8', data=write_tiny_config(), calibration_images=3)

@@ -113,7 +113,7 @@ def test_export__real_photographs(exported, predictor):
             assert_predicts(exported[1], predictor, photograph)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_export__openvino_resizes_as_the_predictor_does(folder, predictor):
     _, runtime = export_resizing(folder, 'openvino')
     for image in (folder / 'images').iterdir():

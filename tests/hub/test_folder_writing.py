@@ -92,10 +92,10 @@ def test_write_folder__transformers_gives_our_logits(letter, tmp_path):
     assert_same_logits(model, tmp_path / 'out', (97, 134))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     'letter',
-    ['T', *(pytest.param(x, marks=pytest.mark.full) for x in 'SBL')],
+    list('TSBL'),
 )
 def test_write_folder__transformers_gives_our_logits_at_full_width(letter, tmp_path):
     model, config = variant(letter, narrow=False)

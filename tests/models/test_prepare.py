@@ -73,7 +73,7 @@ def test_prepare_for_inference__second_version(packed, monkeypatch):
     assert any('cpb_mlp' in name for name, _ in model.named_modules())  # as it was
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_prepare_for_inference__equals_mmseg_at_full_width():
     stock, ours = build_pair(VARIANTS['T'])
     prepared = prepare_for_inference(ours.eval())

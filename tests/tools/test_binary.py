@@ -61,7 +61,7 @@ def _train_test_and_segment(work: Path, options: tuple[str, ...], image: Path) -
         return set(np.unique(np.array(labels)).tolist())
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_preset__masks_of_0_and_255(tmp_path, capsys):
     _make_discs(tmp_path / 'data')
     image = tmp_path / 'data' / 'images' / 'val' / '0.jpg'

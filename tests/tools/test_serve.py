@@ -210,10 +210,18 @@ ATTACKS = {
     'shared tags': uploads_of(costly_images.tiff_of_tags(5, 120_000, 273, 258, 339, size=960_000)),
     'empty pixels': uploads_of(costly_images.empty_png(2500)),
 }
+QUICK_ATTACKS = ('silent connections', 'slow bodies', 'repeated scans')
+"""One of each kind, for the plain suite: connections, requests and images."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('attack', ATTACKS)
+@pytest.mark.parametrize(
+    'attack',
+    [
+        attack if attack in QUICK_ATTACKS else pytest.param(attack, marks=pytest.mark.full)
+        for attack in ATTACKS
+    ],
+)
 def test_attack__honest_clients_are_answered(attacked, idle_memory, folder, attack):
     data = (folder / 'images' / '1.png').read_bytes()
     before = attacked.log.stat().st_size

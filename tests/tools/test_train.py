@@ -40,7 +40,7 @@ def test_train__as_a_command(write_tiny_config, tmp_path):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_train__resumes_at_the_right_iteration(write_tiny_config, tmp_path, capsys, tiny_run):
     shutil.copytree(tiny_run, tmp_path / 'work')
     (tmp_path / 'work' / 'curves.png').unlink()

@@ -71,7 +71,7 @@ def _gradients_of_shares(cfg: Config) -> tuple[dict, dict, float]:
     ('number', 'with_cp', 'backbone'),
     [
         (2, True, ''),
-        (3, False, ''),
+        pytest.param(3, False, '', marks=pytest.mark.full),
         pytest.param(2, True, TIMM, marks=pytest.mark.full, id='timm'),
     ],
 )
@@ -115,7 +115,7 @@ training_hooks = dict(first_batch=dict(_delete_=True))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @BACKENDS
 def test_train__shares_learn_what_one_process_does(write_tiny_config, tmp_path, backend):
     """Losses, weights, moments and figures; resumed, bit by bit on CPUs; and gone on with by one process."""

@@ -190,7 +190,7 @@ def test_evaluate__two_and_three_processes_count_the_same_pixels(
     _assert_same_matrix(cfg, tiny_run / 'iter_4.pth', tmp_path, [number], backend)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @BACKENDS
 def test_evaluate__ade20k_over_one_two_and_three_processes(write_tiny_config, tmp_path, backend):
     """11 images of many sizes, which neither 2 nor 3 divides."""

@@ -32,7 +32,7 @@ def losses_in(folder):
     return [line['loss'] for line in lines if 'loss' in line]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_compile__trains_as_without_it(write_tiny_config, tmp_path):
     cfg = load_config(
         write_tiny_config(),

@@ -71,7 +71,7 @@ def test_epochs__leave_checkpoints_validations_and_curves(write_tiny_config, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize('workers', [0, pytest.param(1, marks=pytest.mark.full)])
 def test_epochs__resume_bit_by_bit_from_the_middle_of_one(
     write_tiny_config, tmp_path, whole_run, monkeypatch, workers
 ):
@@ -99,7 +99,7 @@ def test_epochs__resume_bit_by_bit_at_the_end_of_one_when_the_newest_is_damaged(
     assert_same_state(tmp_path / 'work' / 'epoch_3.pth', whole_run / 'epoch_3.pth')
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_epochs__resume_bit_by_bit_from_checkpoints_by_iteration(write_tiny_config, tmp_path):
     """One is written before the schedules that count epochs have taken their step at the end of an epoch."""
     cfg = load_config(write_tiny_config(extra=EXACT))

@@ -30,7 +30,7 @@ METADATA = Metadata(
 )
 
 
-@pytest.fixture(params=['onnx', pytest.param('openvino', marks=pytest.mark.slow)])
+@pytest.fixture(params=['onnx', pytest.param('openvino', marks=pytest.mark.full)])
 def target(request):
     found = targets.TARGETS[request.param]
     for package in (*found.needs, *found.quantizer_needs):

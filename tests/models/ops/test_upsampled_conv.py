@@ -163,7 +163,7 @@ def test_pyramid_conv3x3__autocast_trains():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('training', [pytest.param(True, marks=pytest.mark.full), False])
 def test_pyramid_conv3x3__compiles_to_one_graph(training):
     maps = [torch.randn(2, 64, s, s + 3, requires_grad=training) for s in (32, 16, 7)]
     weight = torch.randn(8, 192, 3, 3, requires_grad=training)

@@ -197,7 +197,7 @@ def test_export__gives_the_same_numbers():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('training', [False, pytest.param(True, marks=pytest.mark.full)])
 def test_compile__gives_the_same_numbers_in_one_graph(training):
     backbone = randomize(SwinBackbone(**TWO_STAGES, drop_path_rate=0.0)).train(training)
     image = torch.randn(1, 3, 40, 52)
