@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmseg.models import EncoderDecoder
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from swinseg.errors import ConfigError
 from swinseg.versions import has_cpp_compiler
@@ -88,6 +89,9 @@ def compile_for_inference(model: EncoderDecoder, setting: CompileSetting) -> Non
 class CompiledForSizes:
     """A function of tensors that is compiled for the sizes of its arguments that come again.
 
+    With ``mode='reduce-overhead'`` or ``'max-autotune'`` a GPU replays a graph of its kernels, which writes its
+    results to the same memory each time; they are copied out of it, for windows and images may be kept.
+
     Args:
         function: to be called, with tensors and sequences of tensors in front.
         options: of ``torch.compile``.
@@ -100,6 +104,7 @@ class CompiledForSizes:
         self._function = function
         self._compiled = torch.compile(function, **options)
         self._most = sizes
+        self._is_replayed = options.get('mode') in ('reduce-overhead', 'max-autotune')
         self._compiled_sizes: set[tuple] = set()
         self._met: Counter[tuple] = Counter()
 
@@ -113,7 +118,8 @@ class CompiledForSizes:
             if self._met[sizes] < 2:
                 return self._function(*args, **kwargs)
             self._compiled_sizes.add(sizes)
-        return self._compiled(*args, **kwargs)
+        result = self._compiled(*args, **kwargs)
+        return tree_map_only(Tensor, Tensor.clone, result) if self._is_replayed else result
 
 
 def _sizes_in(arguments: Any) -> Iterator[tuple]:

@@ -48,6 +48,21 @@ def test_compiled_for_sizes__the_first_ones_that_come_again():
     assert not counters['graph_break']
 
 
+def test_compiled_for_sizes__results_of_replayed_graphs_are_copied(monkeypatch):
+    memory = torch.zeros(2)
+
+    def replay(x):
+        memory.add_(x)
+        return [memory]
+
+    monkeypatch.setattr(torch, 'compile', lambda function, **options: function)
+    for options, expected in (({}, [3.0, 3.0]), (dict(mode='reduce-overhead'), [2.0, 2.0])):
+        memory.zero_()
+        function = CompiledForSizes(replay, options)
+        _, (second,), _ = (function(torch.ones(2)) for _ in range(3))
+        assert second.tolist() == expected
+
+
 def test_compile_for_inference__parts_and_nothing_where_it_is_off():
     model = nn.Module()
     model.backbone, model.decode_head = nn.Conv2d(3, 2, 1), nn.ModuleList([nn.ReLU(), nn.Tanh()])
