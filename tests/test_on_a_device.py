@@ -60,11 +60,15 @@ def device(request):
         yield FakeDevice(request.param)
 
 
-def build(**segmentor):
+# Whole and shifted windows once.
+SECOND_VERSION = dict(type='SwinV2Backbone', depths=(2, 1, 1, 1))
+
+
+def build(backbone=None, **segmentor):
     return randomize(
         build_segmentor(
             stock=False,
-            backbone=dict(TINY, drop_path_rate=0.0),
+            backbone={**TINY, 'drop_path_rate': 0.0, **(backbone or {})},
             channels=16,
             num_classes=CLASSES,
             **segmentor,
@@ -144,9 +148,17 @@ def test_predict(device, test_cfg, flip, original):
         assert (labels != theirs.pred_sem_seg.data).float().mean() < 1e-3
 
 
-@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
-def test_prepared(device, dtype):
-    model = build()
+@pytest.mark.parametrize(
+    ('dtype', 'backbone'),
+    [
+        (torch.float32, None),
+        (torch.bfloat16, None),
+        (torch.float16, None),
+        (torch.float16, SECOND_VERSION),
+    ],
+)
+def test_prepared(device, dtype, backbone):
+    model = build(backbone)
     with torch.no_grad():
         expected = model.decode_head(model.backbone(images()))
     with device:
@@ -161,6 +173,31 @@ def test_prepared(device, dtype):
     assert found.dtype == torch.float32
     bound = {torch.float32: 1e-5, torch.float16: 0.02, torch.bfloat16: 0.1}[dtype]
     assert (found.held - expected).abs().max() < bound * expected.abs().max()
+
+
+def test_second_version(device):
+    """Features and gradients are those of the CPU, without a wait."""
+    model = build(SECOND_VERSION).backbone
+    for name, parameter in model.named_parameters():
+        # PyTorch's gradient of a clamp makes a number on the device by itself, which these tensors cannot follow.
+        parameter.requires_grad_(not name.endswith('logit_scale'))
+
+    def step(backbone, x):
+        backbone.zero_grad(set_to_none=True)
+        sum(y.square().mean() for y in backbone(x)).backward()
+        return {
+            name: each.grad for name, each in backbone.named_parameters() if each.grad is not None
+        }
+
+    expected = step(model, images())
+    with device:
+        there = device.move(model)
+    found, waits = waits_after_the_first(device, lambda: step(there, device.put(images())))
+    assert waits == {}
+    assert list(found) == list(expected)
+    for name, gradient in found.items():
+        difference = (gradient.held - expected[name]).norm()
+        assert difference <= 1e-4 * expected[name].norm() + 1e-7, name
 
 
 @pytest.mark.parametrize(
