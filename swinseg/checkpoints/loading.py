@@ -21,7 +21,12 @@ from swinseg.checkpoints.architecture import (
 )
 from swinseg.checkpoints.meta import checkpoint_meta
 from swinseg.checkpoints.reading import read_checkpoint, state_dict_of
-from swinseg.checkpoints.resize import is_square, resize_bias_table, resize_position_embedding
+from swinseg.checkpoints.resize import (
+    inflate_kernel,
+    is_square,
+    resize_bias_table,
+    resize_position_embedding,
+)
 from swinseg.errors import CheckpointError
 
 __all__ = [
@@ -42,6 +47,9 @@ _COMPUTED = 'relative_position_index'
 _AS_NAMED_BY_THE_MODEL = 'own'
 # Only training uses the auxiliary head, so a file without it is complete for everything else.
 _OPTIONAL = ('auxiliary_head.',)
+# The layer of a Swin Transformer that sees the image, and the bands of the photographs that others pretrain on.
+_PATCH_EMBEDDING = 'patch_embed.projection.weight'
+_COLORS = 3
 _SHOWN = 4
 
 
@@ -54,6 +62,8 @@ class Receipt:
         format: one of ``formats.FORMATS``, or ``'own'`` where the file has the names of the model itself.
         loaded: keys of the model that were filled with the file's values.
         resized: keys that were filled after resizing to another window or image size (not in ``loaded``).
+        inflated: keys that were filled with the kernels of colors for images of other bands (not in ``loaded``):
+            (bands of the file, bands of the model).
         missing: keys of the model that the file does not have.
         unexpected: keys of the file, in mmseg's names, that the model does not have.
         mismatched: keys that both have in different shapes: (file's shape, model's shape).
@@ -64,6 +74,7 @@ class Receipt:
     format: str
     loaded: tuple[str, ...]
     resized: tuple[str, ...]
+    inflated: Mapping[str, tuple[int, int]]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
@@ -74,10 +85,13 @@ class Receipt:
         lines = [
             f'weights from {self.source} ({formats.FORMATS.get(self.format, "in the names of the model")})',
             f'  filled: {100 * self.backbone_fraction:.2f}% of the backbone, '
-            f'{len(self.loaded) + len(self.resized)} tensors in all',
+            f'{len(self.loaded) + len(self.resized) + len(self.inflated)} tensors in all',
         ]
         if self.resized:
             lines.append(f'  resized to this window or image size: {_examples(self.resized)}')
+        for key, (file, model) in self.inflated.items():
+            how = 'summed' if model == 1 else f'taken in turn, times {file}/{model}'
+            lines.append(f'  from {file} bands to {model} (kernels {how}): {key}')
         if self.missing:
             lines.append(f'  not in the file, left as initialized: {_examples(self.missing)}')
         if self.unexpected:
@@ -112,7 +126,8 @@ def load_weights(
         minimum_backbone: share of the backbone's parameters that must be filled, in [0, 1]; 0 also allows
             weights of another architecture, of which what fits is taken.
         strict: whether all other parameters must be filled as well, and all of the file's be used (but for the
-            auxiliary head, which only training uses). Without it a head for other classes stays as initialized.
+            auxiliary head, which only training uses). Without it a head for other classes stays as initialized,
+            and the patch embedding of three bands is inflated to those of the model.
         name: what receipt and errors call a source that was read already; None takes the path.
         logger: where the receipt goes, as in mmengine's ``print_log``; None prints it.
 
@@ -126,7 +141,9 @@ def load_weights(
     name, weights, source_format = _read(source, model, name)
     if not any(key.startswith(backbone) for key in weights):
         weights = {f'{backbone}{key}': value for key, value in weights.items()}
-    fitted, receipt = _fit(model, weights, name, source_format, backbone=backbone)
+    fitted, receipt = _fit(
+        model, weights, name, source_format, backbone=backbone, inflates=not strict
+    )
     print_log(str(receipt), logger=logger)
     _check_backbone(model, weights, receipt, minimum_backbone, backbone=backbone)
     if strict:
@@ -141,6 +158,7 @@ def load_backbone_weights(
     *,
     minimum: float = 0.99,
     name: str | None = None,
+    inflate: bool = True,
     logger: Logger = 'current',
 ) -> Receipt:
     """Load a backbone's weights from a file of any known format, and print the receipt.
@@ -151,6 +169,8 @@ def load_backbone_weights(
         source: path, http(s) address, checkpoint or state dict; of a segmentor its backbone is taken.
         minimum: share of the parameters that must be filled, in [0, 1]; 0 allows another architecture.
         name: what receipt and errors call a source that was read already; None takes the path.
+        inflate: whether a patch embedding of three bands fills one of another number, as
+            :func:`swinseg.checkpoints.resize.inflate_kernel` says; without, that one stays as initialized.
         logger: where the receipt goes, as in mmengine's ``print_log``; None prints it.
 
     Raises:
@@ -158,7 +178,7 @@ def load_backbone_weights(
     """
     name, weights, source_format = _read(source, backbone, name)
     weights = formats.backbone_part(weights)
-    fitted, receipt = _fit(backbone, weights, name, source_format, backbone='')
+    fitted, receipt = _fit(backbone, weights, name, source_format, backbone='', inflates=inflate)
     print_log(str(receipt), logger=logger)
     _check_backbone(backbone, weights, receipt, minimum, backbone='')
     backbone.load_state_dict(fitted, strict=False)
@@ -206,11 +226,13 @@ def _fit(
     source_format: str,
     *,
     backbone: str,
+    inflates: bool,
 ) -> tuple[formats.StateDict, Receipt]:
     """Choose what goes into the model; ``backbone`` is the prefix of the backbone's keys."""
     fitted: formats.StateDict = {}
     loaded: list[str] = []
     resized: list[str] = []
+    inflated: dict[str, tuple[int, int]] = {}
     missing: list[str] = []
     mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
     own = {key: value for key, value in model.state_dict().items() if not key.endswith(_COMPUTED)}
@@ -235,6 +257,9 @@ def _fit(
         elif (adapted := _resized(key, found, value)) is not None:
             fitted[key] = adapted
             resized.append(key)
+        elif inflates and _is_of_other_bands(key, found, value):
+            fitted[key] = inflate_kernel(found, value.shape[1])
+            inflated[key] = (found.shape[1], value.shape[1])
         else:
             mismatched[key] = (tuple(found.shape), tuple(value.shape))
     sizes = {
@@ -249,6 +274,7 @@ def _fit(
         format=source_format,
         loaded=tuple(loaded),
         resized=tuple(resized),
+        inflated=inflated,
         missing=tuple(missing),
         unexpected=tuple(unexpected),
         mismatched=mismatched,
@@ -270,6 +296,16 @@ def _resized(key: str, found: Tensor, wanted: Tensor) -> Tensor | None:
     ):
         return resize_position_embedding(found, wanted.shape[1])
     return None
+
+
+def _is_of_other_bands(key: str, found: Tensor, wanted: Tensor) -> bool:
+    """Whether two patch embeddings differ in the bands of the image alone, and the found one is of colors."""
+    return (
+        key.endswith(_PATCH_EMBEDDING)
+        and found.dim() == wanted.dim() == 4
+        and found.shape[1] == _COLORS
+        and found.shape[:1] + found.shape[2:] == wanted.shape[:1] + wanted.shape[2:]
+    )
 
 
 def _check_backbone(
@@ -319,6 +355,11 @@ def _check_complete(receipt: Receipt) -> None:
             parts.append(
                 f'{key} has {file[0]} classes in the file and {model[0]} in the model, set num_classes={file[0]} '
                 'in decode_head and auxiliary_head'
+            )
+            break
+        if key.endswith(_PATCH_EMBEDDING) and (file[:1], file[2:]) == (model[:1], model[2:]):
+            parts.append(
+                f'it was trained on images of {file[1]} bands, but the model takes {model[1]}, its in_channels'
             )
             break
     else:

@@ -1,6 +1,7 @@
-"""Resizing of what depends on a window's or the training image's size: bias tables, indices, position embeddings.
+"""Resizing of what depends on a window, or on the size or the bands of the images of the training.
 
-Shapes: table (2w-1)^2 x heads for a window of w x w tokens; position embedding 1 x N x C for N tokens.
+Shapes: table (2w-1)^2 x heads for a window of w x w tokens; position embedding 1 x N x C for N tokens; kernel of
+the patch embedding C x bands x P x P for patches of P x P pixels.
 """
 
 from __future__ import annotations
@@ -80,6 +81,25 @@ def resize_position_embedding(embedding: Tensor, tokens: int) -> Tensor:
     side, new_side = math.isqrt(embedding.shape[1]), math.isqrt(tokens)
     grid = embedding.transpose(1, 2).reshape(1, -1, side, side)
     return _bicubic(grid, new_side, new_side).flatten(2).transpose(1, 2).contiguous()
+
+
+def inflate_kernel(kernel: Tensor, bands: int) -> Tensor:
+    """Make a kernel for images of other bands of one for colors, as timm's ``adapt_input_conv`` does.
+
+    The kernels of red, green and blue are taken in turn, and scaled by old bands / new bands, so that activations
+    keep their size where bands are alike; those of a single band are the sum, which is what a gray image gave.
+
+    Args:
+        kernel: (C, 3, P, P) float.
+        bands: of the images, from 1 on.
+
+    Returns:
+        (C, bands, P, P) in the dtype of ``kernel``.
+    """
+    if bands == 1:
+        return kernel.sum(dim=1, keepdim=True)
+    taken = torch.arange(bands, device=kernel.device) % kernel.shape[1]
+    return kernel[:, taken] * (kernel.shape[1] / bands)
 
 
 def is_square(number: int) -> bool:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmseg.registry import MODELS
 from safetensors.torch import save_file
 from torch import nn
@@ -245,13 +246,43 @@ def test_load_backbone_weights__fewer_stages_in_the_model(trained, build_backbon
     assert any(key.startswith('stages.3.') for key in receipt.unexpected)
 
 
-def test_load_backbone_weights__other_image_channels(trained, build_backbone):
-    """A common way to begin with five-channel images: all but the patch embedding is taken, and it says so."""
-    backbone = build_backbone('SwinBackbone', in_channels=5)
+@pytest.mark.parametrize('bands', [1, 2, 4, 6])
+def test_load_backbone_weights__other_bands(bands, trained, build_backbone):
+    """A common way to begin with more bands: all alike, they activate what they did as colors, and it says so."""
+    backbone = build_backbone('SwinBackbone', in_channels=bands)
     receipt = load_backbone_weights(backbone, trained.state_dict())
-    assert dict(receipt.mismatched) == {
-        'patch_embed.projection.weight': ((16, 3, 4, 4), (16, 5, 4, 4))
-    }
+    key = 'patch_embed.projection.weight'
+    assert receipt.mismatched == {}
+    assert dict(receipt.inflated) == {key: (3, bands)}
+    assert f'from 3 bands to {bands} ' in str(receipt)
+    kernel, colors = backbone.state_dict()[key], trained.state_dict()[f'backbone.{key}']
+    assert kernel.shape == (16, bands, 4, 4)
+    if bands == 4:
+        assert torch.equal(kernel[:, :3], colors * 0.75)
+    if bands == 1:
+        gray = torch.rand(2, 1, 8, 8)
+        expected = F.conv2d(gray.expand(-1, 3, -1, -1), colors)
+        torch.testing.assert_close(F.conv2d(gray, kernel), expected)
+    if bands % 3 == 0:
+        torch.testing.assert_close(kernel.sum(1), colors.sum(1))
+
+
+def test_load_backbone_weights__other_bands_left_as_initialized(trained, build_backbone):
+    backbone = build_backbone('SwinBackbone', in_channels=5)
+    key = 'patch_embed.projection.weight'
+    before = backbone.state_dict()[key].clone()
+    receipt = load_backbone_weights(backbone, trained.state_dict(), inflate=False)
+    assert dict(receipt.mismatched) == {key: ((16, 3, 4, 4), (16, 5, 4, 4))}
+    assert torch.equal(backbone.state_dict()[key], before)
+
+
+def test_load_weights__other_bands(trained, build_segmentor):
+    """They begin a training; for use a model must have the bands that it was trained on."""
+    model = build_segmentor('swinseg', in_channels=4)
+    receipt = load_weights(model, trained.state_dict())
+    assert dict(receipt.inflated) == {'backbone.patch_embed.projection.weight': (3, 4)}
+    message = sentence_of(load_weights, model, trained.state_dict(), strict=True)
+    assert 'trained on images of 3 bands, but the model takes 4' in message
 
 
 def test_load_backbone_weights__without_position_bias(trained, build_backbone):

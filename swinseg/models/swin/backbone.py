@@ -201,7 +201,10 @@ class SwinBase(BaseModule):
         """
         if self.init_cfg is not None:
             load_backbone_weights(
-                self, self.init_cfg['checkpoint'], minimum=self.init_cfg.get('minimum', 0.99)
+                self,
+                self.init_cfg['checkpoint'],
+                minimum=self.init_cfg.get('minimum', 0.99),
+                inflate=self.init_cfg.get('inflate', True),
             )
             return
         if self.use_abs_pos_embed:
@@ -285,7 +288,9 @@ class SwinBackbone(SwinBase):
         pretrained: mmseg's older spelling of ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH_OR_URL, minimum=0.99)`` loads weights of any
             format that :mod:`swinseg.checkpoints` knows and fails when fewer than ``minimum`` of the
-            parameters are found; None draws random weights.
+            parameters are found; None draws random weights. Weights of three channels also fill a patch embedding
+            of other ``in_channels`` (:func:`swinseg.checkpoints.resize.inflate_kernel`), unless it has
+            ``inflate=False``.
 
     Raises:
         ArchitectureError: arguments that no network can be built from, or that contradict each other.
