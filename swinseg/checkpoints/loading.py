@@ -89,9 +89,9 @@ class Receipt:
         ]
         if self.resized:
             lines.append(f'  resized to this window or image size: {_examples(self.resized)}')
-        for key, (file, model) in self.inflated.items():
-            how = 'summed' if model == 1 else f'taken in turn, times {file}/{model}'
-            lines.append(f'  from {file} bands to {model} (kernels {how}): {key}')
+        for key, (before, bands) in self.inflated.items():
+            how = 'summed' if bands == 1 else f'taken in turn, times {before}/{bands}'
+            lines.append(f'  from {before} bands to {bands} (kernels {how}): {key}')
         if self.missing:
             lines.append(f'  not in the file, left as initialized: {_examples(self.missing)}')
         if self.unexpected:

@@ -15,6 +15,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
 
 from swinseg.config.pipelines import LABEL_LOADERS
+from swinseg.datasets.files.band_choice import Choice
 from swinseg.datasets.files.images import local_path
 from swinseg.datasets.files.several_pictures import several_pictures_of_file
 from swinseg.datasets.files.value_range import Setting, ValueRange
@@ -70,6 +71,11 @@ class Pipeline:
     def value_range(self) -> ValueRange | None:
         """Which values of files of more than 8 bits become 0 and 255."""
         return None if self.keeps_values else self._load_file.value_range
+
+    @property
+    def bands(self) -> Choice | None:
+        """Bands that the model is shown, in its order; None where it is shown colors, or all that a file has."""
+        return self._load_file.bands if isinstance(self._load_file, LoadImage) else None
 
     def load(self, image: ImageLike) -> Loaded:
         """Load a file, an array or a PIL image; it is not changed.
@@ -149,7 +155,7 @@ def _loader(step: dict[str, Any], value_range: Setting | None) -> Any:
     """Build a loading step: ours, which says what is wrong with a file, where it does the same."""
     is_plain = has_type(step, 'LoadImage', 'LoadImageFromFile')
     if is_plain and step.get('imdecode_backend', 'cv2') == 'cv2':
-        names = ('to_float32', 'color_type', 'backend_args', 'value_range')
+        names = ('to_float32', 'color_type', 'backend_args', 'value_range', 'bands')
         arguments = {name: step[name] for name in names if name in step}
         if value_range is not None:
             arguments['value_range'] = value_range

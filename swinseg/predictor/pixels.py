@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from swinseg.datasets.files.banded import BandedImage
 from swinseg.datasets.files.value_range import ValueRange
 from swinseg.datasets.transforms.loading import LoadImage
 from swinseg.errors import PredictorError
@@ -27,9 +28,11 @@ def load_as(loader: LoadImage, image: NDArray[Any] | Image.Image) -> dict[str, A
 
     Raises:
         DataError: an array of more than 8 bits, of which the loader's ``value_range`` says something else.
-        PredictorError: it is no (H, W, 3) array, of other than 8 bits though nothing says what they mean, or a
-            PIL image that cannot be decoded or has other than 8 bits.
+        PredictorError: it is no (H, W, 3) array, or (H, W, C) of the loader's ``bands``, of other than 8 bits
+            though nothing says what they mean, or a PIL image that cannot be decoded or has other than 8 bits.
     """
+    if loader.bands is not None and not isinstance(image, Image.Image):
+        return _bands_as(loader, image)
     pixels: NDArray[Any] = _to_bgr(image, loader.value_range)
     if loader.color_type.startswith('grayscale'):
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
@@ -38,8 +41,32 @@ def load_as(loader: LoadImage, image: NDArray[Any] | Image.Image) -> dict[str, A
     return {'img': pixels, 'img_shape': pixels.shape[:2], 'ori_shape': pixels.shape[:2]}
 
 
-def to_rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return a loaded image, (H, W) or (H, W, C) BGR, as (H, W, 3) uint8 RGB to draw on.
+def _bands_as(loader: LoadImage, image: NDArray[Any]) -> dict[str, Any]:
+    """Return what the loader makes of a file with the bands of an array, which are in its order."""
+    bands = loader.bands or ()
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.dtype.kind not in 'uif':
+        found = f'{image.shape} {image.dtype}' if isinstance(image, np.ndarray) else 'none'
+        raise PredictorError(
+            f'an image array must be (height, width, {len(bands)}) numbers, but is {found}; give such an array, '
+            f'or a path'
+        )
+    if image.shape[2] != len(bands) or not image.size:
+        listed = ', '.join(map(str, bands))
+        raise PredictorError(
+            f'an image array must be (height, width, {len(bands)}) with the bands {listed}, but is {image.shape}; '
+            'give it those bands, or a path'
+        )
+    valid = np.ones(image.shape[:2], np.bool_)
+    if image.dtype.kind == 'f':
+        valid = np.isfinite(image).any(axis=2)
+    pixels = loader.as_shown(BandedImage(image, valid), 'the array')
+    return {'img': pixels, 'img_shape': pixels.shape[:2], 'ori_shape': pixels.shape[:2]}
+
+
+def to_rgb(pixels: NDArray[Any], *, is_bgr: bool = True) -> NDArray[np.uint8]:
+    """Return a loaded image, (H, W) or (H, W, C), as (H, W, 3) uint8 RGB to draw on.
+
+    Three bands are in OpenCV's order. Of more the first three are drawn, blue first where ``is_bgr``.
 
     Values that the model gets as they are in the file, beyond 0 to 255, are stretched to be seen.
     """
@@ -51,6 +78,8 @@ def to_rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
             pixels = np.clip(np.nan_to_num(pixels), 0, 255).astype(np.uint8)
     if pixels.ndim == 2 or pixels.shape[2] < 3:
         return np.repeat(pixels.reshape(*pixels.shape[:2], -1)[..., :1], 3, axis=2)
+    if not is_bgr and pixels.shape[2] > 3:
+        return np.ascontiguousarray(pixels[..., :3])
     return _swapped(pixels[..., :3])
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from swinseg.checkpoints.loading import read_checkpoint
 from swinseg.config.pipelines import pipeline_of
+from swinseg.datasets.files.band_choice import Choice
 from swinseg.datasets.files.value_range import Setting, ValueRange
 from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.errors import PredictorError
@@ -278,6 +279,11 @@ class Predictor:
         return self._pipeline.value_range
 
     @property
+    def bands(self) -> Choice | None:
+        """Names or numbers of the bands that the model is shown, in its order; None where nothing says it."""
+        return self._pipeline.bands
+
+    @property
     def keeps_values(self) -> bool:
         """Whether the model gets the values of a file as they are, however many bits they have."""
         return self._pipeline.keeps_values
@@ -315,9 +321,9 @@ class Predictor:
         """Segment one image.
 
         Args:
-            image: a path, an (H, W, 3) RGB array, or a PIL image; it is not changed. EXIF orientation of files and
-                PIL images is applied. An array is uint8, or of another type where :attr:`value_range` says what
-                its values mean.
+            image: a path, an (H, W, 3) RGB array, or (H, W, C) of the model's :attr:`bands`, or a PIL image; it
+                is not changed. EXIF orientation of files and PIL images is applied. An array is uint8, or of
+                another type where :attr:`value_range` says what its values mean.
             options: how, and what to return beside the labels.
 
         Returns:
@@ -403,7 +409,7 @@ class Predictor:
             labels=labels_HW.cpu().numpy().astype(label_dtype(len(classes)), copy=False),
             classes=classes,
             palette=palette,
-            image=to_rgb(given.loaded['img']),
+            image=to_rgb(given.loaded['img'], is_bgr=self.bands is None),
             confidence=None if confidence_HW is None else confidence_HW.cpu().numpy(),
             probabilities=_of_all_classes(prediction.probabilities),
             name=Path(given.loaded['img_path']).stem if 'img_path' in given.loaded else 'image',

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swinseg.datasets.files import tiff as tiff_files
+from swinseg.datasets.files.band_choice import Choice
 from swinseg.datasets.files.tiff_bands import TiffBands, any_band
 from swinseg.errors import DecodingError
 from swinseg.raster.formats import TIFF
@@ -48,9 +49,9 @@ class GdalImage:
     Args:
         path: the file.
         driver: GDAL's name of the format; it is opened as nothing else.
-        bands: numbers of the bands to read, from 1, in this order. None takes red, green and blue where the
-            file names them, or its only three; a single band is widened to three, through its color table
-            where it has one. Alpha counts as validity only, which is said once.
+        bands: numbers of the bands to read, from 1, or their names, in this order. None takes red, green and blue
+            where the file names them, or its only three; a single band is widened to three, through its color
+            table where it has one. Alpha counts as validity only, which is said once.
 
     Raises:
         RasterError: rasterio is missing, the file cannot be read, or which bands to take is unclear.
@@ -61,7 +62,7 @@ class GdalImage:
         path: str | os.PathLike[str],
         *,
         driver: str = TIFF,
-        bands: Sequence[int] | None = None,
+        bands: Choice | None = None,
     ) -> None:
         rasterio = import_rasterio()
         self._name = os.fspath(path)
@@ -84,6 +85,7 @@ class GdalImage:
         self._is_float = any(
             self._file.dtypes[band - 1].startswith('float') for band in self._bands.numbers
         )
+        self.count = int(self._file.count)
         self.shape: tuple[int, int] = (self._file.height, self._file.width)
         self.georeference = georeference_of(self._file, path)
 

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from swinseg.errors import UserError, quoted, shown
+from swinseg.datasets.files.band_choice import Choice, chosen_numbers
+from swinseg.errors import DecodingError, UserError, quoted, shown
 
 
 class RasterError(UserError):
@@ -88,9 +89,11 @@ class ArrayImage:
         pixels: (H, W), (H, W, 1) or (H, W, C) numbers, RGB where C is 3. One band is widened to three.
         name: of the file, for messages.
         georeference: where it lies.
+        bands: numbers of the bands to read, from 1, or the names of all of them, in this order; one of them is not
+            widened. None takes all.
 
     Raises:
-        RasterError: it has another form, or no pixels.
+        RasterError: it has another form, no pixels, or no such bands.
     """
 
     def __init__(
@@ -99,14 +102,27 @@ class ArrayImage:
         *,
         name: str | os.PathLike[str] = 'the array',
         georeference: Georeference | None = None,
+        bands: Choice | None = None,
     ) -> None:
         self.georeference = georeference
+        self._order: list[int] | None = None
         if pixels.ndim not in (2, 3) or pixels.dtype.kind not in 'uif' or not pixels.size:
             raise RasterError(
                 f'an image must be (height, width) or (height, width, bands) numbers, but {os.fspath(name)} is '
                 f'{pixels.shape} {pixels.dtype}{_how_to_mend(pixels)}'
             )
         self._pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+        if bands is not None:
+            try:
+                numbers = chosen_numbers(bands, self._pixels.shape[2])
+            except DecodingError as error:
+                raise RasterError(f'image {os.fspath(name)} {error}; {error.fix}') from error
+            self._order = [band - 1 for band in numbers]
+
+    @property
+    def bands(self) -> int:
+        """How many the array has."""
+        return int(self._pixels.shape[2])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -116,21 +132,34 @@ class ArrayImage:
     def read(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
         """Return (h, w, C) pixels of the array's dtype."""
         check_window(self.shape, top, bottom, left, right)
-        return _widen(np.asarray(self._pixels[top:bottom, left:right]))
+        return self._chosen(self._pixels[top:bottom, left:right])
 
     def valid(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
         """Return (h, w): True but where a float pixel is not finite."""
-        return _finite(self.read(top, bottom, left, right))
+        return self._finite(self.read(top, bottom, left, right))
 
     def overview(self, max_side: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return every n-th pixel of every n-th row, and their validity."""
         step = max(1, math.ceil(max(self.shape) / max_side))
-        pixels = _widen(np.asarray(self._pixels[::step, ::step]))
-        return pixels, _finite(pixels)
+        pixels = self._chosen(self._pixels[::step, ::step])
+        return pixels, self._finite(pixels)
+
+    def _chosen(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        if self._order is not None:
+            return np.asarray(pixels[..., self._order])
+        pixels = np.asarray(pixels)
+        return pixels.repeat(3, axis=2) if pixels.shape[2] == 1 else pixels
+
+    def _finite(self, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+        if pixels.dtype.kind != 'f':
+            return np.ones(pixels.shape[:2], np.bool_)
+        # Of chosen bands one with data suffices, as in files that GDAL reads.
+        finite = np.isfinite(pixels)
+        return finite.all(axis=2) if self._order is None else finite.any(axis=2)
 
 
-def open_npy(path: str | os.PathLike[str]) -> ArrayImage:
-    """Open an ``.npy`` file without reading its pixels.
+def open_npy(path: str | os.PathLike[str], *, bands: Choice | None = None) -> ArrayImage:
+    """Open an ``.npy`` file without reading its pixels; ``bands`` are as :class:`ArrayImage` takes them.
 
     Raises:
         RasterError: it is missing, no ``.npy`` file, cut short, or holds no image.
@@ -146,7 +175,7 @@ def open_npy(path: str | os.PathLike[str]) -> ArrayImage:
         raise RasterError(
             f'image {name} cannot be read as an .npy file: {error}; save it again with numpy.save'
         ) from error
-    return ArrayImage(pixels, name=name)
+    return ArrayImage(pixels, name=name, bands=bands)
 
 
 def _how_to_unpack(name: str) -> str:
@@ -180,13 +209,3 @@ def _how_to_mend(pixels: NDArray[Any]) -> str:
 def is_bands_first(shape: tuple[int, ...]) -> bool:
     """Whether the shape of an array looks like (bands, height, width), of at least 16 pixels a side."""
     return len(shape) == 3 and shape[0] < 16 <= min(shape[1:])
-
-
-def _widen(pixels: NDArray[Any]) -> NDArray[Any]:
-    return pixels.repeat(3, axis=2) if pixels.shape[2] == 1 else pixels
-
-
-def _finite(pixels: NDArray[Any]) -> NDArray[np.bool_]:
-    if pixels.dtype.kind != 'f':
-        return np.ones(pixels.shape[:2], np.bool_)
-    return np.isfinite(pixels).all(axis=2)

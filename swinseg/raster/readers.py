@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,12 +15,15 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from swinseg.datasets.files.band_choice import Choice, files_of_bands
+from swinseg.datasets.files.banded import count_bands, decode_bands
 from swinseg.datasets.files.headers import format_of
 from swinseg.datasets.files.heif import AVIF, HEIC, open_heif
-from swinseg.datasets.files.images import decode_values, read_bytes
+from swinseg.datasets.files.images import decode_values, read_bytes, said_of
 from swinseg.datasets.files.several_pictures import several_pictures_of_file
 from swinseg.datasets.files.tiff import read_header
 from swinseg.datasets.files.value_range import PER_IMAGE, VIEW_SIDE, ValueRange, too_deep
+from swinseg.raster.band_files import BandFiles
 from swinseg.raster.formats import TIFF, driver_of
 from swinseg.raster.georeference import georeference_beside
 from swinseg.raster.geotiff import GdalImage
@@ -34,7 +37,7 @@ MAX_DECODED_PIXELS = 2**28
 def open_image(
     image: str | os.PathLike[str] | NDArray[Any],
     *,
-    bands: Sequence[int] | None = None,
+    bands: Choice | None = None,
     value_range: ValueRange | None = None,
     keep_values: bool = False,
     max_decoded_pixels: int = MAX_DECODED_PIXELS,
@@ -48,7 +51,8 @@ def open_image(
 
     Args:
         image: a file, or (H, W) or (H, W, C) pixels, RGB where C is 3.
-        bands: numbers of the bands to read, from 1; None takes red, green and blue. For TIFF files only.
+        bands: numbers of the bands to read, from 1, or their names, in this order; None takes red, green and
+            blue. Of names, a file of one band that is named after one of them is one of as many files.
         value_range: which values become 0 and 255 where the pixels are not uint8. A range of each image is taken
             from the valid pixels of a coarse view.
         keep_values: leave the pixels as they are.
@@ -75,29 +79,41 @@ def open_image(
 
 def _open(
     image: str | os.PathLike[str] | NDArray[Any],
-    bands: Sequence[int] | None,
+    bands: Choice | None,
     max_decoded_pixels: int,
 ) -> RasterImage:
-    if not isinstance(image, np.ndarray):
-        driver = driver_of(image)
-        if driver is not None:
-            return _open_with_gdal(image, driver, bands)
-    if bands is not None:
-        raise RasterError(f'bands={tuple(bands)} can be chosen of TIFF files only; leave it out')
     if isinstance(image, np.ndarray):
-        return ArrayImage(image)
+        return ArrayImage(image, bands=bands)
+    files = None if bands is None else files_of_bands(image, bands)
+    if files is not None and _has_one_band(image):
+        return BandFiles([_open(file, (1,), max_decoded_pixels) for file in files], files)
+    driver = driver_of(image)
+    if driver is not None:
+        return _open_with_gdal(image, driver, bands)
     if Path(image).suffix.lower() in ('.npy', '.npz'):
-        return open_npy(image)
+        return open_npy(image, bands=bands)
     georeference = georeference_beside(image)
     # A georeference is about the rows and columns as they are stored.
     color_type = 'color' if georeference is None else 'color_ignore_orientation'
-    pixels = _decode(image, max_decoded_pixels, color_type=color_type)
-    return ArrayImage(pixels, name=image, georeference=georeference)
+    pixels = _decode(image, max_decoded_pixels, color_type=color_type, bands=bands)
+    # What was chosen is read as it is, a single band among it.
+    every = None if bands is None else tuple(range(1, pixels.shape[2] + 1))
+    return ArrayImage(pixels, name=image, georeference=georeference, bands=every)
 
 
-def _open_with_gdal(
-    path: str | os.PathLike[str], driver: str, bands: Sequence[int] | None
-) -> RasterImage:
+def _has_one_band(path: str | os.PathLike[str]) -> bool:
+    driver = driver_of(path)
+    if driver is not None:
+        with contextlib.closing(GdalImage(path, driver=driver, bands=(1,))) as image:
+            return image.count == 1
+    if Path(path).suffix.lower() in ('.npy', '.npz'):
+        return open_npy(path).bands == 1
+    data = read_bytes(path)
+    with said_of('image', path):
+        return count_bands(data) == 1
+
+
+def _open_with_gdal(path: str | os.PathLike[str], driver: str, bands: Choice | None) -> RasterImage:
     image = GdalImage(path, driver=driver, bands=bands)
     if image.georeference is not None or driver != TIFF:
         return image
@@ -128,7 +144,11 @@ def open_header(file: BinaryIO, kind: str | None) -> Image.Image:
 
 
 def _decode(
-    path: str | os.PathLike[str], max_pixels: int, *, color_type: str = 'color'
+    path: str | os.PathLike[str],
+    max_pixels: int,
+    *,
+    color_type: str = 'color',
+    bands: Choice | None = None,
 ) -> NDArray[Any]:
     data = read_bytes(path)
     kind = format_of(data)
@@ -151,6 +171,9 @@ def _decode(
             f'decode only whole, up to {max_pixels} pixels: convert it with '
             f'gdal_translate -co TILED=YES {os.fspath(path)} scene.tif, or raise max_decoded_pixels'
         )
+    if bands is not None:
+        with said_of('image', path):
+            return decode_bands(data, bands).pixels
     if has_alpha:
         # From one place, so that Python says it once.
         warnings.warn('the alpha band of an image is not shown to the model', stacklevel=1)

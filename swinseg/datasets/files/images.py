@@ -67,10 +67,10 @@ def png_palette(data: bytes) -> npt.NDArray[np.uint8] | None:
     return None
 
 
-def read_bytes(
+def fetch_bytes(
     path: str | os.PathLike[str], *, what: str = 'image', backend_args: dict[str, Any] | None = None
 ) -> bytes:
-    """Read an image or label file and check that it is an image and not cut short.
+    """Read a file of any kind.
 
     Args:
         path: the file.
@@ -78,7 +78,7 @@ def read_bytes(
         backend_args: mmengine's file backend, or None for the one that the path asks for.
 
     Raises:
-        DataError: the file is missing, cannot be read, is empty, is no image, or is truncated.
+        DataError: the file is missing, cannot be read, or is empty.
     """
     name = os.fspath(path)
     try:
@@ -100,6 +100,24 @@ def read_bytes(
         raise DataError(
             f'{what} {name} is empty (0 bytes); copy it again or remove it from the set'
         )
+    return data
+
+
+def read_bytes(
+    path: str | os.PathLike[str], *, what: str = 'image', backend_args: dict[str, Any] | None = None
+) -> bytes:
+    """Read an image or label file and check that it is an image and not cut short.
+
+    Args:
+        path: the file.
+        what: ``'image'`` or ``'label'``, for the message.
+        backend_args: mmengine's file backend, or None for the one that the path asks for.
+
+    Raises:
+        DataError: the file is missing, cannot be read, is empty, is no image, or is truncated.
+    """
+    name = os.fspath(path)
+    data = fetch_bytes(path, what=what, backend_args=backend_args)
     found = format_of(data)
     if found is None:
         text = 'a text file' if _looks_like_text(data) else None
@@ -182,12 +200,12 @@ def decode_values(
     Raises:
         DataError: it cannot be decoded.
     """
-    with _said_of('image', path):
+    with said_of('image', path):
         return decode(data, color_type=color_type, reduction=reduction)
 
 
 @contextlib.contextmanager
-def _said_of(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
+def said_of(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
     """Make a sentence about a file of what is said of its bytes in the block."""
     try:
         yield
@@ -278,7 +296,7 @@ def _decode_label_with_pillow(
         if format_of(data) != 'TIFF' or import_rasterio() is None:
             raise _of_file(undecodable(data, error), 'label', path) from error
         # Compressed or laid out as Pillow does not know.
-        with _said_of('label', path):
+        with said_of('label', path):
             values = decode_tiff(data, color_type='unchanged')
         mode = f'{values.shape[-1]} bands'
     if values.ndim != 2:

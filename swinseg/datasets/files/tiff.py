@@ -114,7 +114,7 @@ def decode_tiff(data: bytes, *, color_type: str = 'color') -> NDArray[Any]:
             return image
     if import_rasterio() is None:
         return _without_rasterio(data, header, color_type)
-    with open_tiff(data) as file:
+    with open_raster(data) as file:
         if color_type == 'unchanged':
             return _unchanged(file)
         bands = TiffBands(file)
@@ -128,8 +128,9 @@ def decode_tiff(data: bytes, *, color_type: str = 'color') -> NDArray[Any]:
 
 
 @contextlib.contextmanager
-def open_tiff(data: bytes) -> Iterator[Any]:
-    """Open the bytes of a TIFF by rasterio; as nothing else, and no other file with it.
+def open_raster(data: bytes, *, driver: str = 'GTiff') -> Iterator[Any]:
+    """Open the bytes of a TIFF, or of a file of another of GDAL's drivers; as nothing else, and no other file
+    with it.
 
     Raises:
         DecodingError: it cannot be opened, or read in the block.
@@ -144,7 +145,7 @@ def open_tiff(data: bytes) -> Iterator[Any]:
             with (
                 rasterio.Env(**options),
                 rasterio.MemoryFile(data) as memory,
-                memory.open(driver='GTiff') as file,
+                memory.open(driver=driver) as file,
             ):
                 yield file
     except rasterio.errors.RasterioError as error:

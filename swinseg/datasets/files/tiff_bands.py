@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swinseg.datasets.files.band_choice import Choice, chosen_numbers
 from swinseg.errors import DecodingError
 
 _COLORS = ('red', 'green', 'blue')
@@ -21,8 +22,9 @@ class TiffBands:
 
     Args:
         file: rasterio's dataset.
-        chosen: numbers of the bands, from 1, in this order. None takes red, green and blue where the file names
-            them, or its only three; a single band is widened to three, through its color table where it has one.
+        chosen: numbers of the bands, from 1, or their names, in this order. None takes red, green and blue where
+            the file names them, or its only three; a single band is widened to three, through its color table
+            where it has one.
 
     Attributes:
         numbers: of the bands that are read, C of them.
@@ -30,16 +32,19 @@ class TiffBands:
         bits: of a number that is used.
 
     Raises:
-        DecodingError: a number is none of the file's, which bands to take is unclear, or they hold complex
-            numbers.
+        DecodingError: the file has no such bands, which ones to take is unclear, or they hold complex numbers.
     """
 
-    def __init__(self, file: Any, chosen: Sequence[int] | None = None) -> None:
+    def __init__(self, file: Any, chosen: Choice | None = None) -> None:
         roles = [role.name for role in file.colorinterp]
         plain = tuple(band for band, role in enumerate(roles, 1) if role != 'alpha')
         self.has_alpha = chosen is None and len(plain) < len(roles)
         self._table: NDArray[np.uint8] | None = None
-        self.numbers = _numbers(roles, plain) if chosen is None else _checked(chosen, file.count)
+        if chosen is None:
+            self.numbers = _numbers(roles, plain)
+        else:
+            alpha = [band for band in range(1, len(roles) + 1) if band not in plain]
+            self.numbers = chosen_numbers(chosen, file.count, names=file.descriptions, alpha=alpha)
         first = self.numbers[0]
         if chosen is None and roles[first - 1] == 'palette':
             self._table = np.zeros((65536, 3), np.uint8)
@@ -84,15 +89,6 @@ def any_band(masks: NDArray[Any], values: NDArray[Any] | None = None) -> NDArray
     return np.asarray(has_data.any(axis=0))
 
 
-def _checked(chosen: Sequence[int], count: int) -> tuple[int, ...]:
-    if not chosen or not all(1 <= band <= count for band in chosen):
-        raise DecodingError(
-            f'has the bands 1 to {count}, but {tuple(chosen)} were asked for',
-            fix=f'bands must be numbers from 1 to {count}',
-        )
-    return tuple(chosen)
-
-
 def _numbers(roles: Sequence[str], plain: tuple[int, ...]) -> tuple[int, ...]:
     if all(roles.count(color) == 1 for color in _COLORS):
         return tuple(roles.index(color) + 1 for color in _COLORS)
@@ -104,5 +100,5 @@ def _numbers(roles: Sequence[str], plain: tuple[int, ...]) -> tuple[int, ...]:
     raise DecodingError(
         f'has {len(plain)} bands and does not say which are red, green and blue',
         fix=f'choose three, --bands {",".join(map(str, example))} or bands={example}; to a model with '
-        f"in_channels={len(plain)} LoadImage(color_type='unchanged') gives all of them",
+        f'in_channels={len(plain)} LoadImage(bands={list(range(1, len(plain) + 1))}) gives all of them',
     )

@@ -94,13 +94,19 @@ class ValueRange:
         return cls(tuple((low, high) for low, high in ends))
 
     def to_8_bits(
-        self, pixels: npt.NDArray[Any], *, is_bgr: bool = False, name: str = 'the image'
+        self,
+        pixels: npt.NDArray[Any],
+        *,
+        is_bgr: bool = False,
+        valid: npt.NDArray[np.bool_] | None = None,
+        name: str = 'the image',
     ) -> npt.NDArray[np.uint8]:
         """Map values to 0 to 255, rounded to the nearest; those beyond the range become its ends.
 
         Args:
             pixels: (H, W) or (H, W, C) numbers. Bytes are returned as they are.
             is_bgr: whether three bands lie in OpenCV's order.
+            valid: (H, W), where there is data, of which ``'per_image'`` takes the range; None for everywhere.
             name: of the file, for the message.
 
         Returns:
@@ -123,7 +129,7 @@ class ValueRange:
         count = layers.shape[-1]
         ranges = self.bands
         if ranges is None:
-            ranges = ValueRange.measured(pixels).bands or ()
+            ranges = ValueRange.measured(pixels, valid).bands or ()
         elif len(ranges) == 1:
             ranges *= count
         elif len(ranges) != count:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from mmcv.image.io import supported_backends
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from swinseg.datasets.files import images as image_files
+from swinseg.datasets.files.band_choice import checked_choice
+from swinseg.datasets.files.banded import BandedImage, read_bands
 from swinseg.datasets.files.opencv import COLOR_TYPES
-from swinseg.datasets.files.value_range import Setting, ValueRange
+from swinseg.datasets.files.value_range import Setting, ValueRange, too_deep
 from swinseg.datasets.labels.colors import decode_by_rule
 from swinseg.datasets.labels.faults import size_sentence, value_sentence, zero_label_sentence
 from swinseg.datasets.labels.map import LabelRule, apply_table, contains_any, rule_tables
@@ -24,6 +27,11 @@ from swinseg.datasets.transforms.resize_crop import (
 )
 from swinseg.errors import DataError, quoted
 
+_COLORS = ('red', 'green', 'blue')
+
+VALID_PIXELS = 'valid_pixels'
+"""Of a pipeline's results: (H, W) of the file, where the image has data; left out where it has everywhere."""
+
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
@@ -31,6 +39,10 @@ class LoadImage(BaseTransform):
 
     Adds ``img`` ((H, W, 3) uint8 BGR for ``'color'``; gray files are widened), ``img_shape`` and
     ``ori_shape`` ((H, W)).
+
+    With ``bands`` it is (H, W, C) of any file that :func:`swinseg.datasets.files.banded.read_bands` reads, in this
+    order; three are colors to mmseg's pipelines, so that the first of them is the last in ``img``. Where the file
+    says that no band has data, the ``LoadLabel`` behind it makes the label ignored.
 
     Args:
         to_float32: convert the image to float32.
@@ -43,7 +55,10 @@ class LoadImage(BaseTransform):
         value_range: which values of a file of more than 8 bits become 0 and 255: ``[low, high]`` for all bands,
             one pair for each (red, green, blue), or ``'high_byte'`` for mmcv's 16-bit values divided by 256. The
             checkpoint keeps it with the config, so that files mean the same wherever the model is used. Files of
-            8 bits are taken as they are; None refuses others.
+            8 bits are taken as they are; None refuses others. With ``bands``, a pair is for each of these.
+        bands: names of the bands that the model is shown, or their numbers from 1, in its order, such as
+            ``['red', 'green', 'blue', 'nir']``. Where a file names its bands they are found by their names, and
+            where it does not it must have just these in this order. The checkpoint keeps them with the config.
 
     Raises:
         DataError: on loading, when the file is missing, empty, no image, truncated or damaged.
@@ -57,6 +72,7 @@ class LoadImage(BaseTransform):
         backend_args: dict[str, Any] | None = None,
         reduced_for: Mapping[str, Any] | None = None,
         value_range: Setting | None = None,
+        bands: Sequence[int] | Sequence[str] | None = None,
     ) -> None:
         if color_type not in COLOR_TYPES:
             raise DataError(
@@ -76,9 +92,66 @@ class LoadImage(BaseTransform):
                 "LoadImage with color_type='unchanged' gives the model the values of the file, so value_range "
                 'has nothing to do; leave one of them out'
             )
+        self.bands = None if bands is None else checked_choice(bands)
+        if self.bands is not None:
+            self._check_with_bands()
+
+    def _check_with_bands(self) -> None:
+        for name, value, usual in (
+            ('color_type', self.color_type, 'color'),
+            ('reduced_for', self.reduced_for, None),
+        ):
+            if value != usual:
+                raise DataError(
+                    f'{name}={quoted(value)} of LoadImage is for photographs, and bands for images whose bands '
+                    f'are chosen; leave one of them out'
+                )
+        ranges = None if self.value_range is None else self.value_range.bands
+        if ranges is not None and len(ranges) not in (1, len(self.bands or ())):
+            raise DataError(
+                f'value_range of LoadImage has {len(ranges)} pairs of lowest and highest value for '
+                f'{len(self.bands or ())} bands; give one pair for each band, or one for all'
+            )
+
+    def read_bands(self, path: str) -> BandedImage:
+        """Return the chosen ``bands`` of a file, with its values.
+
+        Raises:
+            DataError: the file is missing, damaged, or has no such bands.
+        """
+        assert self.bands is not None
+        return read_bands(path, self.bands, backend_args=self.backend_args)
+
+    def as_shown(
+        self, image: BandedImage, name: str = 'the image'
+    ) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+        """Return the (H, W, C) pixels that the model is shown of the bands of an image.
+
+        Raises:
+            DataError: they have more than 8 bits, of which nothing says what they mean.
+        """
+        pixels = image.pixels
+        if pixels.dtype != np.uint8:
+            if self.value_range is None:
+                raise too_deep(name, pixels.dtype)
+            pixels = self.value_range.to_8_bits(pixels, valid=image.valid, name=name)
+        if pixels.shape[2] == len(_COLORS):
+            pixels = np.ascontiguousarray(pixels[..., ::-1])
+        return pixels.astype(np.float32) if self.to_float32 else pixels
+
+    def _transform_bands(self, results: dict[str, Any]) -> dict[str, Any]:
+        path = results['img_path']
+        image = self.read_bands(path)
+        results['img'] = self.as_shown(image, path)
+        results['img_shape'] = results['ori_shape'] = image.valid.shape
+        if not image.valid.all():
+            results[VALID_PIXELS] = image.valid
+        return results
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the image to ``results`` and return it."""
+        if self.bands is not None:
+            return self._transform_bands(results)
         path = results['img_path']
         data = image_files.read_bytes(path, backend_args=self.backend_args)
         reduction, full_shape = 1, None
@@ -101,7 +174,8 @@ class LoadImage(BaseTransform):
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(to_float32={self.to_float32}, color_type={self.color_type!r}, '
-            f'backend_args={self.backend_args}, reduced_for={self.reduced_for}, value_range={self.value_range})'
+            f'backend_args={self.backend_args}, reduced_for={self.reduced_for}, value_range={self.value_range}, '
+            f'bands={self.bands})'
         )
 
 
@@ -146,7 +220,8 @@ class LoadLabel(BaseTransform):
 
     Adds ``gt_seg_map`` ((H, W) uint8) and appends its name to ``seg_fields``. It reads 8-bit, 16-bit,
     palette and 1-bit files, then reduces the zero label where ``results['reduce_zero_label']`` says so, then
-    applies ``results['label_map']``, in mmseg's order.
+    applies ``results['label_map']``, in mmseg's order. Pixels without data, as ``LoadImage`` has found them by its
+    ``bands``, are ignored.
 
     The datasets of this package also give ``num_classes``, ``ignore_index`` and ``unlisted_labels`` (see
     :func:`swinseg.datasets.labels.map.label_table`), and ``label_colors`` where colors say the class. With
@@ -204,7 +279,12 @@ class LoadLabel(BaseTransform):
         table, allowed = rule_tables(rule, 256 if raw.dtype == np.uint8 else 65536)
         if contains_any(raw, ~allowed):
             raise DataError(value_sentence(path, np.unique(raw).tolist(), rule))
-        results['gt_seg_map'] = apply_table(raw, table)
+        label = apply_table(raw, table)
+        # What no band shows cannot be learnt, and is not asked for in use either.
+        valid = results.pop(VALID_PIXELS, None)
+        if valid is not None:
+            label[~valid] = rule.ignore_index
+        results['gt_seg_map'] = label
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
 

@@ -105,7 +105,8 @@ def segment_scene(
         blend: how windows are put together, as ``swinseg.inference.slide`` takes it; None takes that of the model,
             or ``'gaussian'``.
         max_memory: bytes that may be used beside the loaded model; None for no limit.
-        bands: numbers of a TIFF's bands that the model is shown, from 1; None takes red, green and blue.
+        bands: numbers of the file's bands that the model is shown, from 1; None takes those of the model's
+            training, by their names where both have some, or else red, green and blue.
         alpha: weight of the colors in the overlay.
         borders: draw each class's rim in its full color there.
         model_identity: what tells the model from others, say ``source_identity`` of its checkpoint. With it, work
@@ -178,7 +179,7 @@ def _open_scene(
         )
     image = open_image(
         path,
-        bands=bands,
+        bands=predictor.bands if bands is None else tuple(bands),
         value_range=predictor.value_range,
         keep_values=predictor.keeps_values,
     )
@@ -225,7 +226,8 @@ def _job(
     return {
         **source_identity(path), 'model': dict(model_identity), **asdict(windows),
         'device': predictor.device.type, 'batch_size': workload.batch_size,
-        'score_dtype': str(workload.score_dtype), 'bands': bands, 'tta': options.tta,
+        'score_dtype': str(workload.score_dtype), 'bands': predictor.bands if bands is None else tuple(bands),
+        'tta': options.tta,
         'value_range': None if value_range is None else value_range.setting,
         'confidence': options.confidence, 'reject_below': options.reject_below,
         'georeference': None if georeference is None else georeference.description(),
