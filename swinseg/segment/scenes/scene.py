@@ -46,6 +46,8 @@ from swinseg.segment.scenes.windows import (
 )
 from swinseg.visualization.colorize import check_alpha
 
+_ROWS_LOOKED_AT = 256
+
 Progress = Callable[[int, int], None]
 """Called with the rows done and all rows."""
 
@@ -118,7 +120,8 @@ def segment_scene(
             they mean.
         OutputError: a result cannot be written.
         PredictorError: the options ask for what the model cannot do, or for ``probabilities``.
-        RasterError: the image cannot be read by windows, or the model takes another number of bands.
+        RasterError: the image cannot be read by windows, has no data anywhere, or other bands than the model
+            takes.
         SlideError: windows and stride do not fit each other, or the memory.
         VisualizationError: ``alpha`` is outside [0, 1].
     """
@@ -183,12 +186,30 @@ def _open_scene(
         value_range=predictor.value_range,
         keep_values=predictor.keeps_values,
     )
+    _require_data(image, path)
     if options.tta and image.read(0, 1, 0, 1).dtype != np.uint8:
         raise RasterError(
             f'image {os.fspath(path)} is shown to the model with the values of the file, for which scales and '
             'flips are not averaged by windows; leave --tta out'
         )
     return image
+
+
+def _require_data(image: RasterImage, path: str | os.PathLike[str]) -> None:
+    """Look from the top, row by row of windows, for a pixel that has data.
+
+    Raises:
+        RasterError: there is none.
+    """
+    height, width = image.shape
+    for top in range(0, height, _ROWS_LOOKED_AT):
+        if image.valid(top, min(top + _ROWS_LOOKED_AT, height), 0, width).any():
+            return
+    raise RasterError(
+        f'image {os.fspath(path)} has no data in any of its {height} x {width} pixels (height x width), as its '
+        f'nodata value, mask or alpha says, or for its values are no finite numbers; mend that, or leave the '
+        f'file out'
+    )
 
 
 def _result_paths(
