@@ -185,6 +185,11 @@ def _loading_notes(step: Step) -> list[str]:
             f"the test pipeline loads images with color_type={quoted(color)}, but transformers' processor gives "
             'red, green and blue; write the weights alone, with a file such as model.safetensors as the output'
         )
+    if step.get('bands') is not None:
+        raise CheckpointError(
+            f"the test pipeline loads the bands {quoted(step['bands'])}, but transformers' processor gives red, "
+            'green and blue; write the weights alone, with a file such as model.safetensors as the output'
+        )
     if step.get('value_range') is None:
         return []
     return [

@@ -125,7 +125,8 @@ def _class_table(report: SplitReport) -> str:
 def _picture(job: Job, report: SplitReport) -> str:
     """Draw a photograph and the same with its label over it; the files have been read without a problem before."""
     assert job.label is not None
-    image = read_picture(job.image, report.split.loading.value_range)
+    loading = report.split.loading
+    image = read_picture(job.image, loading.value_range, loading.bands)
     raw = decode_by_rule(image_files.read_bytes(job.label, what='label'), job.label, job.rule)
     size = fitting_size(raw.shape, min(_LONGEST_SIDE, max(raw.shape)))
     table, allowed = rule_tables(job.rule, 65536)

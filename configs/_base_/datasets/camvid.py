@@ -17,7 +17,7 @@ ignore_values = [11]  # void
 # Light augmentation for minutes of training; for hours set ratio_range = (0.5, 2.0), and delete this list and its
 # place in train_dataloader, which leaves that of common.py, with TablePhotoMetricDistortion.
 train_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='LoadImage', bands='${bands}', value_range='${value_range}'),
     dict(type='LoadLabel'),
     dict(
         type='RandomResizeCrop',
@@ -32,7 +32,7 @@ train_pipeline = [
 ]
 # Images are predicted at their own size.
 test_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='LoadImage', bands='${bands}', value_range='${value_range}'),
     dict(type='LoadLabel'),
     dict(type='PackSegInputs'),
 ]

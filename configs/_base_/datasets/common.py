@@ -4,8 +4,12 @@ crop_size = (512, 512)
 image_scale = (2048, 512)  # the longer side at most, and the shorter one
 ratio_range = (0.5, 2.0)  # of the scale, in training
 cat_max_ratio = 0.75  # of a crop that one class may fill
+bands = (
+    None  # names of those that the model is shown, where they are not red, green and blue of 8 bits
+)
+value_range = None  # of images of more than 8 bits; `swinseg check` measures it
 train_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='LoadImage', bands='${bands}', value_range='${value_range}'),
     dict(type='LoadLabel'),
     dict(
         type='RandomResizeCrop',
@@ -21,7 +25,7 @@ train_pipeline = [
 ]
 # The label is loaded after Resize and so keeps its own size, at which predictions are scored.
 test_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='LoadImage', bands='${bands}', value_range='${value_range}'),
     dict(type='Resize', scale='${image_scale}', keep_ratio=True),
     dict(type='LoadLabel'),
     dict(type='PackSegInputs'),
@@ -31,7 +35,7 @@ tta_resizes = [
     for factor in ('0.75', '1.0', '1.25')
 ]
 tta_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='LoadImage', bands='${bands}', value_range='${value_range}'),
     dict(
         type='TestTimeAug',
         transforms=[

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mmcv.transforms import BaseTransform
 
 from swinseg.datasets.files import images as image_files
+from swinseg.datasets.files.band_choice import Choice
 from swinseg.datasets.files.several_pictures import several_pictures_of_file
 from swinseg.datasets.files.value_range import ValueRange
 from swinseg.datasets.labels.colors import decode_by_rule, decode_colors
@@ -55,6 +56,11 @@ class Loading:
         """Which values of images of more than 8 bits become 0 and 255."""
         return self.image.value_range if isinstance(self.image, LoadImage) else None
 
+    @property
+    def bands(self) -> Choice | None:
+        """Bands that the model is shown, in its order; None for colors, or all that a file has."""
+        return self.image.bands if isinstance(self.image, LoadImage) else None
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -76,6 +82,7 @@ class ImageFacts:
             which nothing says what they mean.
         std: the standard deviation likewise.
         values: (n, C) float32, some of the finite values of a file of more than 8 bits, RGB; None for others.
+        with_data: pixels that have data; None where the loader takes all for such.
         more_pictures: a sentence, where the file holds more pictures than the first, which is read.
     """
 
@@ -85,6 +92,12 @@ class ImageFacts:
     std: tuple[float, ...] | None
     values: npt.NDArray[np.float32] | None = None
     more_pictures: str | None = None
+    with_data: int | None = None
+
+    @property
+    def counted(self) -> int:
+        """Pixels over which mean and deviation are."""
+        return self.shape[0] * self.shape[1] if self.with_data is None else self.with_data
 
 
 @dataclass(frozen=True)
@@ -96,12 +109,14 @@ class LabelFacts:
         values: (n,) uint16, the raw values that occur, ascending.
         counts: (n,) int64, their pixels.
         palette: the color of each value that occurs, where the file has a palette.
+        without_data: pixels whose value does not count, for the image has no data there.
     """
 
     digest: bytes
     values: npt.NDArray[np.uint16]
     counts: npt.NDArray[np.int64]
     palette: dict[int, Color] | None
+    without_data: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,11 +154,12 @@ def inspect_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
         with_image: whether the image is read, too; without, nothing is said of it.
     """
     problems: list[Problem] = []
-    image = label = colors = None
+    image = label = colors = valid = None
     if with_image:
         try:
+            facts, valid = _inspect_image(job, loading)
             image = replace(
-                _inspect_image(job, loading),
+                facts,
                 more_pictures=several_pictures_of_file(image_files.local_path(job.image)),
             )
         except DataError as error:
@@ -158,7 +174,7 @@ def inspect_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
         try:
             raw = decode_by_rule(data, job.label, job.rule)
             palette = image_files.png_palette(data) if job.rule.colors is None else None
-            shape, label = raw.shape, _inspect_label(raw, palette)
+            shape, label = raw.shape, _inspect_label(raw, palette, valid)
         except (LabelChannelsError, LabelColorsError) as error:
             problems.append(Problem('colors', job.label, str(error)))
             picture = decode_colors(data, job.label)
@@ -171,7 +187,29 @@ def inspect_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
     return PairFacts(job, tuple(problems), image, label, colors)
 
 
-def _inspect_image(job: Job, loading: Loading) -> ImageFacts:
+def _inspect_image(job: Job, loading: Loading) -> tuple[ImageFacts, npt.NDArray[np.bool_] | None]:
+    """Return what was found in an image, and (H, W) where it has data, or None for everywhere."""
+    if isinstance(loading.image, LoadImage) and loading.image.bands is not None:
+        return _inspect_bands(job.image, loading.image)
+    return _inspect_picture(job, loading), None
+
+
+def _inspect_bands(path: str, loader: LoadImage) -> tuple[ImageFacts, npt.NDArray[np.bool_]]:
+    image = loader.read_bands(path)
+    pixels, valid = image.pixels, image.valid
+    mean = std = values = None
+    if pixels.dtype != np.uint8:
+        values = _some_of(pixels[valid])
+    if pixels.dtype == np.uint8 or loader.value_range is not None:
+        shown = loader.as_shown(image, path)
+        # Three bands are shown in OpenCV's order.
+        mean, std = _mean_and_std(shown, valid)
+    with_data = int(np.count_nonzero(valid))
+    facts = ImageFacts(pixels.shape[:2], _digest(pixels), mean, std, values, with_data=with_data)
+    return facts, valid
+
+
+def _inspect_picture(job: Job, loading: Loading) -> ImageFacts:
     path, loader = job.image, loading.image
     if isinstance(loader, LoadImage) and loader.color_type != 'unchanged':
         data = image_files.read_bytes(path, backend_args=loader.backend_args)
@@ -193,8 +231,14 @@ def _inspect_image(job: Job, loading: Loading) -> ImageFacts:
     return ImageFacts(pixels.shape[:2], digest, *_mean_and_std(pixels), values)
 
 
-def _mean_and_std(pixels: npt.NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    mean, std = (values.ravel().tolist() for values in cv2.meanStdDev(pixels))
+def _mean_and_std(
+    pixels: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    mask = None if valid is None else valid.astype(np.uint8)
+    # OpenCV takes up to four channels with a mask.
+    channels = [pixels] if mask is None else cv2.split(pixels)
+    found = [cv2.meanStdDev(channel, mask=mask) for channel in channels]
+    mean, std = (np.concatenate(values).ravel().tolist() for values in zip(*found, strict=True))
     if len(mean) == 3:  # BGR
         mean, std = mean[::-1], std[::-1]
     return tuple(mean), tuple(std)
@@ -202,13 +246,27 @@ def _mean_and_std(pixels: npt.NDArray[Any]) -> tuple[tuple[float, ...], tuple[fl
 
 def _some_values(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Return values of evenly spread pixels of an image, (H, W) or (H, W, 3) BGR."""
-    flat = pixels.reshape(pixels.shape[0] * pixels.shape[1], -1)
-    chosen = flat[:: max(1, len(flat) // _VALUES_KEPT), ::-1].astype(np.float32)
+    return _some_of(pixels.reshape(pixels.shape[0] * pixels.shape[1], -1)[:, ::-1])
+
+
+def _some_of(flat: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return evenly spread ones of (n, C) values that are finite numbers in all bands."""
+    chosen = flat[:: max(1, len(flat) // _VALUES_KEPT)].astype(np.float32)
     return chosen[np.isfinite(chosen).all(axis=1)]
 
 
-def _inspect_label(raw: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None) -> LabelFacts:
-    counts = class_counts(raw) if raw.dtype == np.uint8 else np.bincount(raw.ravel())
+def _inspect_label(
+    raw: npt.NDArray[Any],
+    palette: npt.NDArray[np.uint8] | None,
+    valid: npt.NDArray[np.bool_] | None,
+) -> LabelFacts:
+    without_data = 0
+    if valid is not None and valid.shape == raw.shape and not valid.all():
+        seen = raw[valid]
+        without_data = raw.size - seen.size
+        counts: npt.NDArray[Any] = np.bincount(seen)
+    else:
+        counts = class_counts(raw) if raw.dtype == np.uint8 else np.bincount(raw.ravel())
     values = np.flatnonzero(counts)
     colors = None if palette is None else palette.tolist()
     return LabelFacts(
@@ -218,6 +276,7 @@ def _inspect_label(raw: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None)
         palette=None
         if colors is None
         else {value: tuple(colors[value]) for value in values.tolist() if value < len(colors)},
+        without_data=without_data,
     )
 
 

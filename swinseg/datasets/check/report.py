@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from swinseg.datasets.check.band_lines import lines_for_config
 from swinseg.datasets.check.findings import Finding, by_severity, some
 from swinseg.datasets.check.listing import Split
 from swinseg.datasets.check.pair import Job, PairFacts
@@ -42,6 +43,8 @@ class SplitReport:
         classes: how often each class occurs.
         images: sizes and channels; None where no image could be read.
         samples: a few pairs without a problem, evenly spread, to be shown.
+        config_lines: of the training split, lines of the config that say which bands there are and what they hold;
+            none for images of 8-bit colors.
     """
 
     split: Split
@@ -50,6 +53,7 @@ class SplitReport:
     classes: ClassStatistics
     images: ImageStatistics | None
     samples: tuple[Job, ...]
+    config_lines: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return what goes into a JSON file."""
@@ -84,6 +88,7 @@ class SplitReport:
                 'mean_rgb': images.mean,
                 'std_rgb': images.std,
             },
+            'config_lines': list(self.config_lines),
         }
 
 
@@ -231,6 +236,7 @@ def _report(split: Split, facts: Sequence[PairFacts]) -> SplitReport:
         classes=class_statistics(facts, split.classes),
         images=image_statistics(facts),
         samples=tuple(good[index] for index in _spread(len(good), _SAMPLES)) if good else (),
+        config_lines=lines_for_config(facts, split.loading) if split.name == 'train' else (),
     )
 
 

@@ -100,7 +100,8 @@ def classes_of(pair: PairFacts, count: int) -> tuple[Counts, int, int]:
     found = np.bincount(indices[is_class], counts[is_class], minlength=count).astype(np.int64)
     # Where the ignored index is also a class, its pixels are the class's.
     is_ignored = allowed[values] & ~is_class
-    return found, int(counts[is_ignored].sum()), int(counts[~allowed[values]].sum())
+    ignored = int(counts[is_ignored].sum()) + pair.label.without_data
+    return found, ignored, int(counts[~allowed[values]].sum())
 
 
 def values_seen(facts: Sequence[PairFacts], rule: LabelRule) -> dict[int, int]:
@@ -142,7 +143,8 @@ def image_statistics(facts: Sequence[PairFacts]) -> ImageStatistics | None:
     middle = np.median(shapes, axis=0)
     mean = std = None
     if len({len(image.mean or ()) for image in images}) == 1 and images[0].mean:
-        weights = areas[:, None] / areas.sum()
+        counted = np.array([image.counted for image in images])
+        weights = counted[:, None] / max(1, counted.sum())
         means, stds = (np.array([getattr(image, of) for image in images]) for of in ('mean', 'std'))
         over_all = (weights * means).sum(axis=0)
         # Law of total variance: that inside the images and that of their means.

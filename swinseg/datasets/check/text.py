@@ -70,6 +70,11 @@ def _figures(report: SplitReport) -> list[str]:
                 ', '.join(f'{value:.2f}' for value in of) for of in (images.mean, images.std)
             )
             lines.append(f'  channels{channel_order(images.mean)}: mean {mean}; std {std}')
+    if report.config_lines:
+        lines += [
+            '  of the bands, for the config:',
+            *(f'    {line}' for line in report.config_lines),
+        ]
     classes = report.classes
     if not report.labeled or not classes.names:
         return lines

@@ -39,7 +39,7 @@ def depth_findings(
     files, values = _deep(facts)
     if not files:
         return []
-    measured = _measured(_deep(training)[1] or values)
+    measured = measured_range(_deep(training)[1] or values)
     # A pair of gray and a pair of color images are of one range.
     sampled = np.concatenate(values if len(measured) > 1 else [of.reshape(-1, 1) for of in values])
     advice = f'value_range={measured} of LoadImage in the training and the test pipeline'
@@ -78,7 +78,7 @@ def _deep(facts: Sequence[PairFacts]) -> tuple[tuple[str, ...], list[Values]]:
     return tuple(image for image, _ in found), [values for _, values in found]
 
 
-def _measured(values: Sequence[Values]) -> list[list[float]]:
+def measured_range(values: Sequence[Values]) -> list[list[float]]:
     """Return the range of each band, with few digits; of images that differ in their bands one for all."""
     if len({of.shape[1] for of in values}) > 1:
         values = [of.reshape(-1, 1) for of in values]

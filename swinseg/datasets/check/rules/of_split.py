@@ -25,6 +25,7 @@ from swinseg.datasets.check.rules.files import (
     several_picture_findings,
 )
 from swinseg.datasets.check.rules.labels import label_findings
+from swinseg.datasets.check.rules.no_data import no_data_findings
 from swinseg.datasets.check.rules.normalization import Normalization, normalization_findings
 from swinseg.datasets.check.statistics import class_statistics, image_statistics
 
@@ -63,6 +64,7 @@ def split_findings(
         *contradiction_findings(name, facts),
         *odd_image_findings(name, facts),
         *several_picture_findings(name, facts),
+        *no_data_findings(name, facts),
         *depth_findings(name, facts, split.loading.value_range, training=training),
         *normalization_findings(
             name, image_statistics(facts), None if split.changes_values else normalization
