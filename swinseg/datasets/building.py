@@ -15,6 +15,7 @@ from mmseg.registry import DATASETS
 from swinseg.config.build_errors import refused_arguments
 from swinseg.config.checking import check_num_classes
 from swinseg.datasets.labels.faults import zero_label_sentence
+from swinseg.datasets.transforms.of_bands import check_bands
 from swinseg.errors import ConfigError, UserError, quoted
 
 _BUILDER_PREFIX = re.compile(r'^(class `\w+` in [\w./]+: )+')
@@ -103,12 +104,14 @@ def check_dataset_settings(dataset: Any) -> None:
         dataset: a built one, or a wrapper of such.
 
     Raises:
-        ConfigError: there are no class names, or a step reduces the zero label where the dataset does not.
+        ConfigError: there are no class names, a step reduces the zero label where the dataset does not, or one is
+            for colors where other bands are loaded.
     """
     for leaf, steps in pipelines_of(dataset):
         kind = type(leaf).__name__
         require_classes(leaf)
         rule = getattr(leaf, 'reduce_zero_label', None)
+        check_bands(list(flat_steps(steps)))
         for step in flat_steps(steps):
             wanted = getattr(step, 'reduce_zero_label', None)
             if wanted is not None and rule is not None and bool(wanted) != bool(rule):

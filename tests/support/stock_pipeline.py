@@ -18,7 +18,8 @@ _STOCK_NAMES = {
 def stock_steps(step: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The configs of mmseg's transforms that do what one of ours does; their parameters are called the same."""
     if step['type'] != 'RandomResizeCrop':
-        return [{**step, 'type': _STOCK_NAMES.get(step['type'], step['type'])}]
+        given = {key: value for key, value in step.items() if value is not None}
+        return [{**given, 'type': _STOCK_NAMES.get(step['type'], step['type'])}]
     crop = {key: step[key] for key in ('crop_size', 'cat_max_ratio')}
     resize = {key: value for key, value in step.items() if key not in crop}
     return [{**resize, 'type': 'RandomResize'}, {**crop, 'type': 'RandomCrop'}]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -13,6 +14,7 @@ from mmseg.registry import TRANSFORMS
 from numpy import random  # its global generator, which mmengine seeds in each worker
 
 from swinseg.datasets.transforms.flipped_views import copy_if_flipped
+from swinseg.errors import ConfigError, DataError
 
 Table = npt.NDArray[np.uint8]
 _VALUES: Table = np.arange(256, dtype=np.uint8)
@@ -28,18 +30,45 @@ class TablePhotoMetricDistortion(PhotoMetricDistortion):
     arithmetic, and the image is looked up: brightness and a contrast that follows at once share one table;
     saturation and hue have one each. What is drawn, and in which order, is mmseg's.
 
-    Changes ``img``, (H, W, 3) uint8 BGR; anything else is left to mmseg's arithmetic.
+    Changes ``img``, (H, W, 3) uint8 BGR; anything else is left to mmseg's arithmetic. Without saturation and hue,
+    which are of colors, it is (H, W, C) uint8 of any number of bands, all of which become brighter, or richer in
+    contrast, by the same.
 
     Args:
         brightness_delta: brightness is moved by up to this much either way.
         contrast_range: smallest and largest factor.
-        saturation_range: smallest and largest factor.
-        hue_delta: hue is turned by up to this many units of two degrees either way.
+        saturation_range: smallest and largest factor; None leaves saturation as it is, and draws nothing for it.
+        hue_delta: hue is turned by up to this many units of two degrees either way; None leaves it likewise.
+
+    Raises:
+        ConfigError: one of the last two is None and the other is not.
     """
+
+    def __init__(
+        self,
+        brightness_delta: float = 32,
+        contrast_range: Sequence[float] = (0.5, 1.5),
+        saturation_range: Sequence[float] | None = (0.5, 1.5),
+        hue_delta: int | None = 18,
+    ) -> None:
+        if (saturation_range is None) != (hue_delta is None):
+            raise ConfigError(
+                'saturation_range and hue_delta of TablePhotoMetricDistortion are None together, for images of '
+                'other bands than colors; set both to None, or neither'
+            )
+        super().__init__(
+            brightness_delta, contrast_range, saturation_range or (1, 1), hue_delta or 0
+        )
+        self.changes_colors = hue_delta is not None
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Distort the image in ``results``, and return them."""
-        if results['img'].dtype != np.uint8 or results['img'].ndim != 3:
+        if results['img'].dtype != np.uint8 or (self.changes_colors and results['img'].ndim != 3):
+            if not self.changes_colors:
+                raise DataError(
+                    f'TablePhotoMetricDistortion without colors is for images of 8 bits, but '
+                    f'{results.get("img_path")} is {results["img"].dtype}; leave to_float32 of LoadImage out'
+                )
             distorted: dict[str, Any] = super().transform(results)
             return distorted
         image = results['img']
@@ -49,8 +78,9 @@ class TablePhotoMetricDistortion(PhotoMetricDistortion):
         if contrast_first:
             table = self.contrast(table)
         image = _look_up(image, table)
-        image = _look_up_in_hsv(image, self._saturation_table(), channel=1)
-        image = _look_up_in_hsv(image, self._hue_table(), channel=0)
+        if self.changes_colors:
+            image = _look_up_in_hsv(image, self._saturation_table(), channel=1)
+            image = _look_up_in_hsv(image, self._hue_table(), channel=0)
         if not contrast_first:
             image = _look_up(image, self.contrast(_VALUES))
         results['img'] = image
@@ -74,6 +104,9 @@ def _look_up(image: npt.NDArray[np.uint8], table: Table) -> npt.NDArray[np.uint8
     if table is _VALUES:
         return image
     image = copy_if_flipped(image)
+    shape = image.shape
+    # OpenCV adds to four channels at most.
+    image = image.reshape(len(image), -1)
     shift = int(table[_MIDDLE]) - _MIDDLE
     result: npt.NDArray[np.uint8]
     if np.array_equal(table, np.clip(_VALUES.astype(int) + shift, 0, 255)):
@@ -82,7 +115,7 @@ def _look_up(image: npt.NDArray[np.uint8], table: Table) -> npt.NDArray[np.uint8
         result = change(image, (abs(shift),) * 4)
     else:
         result = cv2.LUT(image, table)
-    return result
+    return result.reshape(shape)
 
 
 def _look_up_in_hsv(

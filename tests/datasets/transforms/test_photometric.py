@@ -5,6 +5,7 @@ from mmseg.datasets.transforms import PhotoMetricDistortion
 from mmseg.registry import TRANSFORMS
 
 from swinseg.datasets import TablePhotoMetricDistortion
+from swinseg.errors import ConfigError, DataError
 
 
 def every_kind_of_color():
@@ -68,3 +69,33 @@ def test_real_photograph(real_data):
 
 def test_float_image_is_left_to_mmseg():
     assert_as_stock(every_kind_of_color().astype(np.float32) / 255, seeds=range(12))
+
+
+@pytest.mark.parametrize('bands', [None, 1, 4, 13])
+def test_any_number_of_bands__brightness_and_contrast(bands):
+    """All bands become what each alone becomes by the same draws."""
+    ours = TablePhotoMetricDistortion(saturation_range=None, hue_delta=None)
+    shape = (20, 24) if bands is None else (20, 24, bands)
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    alone = np.ascontiguousarray(image if bands is None else image[..., -1])
+    changed = 0
+    for seed in range(30):
+        np.random.seed(seed)  # noqa: NPY002
+        found = ours({'img': image})['img']
+        np.random.seed(seed)  # noqa: NPY002
+        expected = ours({'img': alone})['img']
+        assert found.shape == shape
+        np.testing.assert_array_equal(found if bands is None else found[..., -1], expected)
+        changed += not np.array_equal(found, image)
+    assert 15 < changed < 30
+
+
+def test_any_number_of_bands__without_one_of_saturation_and_hue():
+    with pytest.raises(ConfigError, match='set both to None, or neither'):
+        TablePhotoMetricDistortion(hue_delta=None)
+
+
+def test_any_number_of_bands__floats():
+    ours = TablePhotoMetricDistortion(saturation_range=None, hue_delta=None)
+    with pytest.raises(DataError, match=r'is for images of 8 bits, but a\.tif is float32'):
+        ours({'img': np.zeros((4, 4, 4), np.float32), 'img_path': 'a.tif'})
