@@ -25,6 +25,7 @@ NEEDS = {
     r'(check|train|test|prepare) (upernet_\w+_)?(ade20k|camvid|binary)\b': 'a dataset',
     r'(train|test) upernet_swin_t_mini': 'minutes; it is what make demo does',
     r'^swinseg compare': 'the reports of two such trainings; tests/tools/test_compare.py has some',
+    r'bands': 'the images that its page draws; tests/test_bands_page.py draws and runs them',
     r'train CONFIG': 'a config of the reader',
     r'--device cuda': 'a GPU',
 }

@@ -37,7 +37,7 @@ def depth_findings(
         training: the pairs of the training split, whose range the others share.
     """
     files, values = _deep(facts)
-    if not files:
+    if not files or (used is not None and not any(map(len, values))):
         return []
     measured = measured_range(_deep(training)[1] or values)
     # A pair of gray and a pair of color images are of one range.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swinseg.datasets.check.findings import Finding, some_files
+from swinseg.datasets.check.findings import Finding, Severity, some_files
 from swinseg.datasets.check.pair import PairFacts
 
 
@@ -19,5 +19,5 @@ def no_data_findings(split: str, facts: Sequence[PairFacts]) -> list[Finding]:
         f'value, mask or alpha says, or for their values are no finite numbers; correct that in the files, or '
         f'leave them out'
     )
-    severity = 'error' if len(empty) == len(read) else 'warning'
+    severity: Severity = 'error' if len(empty) == len(read) else 'warning'
     return [Finding('no-data', severity, split, sentence, empty)]
