@@ -241,13 +241,20 @@ def _report(split: Split, facts: Sequence[PairFacts]) -> SplitReport:
 
 
 def _compare(train: SplitReport, val: SplitReport) -> list[Finding]:
-    """Compare the classes of the two splits."""
+    """Compare the classes and the bands of the two splits."""
     if train.split.classes != val.split.classes:
         sentence = (
             f'the training set has the classes {some(train.split.classes, limit=5)} but the validation set '
             f'{some(val.split.classes, limit=5)}; give both the same classes in the same order'
         )
         return [Finding('class-lists', 'error', 'train, val', sentence)]
+    if train.split.loading.bands != val.split.loading.bands:
+        sentence = (
+            f'the training pipeline loads the bands {list(train.split.loading.bands or ())} but that of the '
+            f'validation {list(val.split.loading.bands or ())}, so that the model would be shown others than it '
+            f'has learnt; set the same bands in both'
+        )
+        return [Finding('bands-differ', 'error', 'train, val', sentence)]
     never_trained = [
         name
         for name, trained, tested in zip(

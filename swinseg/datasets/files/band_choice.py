@@ -15,7 +15,8 @@ from swinseg.errors import DataError, DecodingError, quoted, shown
 Choice = tuple[int, ...] | tuple[str, ...]
 """Numbers of bands, from 1, or their names, in the order in which a model is shown them."""
 
-_LONGEST_NAME = 60
+# As a config inside a checkpoint may hold them (swinseg.config.untrusted).
+_NAME = re.compile(r'[\w-](?:[\w -]{0,58}[\w-])?', re.ASCII)
 
 
 def checked_choice(setting: Any) -> Choice:
@@ -33,18 +34,14 @@ def checked_choice(setting: Any) -> Choice:
             if len(set(folded)) == len(folded):
                 return tuple(setting)
     raise DataError(
-        'bands must be a list of the names of bands, each once, or of their numbers from 1 on, in the order in '
+        'bands must be a list of the names of bands (letters of English, digits, spaces, "_" and "-"), each '
+        'once, or of their numbers from 1 on, in the order in '
         f"which the model is shown them, such as ['red', 'green', 'blue', 'nir'], but is {quoted(setting)}"
     )
 
 
 def _is_name(band: object) -> bool:
-    return (
-        isinstance(band, str)
-        and band.isprintable()
-        and band == band.strip()
-        and 0 < len(band) <= _LONGEST_NAME
-    )
+    return isinstance(band, str) and _NAME.fullmatch(band) is not None
 
 
 def chosen_numbers(

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinseg.datasets.files.band_choice import Choice
-from swinseg.datasets.files.banded import read_bands
-from swinseg.datasets.files.images import decode_image, read_bytes
+from swinseg.datasets.files.banded import count_bands, read_bands
+from swinseg.datasets.files.images import decode_image, fetch_bytes, read_bytes, said_of
 from swinseg.datasets.files.value_range import PER_IMAGE, ValueRange
 from swinseg.errors import DataError
 
@@ -31,6 +31,10 @@ def read_picture(
         DataError: it cannot be read.
     """
     to_see = ValueRange(rule=PER_IMAGE)
+    if bands is None and os.fspath(path).lower().endswith('.npy'):
+        data = fetch_bytes(path)
+        with said_of('image', path):
+            bands = (1, 2, 3) if count_bands(data) > 2 else (1,)
     if bands is not None:
         image = read_bands(path, bands)
         shown = (value_range or to_see).to_8_bits(

@@ -14,6 +14,7 @@ from mmseg.registry import HOOKS
 from numpy.typing import NDArray
 from torch import Tensor
 
+from swinseg.datasets.transforms.loaders import image_loader
 from swinseg.engine.hooks.runs import is_training_run
 from swinseg.errors import ConfigError, UserError
 from swinseg.evaluation.iou_metric import label_map
@@ -66,7 +67,7 @@ class SamplePredictionsHook(Hook):
         self._samples.append(
             make_sample(
                 Path(sample.get('img_path', f'image {batch_idx}')).name,
-                _rgb(data_batch['inputs'][0]),
+                _rgb(data_batch['inputs'][0], is_bgr=_is_bgr(runner)),
                 label_map(sample.gt_sem_seg.data).cpu().numpy(),
                 label_map(sample.pred_sem_seg.data).cpu().numpy(),
                 ignore_index=_ignore_index(runner),
@@ -100,8 +101,15 @@ def _ignore_index(runner: Any) -> int:
     return getattr(runner.val_dataloader.dataset, 'ignore_index', 255)
 
 
-def _rgb(inputs: Tensor) -> NDArray[np.uint8]:
-    """Return the (h, w, 3) RGB picture of a (C, h, w) image as loaded: BGR, or gray in one channel."""
+def _is_bgr(runner: Any) -> bool:
+    """Whether images of more than three bands are loaded with blue first."""
+    return getattr(image_loader(runner.val_dataloader.dataset), 'bands', None) is None
+
+
+def _rgb(inputs: Tensor, *, is_bgr: bool = True) -> NDArray[np.uint8]:
+    """Return the (h, w, 3) RGB picture of a (C, h, w) image as loaded: BGR, gray, or the first of other bands."""
     image = inputs.cpu().numpy().clip(0, 255).astype(np.uint8)
-    bgr = image.repeat(3, axis=0) if len(image) == 1 else image[:3]
-    return np.ascontiguousarray(bgr[::-1].transpose(1, 2, 0))
+    shown = image[:1].repeat(3, axis=0) if len(image) < 3 else image[:3]
+    if is_bgr or len(image) == 3:
+        shown = shown[::-1]
+    return np.ascontiguousarray(shown.transpose(1, 2, 0))

@@ -75,7 +75,7 @@ def _check_normalization(preprocessor: SegDataPreProcessor, channels: int | None
         name, length = next(iter(wrong.items()))
         raise ArchitectureError(
             f'{name} of data_preprocessor has {length} numbers, but the backbone takes images of {channels} '
-            f'channels (its in_channels); give one number for each channel'
+            f'channels (its in_channels); give one number for each channel (swinseg check prints them)'
         )
 
 

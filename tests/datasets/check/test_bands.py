@@ -1,5 +1,7 @@
 """The check of images of four bands: figures of what has data, lines for the config, images without data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -99,3 +101,12 @@ def test_check__images_without_data(empty, severity, tmp_path):
     assert finding.severity == severity
     assert len(finding.files) == empty
     assert f'{empty} of 3 images have no data in any pixel (0.tif' in finding.sentence
+
+
+def test_check__other_bands_in_validation(tmp_path):
+    splits = [
+        make(tmp_path / name, drawn(), loader=dict(bands=bands, value_range=[0, 4000]))
+        for name, bands in (('a', NAMES), ('b', NAMES[::-1]))
+    ]
+    report = check_splits([splits[0], replace(splits[1], name='val')], workers=1)
+    assert 'bands-differ' in [each.code for each in report.findings if each.severity == 'error']

@@ -24,6 +24,7 @@ def test_checked_choice(setting):
         ['red', 'Red'],
         [' red'],
         ['a\nb'],
+        ['NIR (842 nm)'],
         ['x' * 61],
         4,
         [1.0],
