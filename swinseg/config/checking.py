@@ -74,7 +74,7 @@ _TAKEN_OUT_FIRST = {
     'HOOKS': ('priority',),
     'OPTIM_WRAPPERS': ('constructor', 'paramwise_cfg'),
     'PARAM_SCHEDULERS': ('convert_to_iter_based',),
-    'WEIGHT_INITIALIZERS': ('override', 'minimum', 'inflate'),  # our backbones read the last two
+    'WEIGHT_INITIALIZERS': ('override', 'minimum', 'inflate'),  # Swin backbones read the last two
 }
 _DATALOADER_KEYS = frozenset(
     (*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch')
