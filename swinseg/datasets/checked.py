@@ -173,6 +173,12 @@ class CheckedDataset(BaseSegDataset):
         return match_files(
             self.data_prefix['img_path'],
             self.data_prefix.get('seg_map_path'),
+            **self.matching_options(),
+        )
+
+    def matching_options(self) -> dict[str, Any]:
+        """Return how files are matched, as :func:`swinseg.datasets.files.pairs.match_files` takes it."""
+        return dict(
             image_suffix=self.img_suffix,
             label_suffix=self.seg_map_suffix,
             names_file=self.ann_file or None,

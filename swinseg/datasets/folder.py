@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from mmseg.registry import DATASETS
 
 from swinseg.datasets.checked import CheckedDataset, checked_color
-from swinseg.datasets.files.pairs import Pair
+from swinseg.datasets.files.pairs import Matching, Pair, match_class_folders
 from swinseg.datasets.labels.classes_file import ClassList, read_classes_file, whole_numbers
 from swinseg.datasets.labels.colors import MAX_COLORED_CLASSES
 from swinseg.datasets.labels.map import IGNORE_INDEX, Color, compose, subset_map
+from swinseg.datasets.labels.multi_label import Layout, Missing, MultiLabelRule
 from swinseg.datasets.labels.palettes import distinct_colors
 from swinseg.errors import DataError, quoted, shown
 
@@ -43,6 +44,13 @@ class FolderDataset(CheckedDataset):
             say the class: for RGB masks, and for palette files whose indices mean nothing.
         ignore_colors: with ``color_labels``, colors that mean "does not count"; any other color that is
             not of a class stops with an error.
+        multi_label: for labels of which a pixel may have several at once. ``'bits'``: label files are bit masks,
+            bit k is class k, up to 16 classes in one channel, more in the bands of a TIFF. ``'folders'``: the
+            folder of labels has one folder for each class, of its name, with a mask of each image, 0 and one other
+            value. Then ``ignore_values`` are raw values of pixels that do not count, in the mask of a class for
+            that class; and where ``metainfo`` chooses some of the classes, pixels of the others still count.
+        missing_masks: with ``'folders'``, what an image without a mask of a class means: ``'error'``, ``'empty'``
+            (it has no pixel of it) or ``'ignore'`` (nobody has looked, so the class does not count there).
         ann_file: text file with one name per line, or empty for all images.
         img_suffix: what image names end in, several of these, or ``'auto'`` for every known image format.
         seg_map_suffix: what label names end in, several of these, or ``'auto'``.
@@ -75,6 +83,8 @@ class FolderDataset(CheckedDataset):
         instance_divisor: int | None = None,
         color_labels: bool = False,
         ignore_colors: Sequence[Sequence[int]] = (),
+        multi_label: Layout | None = None,
+        missing_masks: Missing = 'error',
         ann_file: str = '',
         img_suffix: str | Sequence[str] = 'auto',
         seg_map_suffix: str | Sequence[str] = 'auto',
@@ -146,6 +156,15 @@ class FolderDataset(CheckedDataset):
             raise DataError(
                 'ignore_colors needs color_labels=True; set it, or leave ignore_colors out'
             )
+        self._check_multi_label(
+            multi_label,
+            missing_masks,
+            label_map=self._list.label_map is not None,
+            color_labels=color_labels,
+            reduce_zero_label=reduce_zero_label,
+            instance_divisor=instance_divisor is not None,
+        )
+        self._multi_label, self._missing_masks = multi_label, missing_masks
         if self._list.label_map is not None:
             self.unlisted_labels = 'ignore' if self._list.ignore_values is None else 'reject'
         given.setdefault('classes', list(self._list.names))
@@ -225,9 +244,57 @@ class FolderDataset(CheckedDataset):
             )
         return colors
 
+    def _check_multi_label(self, layout: Layout | None, missing: Missing, **others: bool) -> None:
+        if layout not in (None, *get_args(Layout)):
+            raise DataError(
+                f"multi_label of FolderDataset must be 'bits' or 'folders', found {quoted(layout)}; leave it out "
+                'where a pixel has one class'
+            )
+        if missing not in get_args(Missing):
+            raise DataError(
+                f'missing_masks of FolderDataset must be one of {", ".join(get_args(Missing))}, found '
+                f'{quoted(missing)}'
+            )
+        if missing != 'error' and layout != 'folders':
+            raise DataError(
+                "missing_masks is about labels with multi_label='folders'; set that, or leave missing_masks out"
+            )
+        for name in (name for name, is_given in others.items() if is_given and layout is not None):
+            raise DataError(
+                f'multi_label and {name} are both given to FolderDataset, but with multi_label the files say each '
+                f'class by a bit or a mask of its own; leave {name} out'
+            )
+
+    def match_files(self) -> Matching:
+        """Match the images with their labels; with one mask for each class, with all of these."""
+        folder = self.data_prefix.get('seg_map_path')
+        if self._multi_label != 'folders' or folder is None:
+            return super().match_files()
+        return match_class_folders(
+            self.data_prefix['img_path'],
+            folder,
+            self._metainfo['classes'],
+            may_be_missing=self._missing_masks != 'error',
+            **self.matching_options(),
+        )
+
     def data_of(self, pair: Pair) -> dict[str, Any]:
         """Return what an item's data says of a pair before its files are read."""
         item = super().data_of(pair)
+        if self._multi_label is not None:
+            names = list(self.all_classes)
+            item['multi_label'] = MultiLabelRule(
+                layout=self._multi_label,
+                names=tuple(names),
+                chosen=tuple(names.index(name) for name in self._metainfo['classes']),
+                ignore_values=tuple(self._list.ignore_values or ()),
+                ignore_index=int(self.ignore_index),
+                missing=self._missing_masks,
+            )
+            # Labels are no values that a map could turn into others.
+            item['label_map'] = None
+            if pair.masks:
+                item['mask_paths'] = pair.masks
         item['instance_divisor'] = self._instance_divisor
         if self._label_colors is not None:
             item['label_colors'] = self._label_colors

@@ -60,7 +60,14 @@ def list_split(name: str, dataset: Any) -> Split:
         rule = LabelRule.of(
             {'num_classes': len(classes) or None, 'ignore_index': ignore_index, **info}
         )
-        job = Job(info['img_path'], info.get('seg_map_path'), rule, info.get('img_path2'))
+        job = Job(
+            info['img_path'],
+            info.get('seg_map_path'),
+            rule,
+            info.get('img_path2'),
+            multi_label=info.get('multi_label'),
+            masks=info.get('mask_paths', ()),
+        )
         jobs[job] = None
     if not jobs and not findings:
         raise DataError(

@@ -18,6 +18,7 @@ from swinseg.datasets.files.value_range import ValueRange
 from swinseg.datasets.labels.colors import decode_by_rule, decode_colors
 from swinseg.datasets.labels.faults import size_sentence
 from swinseg.datasets.labels.map import Color, LabelRule
+from swinseg.datasets.labels.multi_label import MultiLabelRule, Planes, load_planes
 from swinseg.datasets.transforms.loaders import load_image
 from swinseg.datasets.transforms.loading import LoadImage, LoadLabel
 from swinseg.datasets.transforms.resize_crop import class_counts
@@ -36,12 +37,16 @@ class Job:
 
     Attributes:
         second_image: of the same place at another time, in sets for the detection of changes; else None.
+        multi_label: what labels with several classes at a pixel mean; None for other labels.
+        masks: path of the mask of each class, or None, where each has its own.
     """
 
     image: str
     label: str | None
     rule: LabelRule
     second_image: str | None = None
+    multi_label: MultiLabelRule | None = None
+    masks: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,10 +111,11 @@ class LabelFacts:
 
     Attributes:
         digest: of the raw values.
-        values: (n,) uint16, the raw values that occur, ascending.
+        values: (n,) uint16, the raw values that occur, ascending; none where a pixel may have several classes.
         counts: (n,) int64, their pixels.
         palette: the color of each value that occurs, where the file has a palette.
         without_data: pixels whose value does not count, for the image has no data there.
+        planes: of labels with several classes at a pixel, how often each occurs; else None.
     """
 
     digest: bytes
@@ -117,6 +123,22 @@ class LabelFacts:
     counts: npt.NDArray[np.int64]
     palette: dict[int, Color] | None
     without_data: int = 0
+    planes: PlaneCounts | None = None
+
+
+@dataclass(frozen=True)
+class PlaneCounts:
+    """How often classes occur in a label of which a pixel may have several.
+
+    Attributes:
+        pixels: (C,) int64, that have a class.
+        counted: pixels that count for one class at least.
+        ignored: pixels that count for none.
+    """
+
+    pixels: npt.NDArray[np.int64]
+    counted: int
+    ignored: int
 
 
 @dataclass(frozen=True)
@@ -167,6 +189,13 @@ def inspect_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
     if job.label is None:
         return PairFacts(job, tuple(problems), image, None)
     shape: tuple[int, ...] | None = None
+    if job.multi_label is not None:
+        try:
+            planes = _load_planes(job, loading, None if image is None else image.shape)
+            label = _inspect_planes(planes, job.multi_label)
+        except DataError as error:
+            problems.append(Problem('label', job.label, str(error)))
+        return PairFacts(job, tuple(problems), image, label)
     try:
         data = image_files.read_bytes(
             job.label, what='label', backend_args=loading.label.backend_args
@@ -277,6 +306,33 @@ def _inspect_label(
         if colors is None
         else {value: tuple(colors[value]) for value in values.tolist() if value < len(colors)},
         without_data=without_data,
+    )
+
+
+def _load_planes(job: Job, loading: Loading, shape: tuple[int, int] | None) -> Planes:
+    info: dict[str, Any] = {
+        'img_path': job.image,
+        'seg_map_path': job.label,
+        'multi_label': job.multi_label,
+        'mask_paths': job.masks,
+    }
+    if shape is not None:
+        info['ori_shape'] = shape
+    return load_planes(info, backend_args=loading.label.backend_args)
+
+
+def _inspect_planes(planes: Planes, rule: MultiLabelRule) -> LabelFacts:
+    ignored = int((planes == rule.ignore_index).all(axis=2).sum())
+    return LabelFacts(
+        digest=_digest(planes),
+        values=np.empty(0, np.uint16),
+        counts=np.empty(0, np.int64),
+        palette=None,
+        planes=PlaneCounts(
+            pixels=(planes == 1).sum(axis=(0, 1), dtype=np.int64),
+            counted=planes.shape[0] * planes.shape[1] - ignored,
+            ignored=ignored,
+        ),
     )
 
 

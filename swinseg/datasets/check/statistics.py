@@ -21,7 +21,7 @@ class ClassStatistics:
 
     Attributes:
         names: K names.
-        pixels: (K,) of each class.
+        pixels: (K,) of each class; a pixel may have several where the dataset has ``multi_label``.
         images: (K,) how many images have a pixel of the class.
         pixels_around: (K,) pixels of any class in the images that have the class.
         ignored: pixels that do not count.
@@ -78,7 +78,8 @@ def class_statistics(facts: Sequence[PairFacts], names: Sequence[str]) -> ClassS
         ignored, outside = ignored + ignored_here, outside + outside_here
         pixels += indices
         images += indices > 0
-        around += np.where(indices > 0, indices.sum(), 0)
+        planes = pair.label.planes
+        around += np.where(indices > 0, indices.sum() if planes is None else planes.counted, 0)
     return ClassStatistics(tuple(names), pixels, images, around, ignored, outside)
 
 
@@ -93,6 +94,8 @@ def classes_of(pair: PairFacts, count: int) -> tuple[Counts, int, int]:
         (K,) pixels of each class, pixels that are ignored, and pixels whose value is no class.
     """
     assert pair.label is not None
+    if pair.label.planes is not None:
+        return pair.label.planes.pixels, pair.label.planes.ignored, 0
     table, allowed = rule_tables(pair.job.rule, 65536)
     values, counts = pair.label.values, pair.label.counts
     indices = table[values]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from swinseg.datasets.files.images import IMAGE_SUFFIXES, LABEL_SUFFIXES
 from swinseg.datasets.files.suffixes import infer_suffixes
@@ -16,10 +17,17 @@ AUTO = 'auto'
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its label (None where the set has no labels)."""
+    """An image and its label (None where the set has no labels).
+
+    Attributes:
+        image: path.
+        label: path, or None; of several masks that of the first class that has one.
+        masks: path of the mask of each class, None where there is none; empty where labels are one file each.
+    """
 
     image: str
     label: str | None
+    masks: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ def match_files(
     label_suffix: str | Sequence[str] = AUTO,
     names_file: str | os.PathLike[str] | None = None,
     hint: str = '',
+    needs_labels: bool = True,
 ) -> Matching:
     """Match the images under a folder, subfolders included, with labels by name.
 
@@ -82,6 +91,7 @@ def match_files(
         names_file: a text file with one NAME (with or without the suffix) per line; those pairs, in that
             order, instead of all.
         hint: how to get the data, for the message about a folder that is missing or empty.
+        needs_labels: whether an image without a label is a fault; without, it is a pair without one.
 
     Raises:
         DataError: a folder or ``names_file`` is missing or empty, no image is there, or images and labels in
@@ -132,8 +142,12 @@ def match_files(
         return Matching(tuple(Pair(images[name], None) for name in names), tuple(faults))
 
     _require_folder(label_folder, 'labels', hint)
-    labels, faults_of_labels = _by_name(label_folder, label_endings, 'label')
+    found, faults_of_labels = _by_name(label_folder, label_endings, 'label')
     faults += faults_of_labels
+    labels: dict[str, str | None] = {
+        **({} if needs_labels else dict.fromkeys(names)),
+        **found,
+    }
     without_label = [name for name in names if name not in labels]
     if without_label:
         inferred = infer_suffixes(
@@ -159,7 +173,51 @@ def match_files(
     return Matching(
         tuple(Pair(images[name], labels[name]) for name in names if name in labels),
         tuple(faults),
-        tuple(path for name, path in labels.items() if name not in images),
+        tuple(path for name, path in found.items() if name not in images),
+    )
+
+
+def match_class_folders(
+    image_folder: str | os.PathLike[str],
+    label_folder: str | os.PathLike[str],
+    classes: Sequence[str],
+    *,
+    may_be_missing: bool = False,
+    **options: Any,
+) -> Matching:
+    """Match the images under a folder with one mask for each class: ``label_folder/CLASS/sub/NAME<suffix>``.
+
+    Args:
+        image_folder: where the images are.
+        label_folder: where the folders of the classes are.
+        classes: their names, which are those of the folders.
+        may_be_missing: whether an image may lack the masks of some classes.
+        **options: as :func:`match_files` takes them.
+
+    Raises:
+        DataError: as :func:`match_files` says, of the images or of the folder of a class.
+    """
+    found = [
+        match_files(
+            image_folder,
+            os.path.join(label_folder, name),
+            needs_labels=not may_be_missing,
+            **options,
+        )
+        for name in classes
+    ]
+    masks: dict[str, list[str | None]] = {}
+    for matching in found:
+        for pair in matching.pairs:
+            masks.setdefault(pair.image, []).append(pair.label)
+    return Matching(
+        tuple(
+            Pair(image, next(filter(None, of_image), os.fspath(label_folder)), tuple(of_image))
+            for image, of_image in masks.items()
+            if len(of_image) == len(classes)
+        ),
+        tuple(dict.fromkeys(fault for matching in found for fault in matching.faults)),
+        tuple(path for matching in found for path in matching.labels_without_image),
     )
 
 

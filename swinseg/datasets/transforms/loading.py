@@ -19,6 +19,7 @@ from swinseg.datasets.files.value_range import Setting, ValueRange, too_deep
 from swinseg.datasets.labels.colors import decode_by_rule
 from swinseg.datasets.labels.faults import size_sentence, value_sentence, zero_label_sentence
 from swinseg.datasets.labels.map import LabelRule, apply_table, contains_any, rule_tables
+from swinseg.datasets.labels.multi_label import load_planes
 from swinseg.datasets.transforms.resize_crop import (
     DRAWN_SCALE,
     checked_scale,
@@ -228,6 +229,9 @@ class LoadLabel(BaseTransform):
     ``num_classes`` each value is checked. Stock mmseg datasets do not give it, so their labels are only
     checked to fit 8 bits.
 
+    Where the dataset has ``multi_label``, ``gt_seg_map`` is (H, W, C) uint8 instead, see
+    :mod:`swinseg.datasets.labels.multi_label`.
+
     Args:
         reduce_zero_label: what the dataset must say of it, too (mmseg's ADE20K pipelines give it); None for all.
         backend_args: mmengine's file backend, or None for the one that the path asks for.
@@ -270,6 +274,10 @@ class LoadLabel(BaseTransform):
                     'LoadLabel', self.reduce_zero_label, 'the dataset', rule.reduce_zero_label
                 )
             )
+        if results.get('multi_label') is not None:
+            results['gt_seg_map'] = load_planes(results, backend_args=self.backend_args)
+            results.setdefault('seg_fields', []).append('gt_seg_map')
+            return results
         data = image_files.read_bytes(path, what='label', backend_args=self.backend_args)
         raw = decode_by_rule(data, path, rule)
         # The label belongs to the image as loaded; in a test pipeline the image has been resized since.

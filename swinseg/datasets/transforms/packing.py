@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from mmengine.structures import PixelData
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
@@ -17,6 +19,8 @@ class PackPlanes(PackSegInputs):
 
     NumPy moves the channels of a 512 x 512 image to the front in 0.22 ms, OpenCV in 0.05 ms, and a flipped
     image or label goes through OpenCV as well.
+
+    A label with several classes at a pixel, (H, W, C), becomes ``gt_sem_seg`` of (C, H, W) uint8.
 
     Args:
         meta_keys: what of the results the sample keeps; mmseg's if None.
@@ -34,7 +38,16 @@ class PackPlanes(PackSegInputs):
         ):
             # mmseg moves the channels to the front, which of this view is the contiguous array it wants.
             results['img'] = planes(image).transpose(1, 2, 0)
+        several = (
+            results.pop('gt_seg_map', None) if results.get('multi_label') is not None else None
+        )
         if 'gt_seg_map' in results:
             results['gt_seg_map'] = copy_if_flipped(results['gt_seg_map'])
         packed: dict[str, Any] = super().transform(results)
+        if several is not None:
+            # OpenCV leaves out the axis of a single class.
+            of_classes = several.reshape(*several.shape[:2], -1).transpose(2, 0, 1)
+            packed['data_samples'].gt_sem_seg = PixelData(
+                data=torch.from_numpy(np.ascontiguousarray(of_classes))
+            )
         return packed

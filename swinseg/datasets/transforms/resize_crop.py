@@ -21,6 +21,7 @@ from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
 from swinseg.datasets.labels.map import IGNORE_INDEX
+from swinseg.datasets.labels.multi_label import combinations_of
 from swinseg.errors import DataError
 
 Scale = tuple[int, int]
@@ -87,14 +88,16 @@ class NearestResize:
         """Return ``cv2.resize(label, size_wh, interpolation=cv2.INTER_NEAREST)[top:bottom, left:right]``.
 
         Args:
-            label: (H, W) uint8.
+            label: (H, W) uint8, or (H, W, C).
             window: the part of the resized label that is wanted, within it.
 
         Returns:
-            (bottom - top, right - left), a new array.
+            (bottom - top, right - left) or (bottom - top, right - left, C), a new array.
         """
         top, bottom, left, right = window
         rows, columns = self._rows[top:bottom], self._columns[left:right]
+        if label.ndim == 3:
+            return label.take(rows, axis=0).take(columns, axis=1)
         # Whole rows are quick to pick and OpenCV is quick to transpose; picking columns is slow.
         stripe = label[:, columns[0] : columns[-1] + 1].take(rows, axis=0)
         picked: npt.NDArray[Any] = cv2.transpose(
@@ -209,6 +212,9 @@ class RandomResizeCrop(BaseTransform):
     ``scale_factor`` and ``keep_ratio``. Where the resized image is smaller than the crop, all of that side is
     taken; the data preprocessor pads it.
 
+    Of a label with several classes at a pixel, (H, W, C), each combination of classes counts as one of its own for
+    ``cat_max_ratio`` and ``balanced``.
+
     Args:
         scale: (long side, short side), or two such pairs, between which sides are drawn.
         crop_size: height and width of the crop, or one number for both.
@@ -296,7 +302,7 @@ class RandomResizeCrop(BaseTransform):
     def _draw_balanced_window(self, size_wh: Scale, results: dict[str, Any]) -> Window | None:
         if not self.balanced or np.random.random_sample() >= self.balanced:
             return None
-        label = results['gt_seg_map']
+        label = self._exclusive(results['gt_seg_map'])
         pixel = draw_pixel_of_any_class(label, ignore_index=self.ignore_index)
         if pixel is None:
             return None
@@ -320,11 +326,19 @@ class RandomResizeCrop(BaseTransform):
             return window
         for _ in range(MAX_DRAWS):
             if is_varied(
-                label_in(window), cat_max_ratio=self.cat_max_ratio, ignore_index=self.ignore_index
+                self._exclusive(label_in(window)),
+                cat_max_ratio=self.cat_max_ratio,
+                ignore_index=self.ignore_index,
             ):
                 break
             window = self._any_window(size_wh)
         return window
+
+    def _exclusive(self, label: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return labels of one class at each pixel, (H, W): themselves, or numbers of combinations."""
+        if label.ndim == 2:
+            return label
+        return combinations_of(label, ignore_index=self.ignore_index)
 
     def _any_window(self, size_wh: Scale) -> Window:
         (width, height), (crop_height, crop_width) = size_wh, self.crop_size

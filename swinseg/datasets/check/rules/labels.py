@@ -24,6 +24,8 @@ def label_findings(
         classes: how often each class occurs in them.
         is_whole: whether these are all labels, so that a value which is not there never occurs.
     """
+    if any(pair.label is not None and pair.label.planes is not None for pair in facts):
+        return _without_exclusion(split, classes)
     rules = list(dict.fromkeys(pair.job.rule for pair in facts if pair.label is not None))
     wrong = [finding for rule in rules for finding in _wrong_values(split, facts, rule, is_whole)]
     return [
@@ -32,6 +34,28 @@ def label_findings(
         *([] if wrong else _nothing_to_learn(split, facts, classes, is_whole)),
         *(finding for rule in rules for finding in _palettes(split, facts, rule)),
     ]
+
+
+def _without_exclusion(split: str, classes: ClassStatistics) -> list[Finding]:
+    """Say what is wrong with labels of which a pixel may have several, or none."""
+    if not classes.pixels.any():
+        sentence = (
+            'no pixel of any label has a class; check that the masks were exported whole, and that the folders or '
+            'bits are those of the classes'
+        )
+        severity: Severity = 'error' if split == 'train' else 'warning'
+        return [Finding('all-empty', severity, split, sentence)]
+    if classes.absent:
+        return [_absent_classes(split, classes, 'in the order of the bits of the masks')]
+    return []
+
+
+def _absent_classes(split: str, classes: ClassStatistics, order: str) -> Finding:
+    sentence = (
+        f'{len(classes.absent)} of {len(classes.names)} classes occur in no label '
+        f'({some(classes.absent, limit=5)}); add images of them, or check that the classes are {order}'
+    )
+    return Finding('absent-classes', 'warning', split, sentence)
 
 
 def _wrong_values(
@@ -82,12 +106,7 @@ def _nothing_to_learn(
         return [Finding('one-class', severity, split, sentence, paste=paste)]
     findings = []
     if classes.absent:
-        sentence = (
-            f'{len(classes.absent)} of {len(classes.names)} classes occur in no label '
-            f'({some(classes.absent, limit=5)}); add images of them, or check that the classes are in the '
-            'order of the label values'
-        )
-        findings.append(Finding('absent-classes', 'warning', split, sentence))
+        findings.append(_absent_classes(split, classes, 'in the order of the label values'))
     empty = tuple(
         str(pair.job.label) for pair in labeled if not classes_of(pair, len(classes.names))[0].any()
     )

@@ -29,7 +29,7 @@ from swinseg.datasets.check.rules.no_data import no_data_findings
 from swinseg.datasets.check.rules.normalization import Normalization, normalization_findings
 from swinseg.datasets.check.statistics import class_statistics, image_statistics
 
-ABSENCE_RULES = frozenset({'all-ignored', 'one-class', 'zero-is-a-class'})
+ABSENCE_RULES = frozenset({'all-empty', 'all-ignored', 'one-class', 'zero-is-a-class'})
 """Findings that are right only where all labels have been read."""
 
 WHOLE_SET_RULES = frozenset(
