@@ -50,6 +50,7 @@ _MODEL_TYPES = frozenset((
     'BoundaryLoss', 'CrossEntropyLoss', 'DiceLoss', 'FocalLoss', 'HuasdorffDisstanceLoss', 'LovaszLoss',
     'OhemCrossEntropy', 'TverskyLoss',
     'LovaszSoftmaxLoss', 'SoftDiceLoss', 'SoftmaxFocalLoss', 'OHEMPixelSampler',
+    'SigmoidCrossEntropyLoss', 'SigmoidDiceLoss', 'SigmoidFocalLoss',
     'Conv', 'Conv1d', 'Conv2d', 'ConvAWS', 'ConvWS', 'Conv2dAdaptivePadding', 'ConvTranspose2d', 'deconv',
     'DeconvModule', 'InterpConv',
     'pixel_shuffle', 'bilinear', 'nearest', 'reflect', 'replicate', 'zero',

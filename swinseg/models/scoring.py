@@ -14,6 +14,7 @@ from mmseg.models import EncoderDecoder
 from torch import Tensor
 
 from swinseg.inference.window_batches import in_batches
+from swinseg.models.multi_label import is_multi_label
 from swinseg.models.postprocess import ScoreRows, resized_rows, without_padding_and_flip
 from swinseg.models.segmentor import SwinSegmentor
 from swinseg.transfers import to_device
@@ -102,7 +103,8 @@ def mean_probabilities(
             dtype = torch.promote_types(logits.dtype, torch.float32)
             total = torch.zeros((logits.shape[0], *size), dtype=dtype, device=logits.device)
         for rows, block in resized_rows(logits, size, align_corners=model.align_corners):
-            total[:, rows] += block.softmax(0) if len(block) > 1 else block.sigmoid()
+            exclude = len(block) > 1 and not is_multi_label(model)
+            total[:, rows] += block.softmax(0) if exclude else block.sigmoid()
         count += 1
     assert total is not None
     return total.div_(count)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import PixelData
@@ -17,9 +17,18 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
 from swinseg.datasets.labels.dtype import label_tensor_dtype
+from swinseg.errors import ArchitectureError
 from swinseg.inference import slide, slide_blocks
 from swinseg.models.checks.heads import check_part_types
 from swinseg.models.checks.segmentor import check_segmentor
+from swinseg.models.multi_label import (
+    check_multi_label,
+    check_thresholds,
+    masks_of,
+    multi_label_losses,
+    predict_level_blocks,
+    predict_levels,
+)
 from swinseg.models.offload import offload_activations
 from swinseg.models.ops.blockwise_loss import losses_of
 from swinseg.models.postprocess import (
@@ -35,7 +44,8 @@ from swinseg.models.postprocess import (
 from swinseg.transfers import gains_by_pinning
 
 Decision = tuple[Tensor, Tensor | None]
-"""(H, W) labels, and their confidence or None."""
+"""(H, W) labels, and their confidence or None; with ``multi_label``, (K, H, W) levels and None."""
+Result = TypeVar('Result')
 
 
 @MODELS.register_module()
@@ -49,6 +59,12 @@ class SwinSegmentor(EncoderDecoder):
             2,048 x 2,048 are 2.5 GB.
         keep_confidence: whether predictions carry the (1, H, W) float probability of the chosen class,
             ``confidence``, beside the labels. With ``keep_scores`` it is left out.
+        multi_label: whether a pixel may have several classes, or none: each class has a probability of its own,
+            the sigmoid of its score, and predictions are (K, H, W) masks. Losses are those of
+            :mod:`swinseg.models.losses.sigmoid`, labels those of a dataset with ``multi_label``.
+        thresholds: with ``multi_label``, the probability of each class from which on a pixel has it; None for 0.5.
+            A validation with ``MultiLabelMetric(choose=...)`` chooses them, and checkpoints keep them with the
+            config.
         offload_activations: whether a training step on a CUDA device keeps activations in main memory from the
             forward to the backward pass, which takes longer and less of the GPU's memory.
         **kwargs: as ``EncoderDecoder`` takes them.
@@ -62,6 +78,8 @@ class SwinSegmentor(EncoderDecoder):
         *args: Any,
         keep_scores: bool = False,
         keep_confidence: bool = False,
+        multi_label: bool = False,
+        thresholds: Sequence[float] | None = None,
         offload_activations: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -73,8 +91,28 @@ class SwinSegmentor(EncoderDecoder):
         self.keep_scores = keep_scores
         self.keep_confidence = keep_confidence
         self.offload_activations = offload_activations
+        self.multi_label = multi_label
+        if multi_label:
+            check_multi_label(self)
+        elif thresholds is not None:
+            raise ArchitectureError(
+                'thresholds of SwinSegmentor are for multi_label=True; set that, or leave thresholds out'
+            )
+        self.has_thresholds = thresholds is not None
+        self.thresholds: tuple[float, ...] = ()
+        if multi_label:
+            self.set_thresholds(thresholds)
         check_segmentor(self)
         self.data_preprocessor.register_forward_pre_hook(_copy_without_waiting)
+
+    def set_thresholds(self, thresholds: Sequence[float] | None) -> None:
+        """Take other thresholds, with ``multi_label``: K probabilities, or None for 0.5.
+
+        Raises:
+            ArchitectureError: they are no such numbers.
+        """
+        self.thresholds = check_thresholds(thresholds, self.num_classes)
+        self.has_thresholds = thresholds is not None
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Return the losses and accuracies of (B, C, H, W) preprocessed images with ``gt_sem_seg``, by name."""
@@ -85,7 +123,7 @@ class SwinSegmentor(EncoderDecoder):
     def _decode_head_forward_train(
         self, inputs: list[Tensor], data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
-        losses = losses_of(self.decode_head, inputs, data_samples, self.train_cfg)
+        losses = self._losses_of(self.decode_head, inputs, data_samples)
         return add_prefix(losses, 'decode')
 
     def _auxiliary_head_forward_train(
@@ -94,9 +132,16 @@ class SwinSegmentor(EncoderDecoder):
         several = isinstance(self.auxiliary_head, nn.ModuleList)
         losses = {}
         for i, head in enumerate(self.auxiliary_head if several else [self.auxiliary_head]):
-            found = losses_of(head, inputs, data_samples, self.train_cfg)
+            found = self._losses_of(head, inputs, data_samples)
             losses.update(add_prefix(found, f'aux_{i}' if several else 'aux'))
         return losses
+
+    def _losses_of(
+        self, head: Any, inputs: list[Tensor], data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        if self.multi_label:
+            return multi_label_losses(head, inputs, data_samples)
+        return losses_of(head, inputs, data_samples, self.train_cfg)
 
     def val_step(self, data: Mapping[str, Any]) -> list[SegDataSample]:
         """Predict a batch, whose images may be of different sizes."""
@@ -149,13 +194,48 @@ class SwinSegmentor(EncoderDecoder):
         options: dict[str, Any] = dict(
             threshold=threshold_of(self), with_confidence=with_confidence
         )
+        return self._slide(
+            image,
+            meta,
+            size,
+            of_scores=partial(predict_labels, align_corners=self.align_corners, **options),
+            of_blocks=partial(predict_label_blocks, **options),
+        )
+
+    def slide_levels(
+        self, image: Tensor, meta: Mapping[str, Any], size: Sequence[int] | None = None
+    ) -> Tensor:
+        """Return the levels of the probabilities of a segmentor with ``multi_label``, by overlapping windows.
+
+        The arguments are those of :meth:`slide_labels`, and so is the memory, but for the levels themselves.
+
+        Returns:
+            (K, H, W) uint8, as :func:`~swinseg.models.multi_label.predict_levels`.
+        """
+        return self._slide(
+            image,
+            meta,
+            size,
+            of_scores=partial(predict_levels, align_corners=self.align_corners),
+            of_blocks=predict_level_blocks,
+        )
+
+    def _slide(
+        self,
+        image: Tensor,
+        meta: Mapping[str, Any],
+        size: Sequence[int] | None,
+        *,
+        of_scores: Callable[..., Result],
+        of_blocks: Callable[..., Result],
+    ) -> Result:
+        """Make something of the logits of overlapping windows, of whole rows to resize or flip them."""
         inside = unpadded_area(image.shape[1:], meta)
         own_size = tuple(area.stop - area.start for area in inside)
         if meta.get('flip') or (size is not None and tuple(size) != own_size):
-            logits = self.slide_rows(image, meta)
-            return predict_labels(logits, size, align_corners=self.align_corners, **options)
+            return of_scores(self.slide_rows(image, meta), size)
         blocks = slide_blocks(self._on_windows(meta), image, **self._window_options())
-        return predict_label_blocks(inside_area(blocks, inside), own_size, **options)
+        return of_blocks(inside_area(blocks, inside), own_size)
 
     def slide_rows(self, image: Tensor, meta: Mapping[str, Any]) -> Tensor | ScoreRows:
         """Average the logits of overlapping windows, to be read once from top to bottom.
@@ -213,7 +293,16 @@ class SwinSegmentor(EncoderDecoder):
     def store_prediction(
         self, sample: SegDataSample, labels: Tensor, confidence: Tensor | None
     ) -> None:
-        """Put the (H, W) labels and confidence of :func:`predict_labels` into a sample."""
+        """Put the (H, W) labels and confidence of :func:`predict_labels` into a sample.
+
+        With ``multi_label``, ``labels`` are the (K, H, W) levels of :func:`predict_levels`. Then the sample gets
+        the (K, H, W) bool masks as ``pred_sem_seg``, the levels as ``levels``, and the ``thresholds``.
+        """
+        if self.multi_label:
+            sample.pred_sem_seg = PixelData(data=masks_of(labels, self.thresholds))
+            sample.levels = PixelData(data=labels)
+            sample.set_metainfo({'thresholds': self.thresholds})
+            return
         head = self.decode_head
         dtype = label_tensor_dtype(head.num_classes, ignore_index=head.ignore_index)
         sample.pred_sem_seg = PixelData(data=labels.to(dtype)[None])
@@ -231,6 +320,9 @@ class SwinSegmentor(EncoderDecoder):
         for image, sample in zip(inputs, samples, strict=True):
             meta = sample.metainfo
             size = meta['ori_shape'][:2] if is_resized else None
+            if self.multi_label:
+                yield self.slide_levels(image, meta, size), None
+                continue
             yield self.slide_labels(image, meta, size, with_confidence=self.keep_confidence)
 
     def _decisions_of(
@@ -239,9 +331,14 @@ class SwinSegmentor(EncoderDecoder):
         """Choose classes by (B, K, h, w) logits, at the original sizes where ``is_resized``."""
         for scores, sample in zip(logits, samples, strict=True):
             meta = sample.metainfo
+            inside = without_padding_and_flip(scores, meta) if is_resized else scores
+            size = meta['ori_shape'][:2] if is_resized else None
+            if self.multi_label:
+                yield predict_levels(inside, size, align_corners=self.align_corners), None
+                continue
             yield predict_labels(
-                without_padding_and_flip(scores, meta) if is_resized else scores,
-                meta['ori_shape'][:2] if is_resized else None,
+                inside,
+                size,
                 align_corners=self.align_corners,
                 threshold=threshold_of(self),
                 with_confidence=self.keep_confidence,

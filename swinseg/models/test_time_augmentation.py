@@ -9,6 +9,7 @@ from mmseg.models.segmentors import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from swinseg.models.multi_label import is_multi_label, predict_levels
 from swinseg.models.postprocess import predict_labels, threshold_of
 from swinseg.models.scoring import mean_probabilities, normalize_inputs
 
@@ -48,6 +49,10 @@ class SwinTTAModel(SegTTAModel):
             for each, view in zip(pixels, samples, strict=True)
         )
         probabilities = mean_probabilities(model, views, size, batch_size=1)
+        if is_multi_label(model):
+            levels = predict_levels(probabilities, are_probabilities=True)
+            model.store_prediction(sample, levels, None)
+            return sample
         decision = predict_labels(
             probabilities,
             threshold=threshold_of(model),

@@ -19,6 +19,7 @@ from swinseg.models import SwinSegmentor
 from swinseg.models.checks.heads import heads_of
 from swinseg.models.checks.losses import check_losses
 from swinseg.models.checks.segmentor import check_segmentor
+from swinseg.models.multi_label import check_multi_label_losses, is_multi_label
 
 
 @HOOKS.register_module()
@@ -40,7 +41,10 @@ class BeforeTrainingHook(Hook):
             )
         heads = dict(heads_of(model))
         for name, head in heads.items():
-            check_losses(name, head)
+            if is_multi_label(model):
+                check_multi_label_losses(name, head)
+            else:
+                check_losses(name, head)
         ignored = {name: head.ignore_index for name, head in heads.items()}
         dataset = runner.train_dataloader.dataset
         check_padding(dataset, model.data_preprocessor, ignored=ignored)
@@ -72,7 +76,9 @@ def _explain_labels(runner: Any) -> None:
             if all(sample.gt_sem_seg.data.device.type == 'cpu' for sample in samples):
                 try:
                     check_labels(
-                        samples, num_classes=head.num_classes, ignore_index=head.ignore_index
+                        samples,
+                        num_classes=2 if is_multi_label(bare) else head.num_classes,
+                        ignore_index=head.ignore_index,
                     )
                 except ValueError as reason:
                     raise reason from error

@@ -15,6 +15,7 @@ from torch import nn
 
 from swinseg.engine.memory import ActivationMeter, describe_memory, memory_advice
 from swinseg.errors import TrainingError
+from swinseg.models.multi_label import check_targets, is_multi_label
 
 
 @HOOKS.register_module()
@@ -56,9 +57,13 @@ class FirstBatchHook(Hook):
             head = head[-1]
         if not isinstance(head, BaseDecodeHead):
             return
+        samples = data_batch.get('data_samples') or ()
+        several = is_multi_label(model)
+        for sample in samples:
+            check_targets(sample, classes=head.out_channels if several else None)
         is_void = check_labels(
-            data_batch.get('data_samples') or (),
-            num_classes=head.num_classes,
+            samples,
+            num_classes=2 if several else head.num_classes,
             ignore_index=head.ignore_index,
         )
         if is_void:
@@ -80,8 +85,9 @@ def check_labels(samples: Sequence[Any], *, num_classes: int, ignore_index: int)
     """Look for values in labels that are no class.
 
     Args:
-        samples: with ``gt_sem_seg``, (1, H, W) int64, and ``seg_map_path`` in their metainfo.
-        num_classes: classes are 0 to ``num_classes - 1``.
+        samples: with ``gt_sem_seg``, (1, H, W) int64 or (C, H, W) uint8 planes, and ``seg_map_path`` in their
+            metainfo.
+        num_classes: classes are 0 to ``num_classes - 1``; of planes 2.
         ignore_index: allowed as well.
 
     Returns:

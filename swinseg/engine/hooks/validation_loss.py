@@ -99,10 +99,12 @@ def _losses_of(model: Any, image: Tensor, sample: SegDataSample) -> dict[str, fl
 
 
 def _resized(label: Tensor, size: Sequence[int]) -> Tensor:
+    # The planes of several classes at a pixel stay bytes.
+    dtype = label.dtype if label.dtype == torch.uint8 else torch.int64
     if tuple(label.shape[1:]) == tuple(size):
-        return label.to(torch.int64)
+        return label.to(dtype)
     # Labels are whole numbers below 2 ** 24, which float32 holds exactly.
-    return F.interpolate(label[None].float(), tuple(size), mode='nearest')[0].to(torch.int64)
+    return F.interpolate(label[None].float(), tuple(size), mode='nearest')[0].to(dtype)
 
 
 def _windows(size: Sequence[int], test_cfg: Mapping[str, Any]) -> Iterator[tuple[slice, slice]]:

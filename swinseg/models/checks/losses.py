@@ -25,6 +25,7 @@ from torch import nn
 from swinseg.errors import ArchitectureError
 from swinseg.models.losses import SoftmaxFocalLoss
 from swinseg.models.losses.base import SegmentationLoss
+from swinseg.models.losses.sigmoid import MultiLabelLoss
 
 # Losses of a softmax, of which one score always has the probability 1, and those that take it for that of class 0.
 _SOFTMAX_OR_FIRST_CLASS = (
@@ -47,6 +48,11 @@ def check_losses(name: str, head: BaseDecodeHead) -> None:
     if type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat:
         return
     for criterion in _criteria(head):
+        if isinstance(criterion, MultiLabelLoss):
+            raise ArchitectureError(
+                f'{type(criterion).__name__} of {name} is for pixels with several classes at once; set '
+                'multi_label=True of SwinSegmentor, or take a loss of classes that exclude each other'
+            )
         if head.out_channels == 1:
             _check_for_one_score(name, criterion)
         else:

@@ -6,10 +6,25 @@ Plain and class-weighted cross entropy are mmseg's ``CrossEntropyLoss``, compute
 - :class:`SoftDiceLoss` (mmseg's ``DiceLoss`` counts ignored pixels, and all classes as one)
 - :class:`SoftmaxFocalLoss` (mmseg's ``FocalLoss`` learns from one class only without compiled ops)
 - :class:`LovaszSoftmaxLoss` (mmseg's ``LovaszLoss`` is nan without a pixel that counts)
+
+And these for classes of which a pixel may have several, ``SwinSegmentor(multi_label=True)``:
+:class:`SigmoidCrossEntropyLoss`, :class:`SigmoidDiceLoss`, :class:`SigmoidFocalLoss`.
 """
 
 from swinseg.models.losses.dice import SoftDiceLoss
 from swinseg.models.losses.focal import SoftmaxFocalLoss
 from swinseg.models.losses.lovasz import LovaszSoftmaxLoss
+from swinseg.models.losses.sigmoid import (
+    SigmoidCrossEntropyLoss,
+    SigmoidDiceLoss,
+    SigmoidFocalLoss,
+)
 
-__all__ = ['LovaszSoftmaxLoss', 'SoftDiceLoss', 'SoftmaxFocalLoss']
+__all__ = [
+    'LovaszSoftmaxLoss',
+    'SigmoidCrossEntropyLoss',
+    'SigmoidDiceLoss',
+    'SigmoidFocalLoss',
+    'SoftDiceLoss',
+    'SoftmaxFocalLoss',
+]

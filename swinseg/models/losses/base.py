@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from swinseg.errors import ArchitectureError
 
 
-class SegmentationLoss(nn.Module, ABC):
-    """A loss as the heads of mmseg call it.
+class NamedLoss(nn.Module):
+    """A loss with a weight, and a name in the log.
 
     Args:
         loss_weight: factor on the loss.
         loss_name: what the log calls it; must contain ``loss`` for it to be trained with.
+
+    Raises:
+        ArchitectureError: the name does not.
     """
 
     def __init__(self, *, loss_weight: float, loss_name: str) -> None:
@@ -30,6 +33,15 @@ class SegmentationLoss(nn.Module, ABC):
             )
         self.loss_weight = loss_weight
         self.loss_name = loss_name
+
+
+class SegmentationLoss(NamedLoss, ABC):
+    """A loss of classes that exclude each other, as the heads of mmseg call it.
+
+    Args:
+        loss_weight: factor on the loss.
+        loss_name: what the log calls it; must contain ``loss`` for it to be trained with.
+    """
 
     def forward(
         self,

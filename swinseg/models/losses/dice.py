@@ -31,7 +31,18 @@ class SoftDiceLoss(SegmentationLoss):
         overlap = class_sums(chosen, targets, classes=classes)
         true = class_sums(counts.to(chosen.dtype), targets, classes=classes)
         predicted = (probability**2).sum((0, 2, 3))
-        occurs = true > 0
-        # A class that does not occur may have no probability either: 0 / 0.
-        dice = 2 * overlap / (predicted + true.clamp(min=1))
-        return ((1 - dice) * occurs).sum() / occurs.sum().clamp(min=1)
+        return mean_dice_loss(overlap, predicted, true)
+
+
+def mean_dice_loss(overlap: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
+    """Return one minus the Dice coefficient, averaged over the classes that occur.
+
+    Args:
+        overlap: (K,) sums of the probabilities of a class where it is true.
+        predicted: (K,) sums of their squares everywhere.
+        true: (K,) pixels of the class.
+    """
+    occurs = true > 0
+    # A class that does not occur may have no probability either: 0 / 0.
+    dice = 2 * overlap / (predicted + true.clamp(min=1))
+    return ((1 - dice) * occurs).sum() / occurs.sum().clamp(min=1)
