@@ -19,9 +19,10 @@ from swinseg.engine.run import build_runner, join_launcher, own_config, require,
 from swinseg.engine.runner import SwinsegRunner
 from swinseg.engine.visualizers import check_vis_backends
 from swinseg.errors import ConfigError
-from swinseg.evaluation.report import METRICS_MARK, Protocol, Report, write_json
+from swinseg.evaluation.report import METRICS_MARK, AnyReport, Protocol, write_json
 from swinseg.files import make_folder, require_own
 from swinseg.inference.settings import check_inference_settings
+from swinseg.models.multi_label import take_thresholds
 from swinseg.report.metric import ReportMetric
 from swinseg.report.page import SHOWN, check_shown, require_report_folder, write_report
 from swinseg.runtimes.opening import is_exported
@@ -37,7 +38,8 @@ class Evaluation(dict[str, float]):
     """The metrics of an evaluation by name, aAcc, mIoU, mAcc, ... in percent, and what stands behind them.
 
     Attributes:
-        report: figures per class; None when the config's metric is not ``MeanIoUMetric``.
+        report: figures per class; None when the config's metric is neither ``MeanIoUMetric`` nor
+            ``MultiLabelMetric``.
         protocol: scales, flips, window and stride of the predictions.
         images: number of images.
         seconds: wall time of the predictions, loading of the images included.
@@ -48,7 +50,7 @@ class Evaluation(dict[str, float]):
         self,
         metrics: Mapping[str, float],
         *,
-        report: Report | None,
+        report: AnyReport | None,
         protocol: Protocol,
         images: int,
         seconds: float,
@@ -181,9 +183,9 @@ def _fill(
     if isinstance(model, ExportedSegmentor):
         check_steps(model.metadata, steps, name=checkpoint)
         return model.metadata.classes
-    classes: Sequence[str] | None = checkpoint_meta(
-        runner.load_checkpoint(checkpoint, strict=True)
-    )['classes']
+    meta = checkpoint_meta(runner.load_checkpoint(checkpoint, strict=True))
+    take_thresholds(model, meta['config'])
+    classes: Sequence[str] | None = meta['classes']
     return classes
 
 
@@ -211,6 +213,11 @@ def _set_report(cfg: Config, folder: str | os.PathLike[str], shown: int) -> None
         if name in metric
     }
     check_shown(shown)
+    if cfg.model.get('multi_label'):
+        raise ConfigError(
+            'a report shows models that give each pixel one class, but the model of '
+            f'{cfg.filename or "the config"} has multi_label=True; leave --report out'
+        )
     if any(metric.get('format_only') for metric in evaluators):
         raise ConfigError(
             'a report compares predictions with labels, but test_evaluator has format_only=True in '

@@ -33,6 +33,7 @@ from swinseg.engine.distributed.fsdp import (
     GatherForValidationHook,
     ShardAfterValidationHook,
 )
+from swinseg.engine.hooks.chosen_thresholds import ChosenThresholdsHook
 from swinseg.engine.hooks.compiled_training import compiled_training_hook
 from swinseg.engine.hooks.runs import is_training_run
 from swinseg.engine.hooks.throughput import ThroughputHook
@@ -179,6 +180,7 @@ class SwinsegRunner(CheckpointingRunner):
         self.register_hook(BeforeTrainingHook())
         self.register_hook(MissingFilesHook())
         self.register_hook(ThroughputHook())
+        self.register_hook(ChosenThresholdsHook())
         compiled = compiled_training_hook(self.cfg.get('compile'), self.model)
         if compiled is not None:
             self.register_hook(compiled)

@@ -1,9 +1,10 @@
-"""Figures of merit: confusion matrix, mIoU metric and reports; importing it registers
-``MeanIoUMetric``.
+"""Figures of merit: confusion matrix, metrics and reports; importing it registers ``MeanIoUMetric`` and
+``MultiLabelMetric``.
 """
 
 from swinseg.evaluation.confusion import EvaluationError, confusion_matrix
 from swinseg.evaluation.iou_metric import MeanIoUMetric
+from swinseg.evaluation.multi_label import MultiLabelMetric, MultiLabelReport
 from swinseg.evaluation.report import (
     Protocol,
     Report,
@@ -16,6 +17,8 @@ from swinseg.evaluation.report import (
 __all__ = [
     'EvaluationError',
     'MeanIoUMetric',
+    'MultiLabelMetric',
+    'MultiLabelReport',
     'Protocol',
     'Report',
     'confusion_matrix',

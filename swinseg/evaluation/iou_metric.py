@@ -55,6 +55,20 @@ def label_map(labels: Tensor) -> Tensor:
     return labels.to(torch.uint8) if labels.is_floating_point() else labels
 
 
+def require_all_images(count: int, size: int) -> None:
+    """Compare the number of images that all processes have evaluated with that of the dataset.
+
+    Raises:
+        EvaluationError: they differ.
+    """
+    if count != size:
+        raise EvaluationError(
+            f'{count} of the {size} images of the dataset were evaluated by {get_world_size()} '
+            "process(es); use sampler=dict(type='DefaultSampler', shuffle=False) and drop_last=False in the "
+            'data loader'
+        )
+
+
 @METRICS.register_module()
 class MeanIoUMetric(BaseMetric):
     """aAcc, mIoU, mAcc and more, with the arguments, names and figures of mmseg's ``IoUMetric``.
@@ -146,6 +160,12 @@ class MeanIoUMetric(BaseMetric):
                 'dataset its seg_map_path and its pipeline LoadLabel, or write predictions of images without '
                 "labels by an evaluator=dict(type='MeanIoUMetric', format_only=True, output_dir='predictions')"
             )
+        if 'levels' in sample:
+            raise EvaluationError(
+                'predictions with several classes at a pixel are not measured by MeanIoUMetric; set '
+                "val_evaluator=dict(type='MultiLabelMetric', choose_thresholds=True) and "
+                "test_evaluator=dict(type='MultiLabelMetric')"
+            )
         try:
             matrix = confusion_matrix(
                 label_map(sample['pred_sem_seg']['data']),
@@ -203,12 +223,7 @@ class MeanIoUMetric(BaseMetric):
         if not self.format_only:
             counts[1:] = torch.from_numpy(add_sparse(own, self.num_classes).reshape(-1))
         all_reduce(counts)
-        if counts[0] != size:
-            raise EvaluationError(
-                f'{int(counts[0])} of the {size} images of the dataset were evaluated by {get_world_size()} '
-                "process(es); use sampler=dict(type='DefaultSampler', shuffle=False) and drop_last=False in the "
-                'data loader'
-            )
+        require_all_images(int(counts[0]), size)
         figures = self.compute_metrics([to_sparse(counts[1:].numpy())])
         return {
             f'{self.prefix}/{name}' if self.prefix else name: value

@@ -9,11 +9,13 @@ import json
 import math
 import os
 import platform
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swinseg import files
 from swinseg.config.pipelines import pipeline_of
@@ -47,6 +49,68 @@ class Report:
     matrix: Matrix
     headline: dict[str, float]
     per_class: dict[str, Rates]
+
+    @property
+    def labeled_pixels(self) -> NDArray[np.int64]:
+        """(K,) pixels of each class in the labels."""
+        return self.matrix.sum(1)
+
+    @property
+    def predicted_pixels(self) -> NDArray[np.int64]:
+        """(K,) pixels of each class in the predictions."""
+        return self.matrix.sum(0)
+
+    @property
+    def right_pixels(self) -> NDArray[np.int64]:
+        """(K,) pixels of each class in both."""
+        return self.matrix.diagonal()
+
+    @property
+    def pixel_share(self) -> Rates:
+        """(K,) each class's share of the labeled pixels."""
+        of_label = self.labeled_pixels
+        return of_label / max(int(of_label.sum()), 1)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences below the table."""
+        return []
+
+
+class AnyReport(typing.Protocol):
+    """What tables and files are made of: a :class:`Report`, or one of several classes at a pixel."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names."""
+
+    @property
+    def headline(self) -> dict[str, float]:
+        """Figures in percent."""
+
+    @property
+    def per_class(self) -> dict[str, Rates]:
+        """Figures of each class in [0, 1]."""
+
+    @property
+    def labeled_pixels(self) -> NDArray[np.int64]:
+        """Of each class in the labels."""
+
+    @property
+    def predicted_pixels(self) -> NDArray[np.int64]:
+        """Of each class in the predictions."""
+
+    @property
+    def right_pixels(self) -> NDArray[np.int64]:
+        """Of each class in both."""
+
+    @property
+    def pixel_share(self) -> Rates:
+        """Of each class in the pixels that count."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences below the table."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +289,7 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
 
 
 def format_table(
-    report: Report,
+    report: AnyReport,
     classes: Sequence[str] | None = None,
     *,
     protocol: Protocol | str | None = None,
@@ -243,7 +307,7 @@ def format_table(
         "Pixels" is the class's share of the labeled pixels.
     """
     names = report.classes if classes is None else tuple(classes)
-    share = _pixel_share(report)
+    share = report.pixel_share
     header = ['Class', *report.per_class, 'Pixels']
     rows = [
         [name, *(_cell(rates[i]) for rates in report.per_class.values()), f'{100 * share[i]:.2f}%']
@@ -264,14 +328,10 @@ def format_table(
             f'{absent[0]} of {len(names)} classes occur in neither labels nor predictions '
             'and are left out of mIoU'
         )
+    text += report.remarks
     if protocol is not None:
         text.append(f'protocol: {protocol}')
     return '\n'.join(text)
-
-
-def _pixel_share(report: Report) -> Rates:
-    of_label = report.matrix.sum(1)
-    return of_label / max(int(of_label.sum()), 1)
 
 
 def _cell(rate: float) -> str:
@@ -282,19 +342,20 @@ def _number(value: float) -> str:
     return 'undefined' if math.isnan(value) else f'{value:.2f}'
 
 
-def to_dict(report: Report, *, protocol: Protocol | str | None = None) -> dict[str, Any]:
+def to_dict(report: AnyReport, *, protocol: Protocol | str | None = None) -> dict[str, Any]:
     """Return a report as plain values that JSON can hold: protocol, headline, per class, versions.
 
     Headline figures and class rates are in percent; an undefined one is None. Pixels are counts.
     """
-    labeled, predicted = report.matrix.sum(1), report.matrix.sum(0)
+    thresholds = getattr(report, 'thresholds', None)
     per_class = [
         {
             'class': name,
             **{column: _json_percent(rates[i]) for column, rates in report.per_class.items()},
-            'labeled_pixels': int(labeled[i]),
-            'predicted_pixels': int(predicted[i]),
-            'right_pixels': int(report.matrix[i, i]),
+            'labeled_pixels': int(report.labeled_pixels[i]),
+            'predicted_pixels': int(report.predicted_pixels[i]),
+            'right_pixels': int(report.right_pixels[i]),
+            **({} if thresholds is None else {'threshold': thresholds[i]}),
         }
         for i, name in enumerate(report.classes)
     ]
@@ -330,7 +391,7 @@ METRICS_MARK = '"headline": {'
 
 def write_json(
     path: str | os.PathLike[str],
-    report: Report,
+    report: AnyReport,
     *,
     protocol: Protocol | str | None = None,
     extra: Mapping[str, Any] | None = None,

@@ -1,16 +1,13 @@
 """Segmentors of classes of which a pixel may have several: losses, thresholds and masks.
 
 Each class has a score of its own, whose sigmoid is the probability that a pixel has it, and a threshold from which
-on it has. A probability is kept as a level, one of 256: what is below a threshold that is a multiple of 1/256, and
-what is not, is the same in levels. Masks at any such thresholds, and with them the best ones, follow from levels,
-which take a quarter of the memory of float32.
+on it has. A probability is kept as a level (:mod:`swinseg.evaluation.levels`).
 
 Shapes: B images; C = classes; h, w = size of the scores; H, W = size of the masks.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,12 +18,11 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from swinseg.errors import ArchitectureError, PredictorError, TrainingError, quoted
+from swinseg.evaluation.levels import LEVELS, lowest_level
 from swinseg.inference import Block
 from swinseg.models.losses.sigmoid import MultiLabelLoss
 from swinseg.models.postprocess import ScoreRows, resized_rows
 
-LEVELS = 256
-"""Level n is a probability from n / 256 to below (n + 1) / 256; the last holds 1 too."""
 _DEFAULT = 0.5
 
 _LOSSES = 'SigmoidCrossEntropyLoss, SigmoidDiceLoss or SigmoidFocalLoss'
@@ -268,12 +264,17 @@ def masks_of(levels: Tensor, thresholds: Sequence[float]) -> Tensor:
     return levels >= lowest.to(levels.device)[:, None, None]
 
 
-def lowest_level(threshold: float) -> int:
-    """Return the first level, 1 to 255, whose probabilities all reach a threshold."""
-    return min(max(math.ceil(threshold * LEVELS), 1), LEVELS - 1)
+def take_thresholds(model: Any, config: Mapping[str, Any] | None) -> None:
+    """Give a segmentor with ``multi_label`` the thresholds of its checkpoint, if it has none of its own.
 
+    Args:
+        model: any segmentor; others are left as they are.
+        config: that of the checkpoint, which may come from anyone; None where it has none.
 
-def thresholds_in(config: Mapping[str, Any] | None) -> Any:
-    """Return the thresholds in a checkpoint's config, None where it has none; whatever they are."""
-    model = (config or {}).get('model')
-    return model.get('thresholds') if isinstance(model, Mapping) else None
+    Raises:
+        ArchitectureError: they are no thresholds of its classes.
+    """
+    settings = (config or {}).get('model')
+    found = settings.get('thresholds') if isinstance(settings, Mapping) else None
+    if is_multi_label(model) and not model.has_thresholds and found is not None:
+        model.set_thresholds(found)

@@ -26,6 +26,7 @@ from swinseg.config.pipelines import pipeline_of
 from swinseg.config.references import fill_in_variables
 from swinseg.config.untrusted import prediction_config, trusted_config
 from swinseg.errors import ExportedFileError, PredictorError, UserError
+from swinseg.models.multi_label import take_thresholds
 from swinseg.models.prepare import computes_bfloat16
 from swinseg.predictor.size_bound import size_bound
 from swinseg.runtimes.opening import open_exported
@@ -80,6 +81,7 @@ def load_model(
     weights = None if is_trusted else state_dict_of(checkpoint)
     model = build_model(cfg, weights, dtype=dtype)
     load_weights(model, checkpoint, name=os.fspath(path), strict=True, logger=None)
+    take_thresholds(model, meta['config'])
     classes, palette = meta['classes'], meta['palette']
     if classes is None:
         classes, palette = dataset_meta(path, cfg)

@@ -11,10 +11,10 @@ from mmseg.structures import SegDataSample
 
 from support.mmseg_pairs import TINY, build_segmentor
 from swinseg.errors import ArchitectureError, TrainingError
+from swinseg.evaluation.levels import lowest_level
 from swinseg.models.checks.losses import check_losses
 from swinseg.models.multi_label import (
     check_multi_label_losses,
-    lowest_level,
     masks_of,
     predict_levels,
 )

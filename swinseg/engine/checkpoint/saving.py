@@ -82,6 +82,8 @@ class AtomicCheckpointHook(CheckpointHook):
         ConfigError: ``save_best`` names a figure that validations do not give.
     """
 
+    _saved_iteration: int | None = None
+
     def before_train(self, runner: Any) -> None:
         """Find out what earlier runs have left, and put removals off from here on."""
         _forget_other_files(runner.message_hub.runtime_info)
@@ -133,7 +135,13 @@ class AtomicCheckpointHook(CheckpointHook):
             raise OutputError(
                 f'cannot write to {runner.work_dir}: {error.strerror or error}'
             ) from error
+        self._saved_iteration = meta.get('iter')
         self._flush()
+
+    def save_again(self, runner: Any) -> None:
+        """Write the checkpoint of this iteration again, if there is one: what it keeps has changed since."""
+        if self._saved_iteration == runner.iter:
+            self.save_now(runner)
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
         for name in self.save_best or ():

@@ -9,6 +9,7 @@ import numpy as np
 
 from swinseg.errors import ConfigError, quoted
 from swinseg.evaluation.iou_metric import MeanIoUMetric
+from swinseg.evaluation.multi_label import HEADLINE, MultiLabelMetric
 from swinseg.evaluation.report import make_report
 from swinseg.visualization.training.scalars import VALIDATION_LOSS
 
@@ -19,10 +20,14 @@ def validation_metrics(runner: Any) -> tuple[str, ...] | None:
         return ()
     names: list[str] = []
     for metric in runner.val_evaluator.metrics:
-        if type(metric) is not MeanIoUMetric:
+        if type(metric) is MultiLabelMetric:
+            headline: tuple[str, ...] = HEADLINE
+        elif type(metric) is MeanIoUMetric:
+            matrix = np.eye(2, dtype=np.int64)
+            headline = tuple(make_report(matrix, ('a', 'b'), metrics=metric.metrics).headline)
+        else:
             return None
-        report = make_report(np.eye(2, dtype=np.int64), ('a', 'b'), metrics=metric.metrics)
-        names += [f'{metric.prefix}/{name}' if metric.prefix else name for name in report.headline]
+        names += [f'{metric.prefix}/{name}' if metric.prefix else name for name in headline]
     if runner.cfg.get('validation_loss', False):
         names.append(VALIDATION_LOSS)
     return tuple(dict.fromkeys(names))
