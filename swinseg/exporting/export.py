@@ -27,6 +27,7 @@ from swinseg.exporting.staging import check_room, checked_path, move, receipt_of
 from swinseg.exporting.targets import DType, Settings, TargetName, require_target
 from swinseg.files import make_folder, write_text
 from swinseg.hub.resolve import resolve
+from swinseg.models.multi_label import refuse_multi_label
 from swinseg.predictor.building import load_model
 from swinseg.runtimes.base import Input, Output
 from swinseg.visualization.palette import palette_or_default
@@ -150,6 +151,7 @@ def export_model(
             ``Predictor.from_exported`` needs no other. None leaves that out, and cannot be with ``resize``.
         checkpoint_sha256: of the file of the weights, to be put into the exported one.
     """
+    refuse_multi_label(model, 'files are exported')
     start = time.perf_counter()
     target = require_target(to, dtype)
     path = checked_path(out, target, overwrite=overwrite)

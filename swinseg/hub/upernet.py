@@ -64,6 +64,8 @@ def to_upernet_config(
     """
     if not has_type(model, 'EncoderDecoder', 'SwinSegmentor'):
         raise _inexpressible('model.type', model.get('type'), 'SwinSegmentor or EncoderDecoder')
+    if model.get('multi_label'):
+        raise _inexpressible('model.multi_label', True, 'False')
     if model.get('neck') is not None:
         raise _inexpressible('model.neck', model['neck'], 'none')
     backbone = _mapping(model, 'backbone', 'model')

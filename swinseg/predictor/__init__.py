@@ -7,9 +7,17 @@ result.save('masks')                # label PNG, color PNG, overlay with a legen
 """
 
 from swinseg.errors import PredictorError
+from swinseg.predictor.multi_label import MultiLabelSegmentation
 from swinseg.predictor.options import PredictOptions
 from swinseg.predictor.pixels import ImageLike
 from swinseg.predictor.predictor import Predictor
 from swinseg.predictor.segmentation import Segmentation
 
-__all__ = ['ImageLike', 'PredictOptions', 'Predictor', 'PredictorError', 'Segmentation']
+__all__ = [
+    'ImageLike',
+    'MultiLabelSegmentation',
+    'PredictOptions',
+    'Predictor',
+    'PredictorError',
+    'Segmentation',
+]

@@ -13,6 +13,7 @@ import torch
 from mmseg.models import EncoderDecoder
 from torch import Tensor
 
+from swinseg.models.multi_label import is_multi_label, predict_levels
 from swinseg.models.postprocess import predict_labels, threshold_of
 from swinseg.models.scoring import View, logits_of, mean_probabilities, works_by_windows
 from swinseg.predictor.options import PredictOptions
@@ -43,7 +44,7 @@ class Prediction:
     """What the model says of an image.
 
     Attributes:
-        labels: (H, W) class indices.
+        labels: (H, W) class indices; of a model with ``multi_label``, the (K, H, W) uint8 levels of the classes.
         confidence: (H, W) float in [0, 1], the probability of the label; None when it was not asked for.
         probabilities: (K, H, W) float in [0, 1]; None when they were not asked for.
     """
@@ -83,18 +84,24 @@ def _by_mean(
 ) -> Prediction:
     """Predict an image by the mean over its scales and flips."""
     probabilities = mean_probabilities(model, given.views, given.size, batch_size=batch_size)
+    kept = probabilities if options.probabilities else None
+    if is_multi_label(model):
+        levels = predict_levels(probabilities, are_probabilities=True)
+        return Prediction(levels, None, kept)
     labels_HW, confidence_HW = predict_labels(
         probabilities,
         threshold=threshold_of(model),
         are_probabilities=True,
         with_confidence=options.needs_confidence,
     )
-    return Prediction(labels_HW, confidence_HW, probabilities if options.probabilities else None)
+    return Prediction(labels_HW, confidence_HW, kept)
 
 
 def _by_windows(model: EncoderDecoder, given: Input, options: PredictOptions) -> Prediction:
     """Predict an image without the logits of all of it."""
     (view,) = given.views
+    if is_multi_label(model):
+        return Prediction(model.slide_levels(view.pixels, view.meta, given.size))
     return Prediction(
         *model.slide_labels(
             view.pixels, view.meta, given.size, with_confidence=options.needs_confidence
@@ -119,6 +126,12 @@ def _by_batches(
         probabilities = (
             torch.empty((logits.shape[0], *given.size)) if options.probabilities else None
         )
+        if is_multi_label(model):
+            levels = predict_levels(
+                logits, given.size, align_corners=model.align_corners, probabilities=probabilities
+            )
+            yield given, Prediction(levels, None, probabilities)
+            continue
         labels_HW, confidence_HW = predict_labels(
             logits,
             given.size,

@@ -24,13 +24,16 @@ from swinseg.config.pipelines import pipeline_of
 from swinseg.datasets.files.band_choice import Choice
 from swinseg.datasets.files.value_range import Setting, ValueRange
 from swinseg.datasets.labels.dtype import label_dtype
+from swinseg.datasets.labels.multi_label import bits_of_masks
 from swinseg.errors import PredictorError
+from swinseg.evaluation.levels import lowest_level
 from swinseg.hub.folder import read_folder
 from swinseg.hub.resolve import resolve
 from swinseg.models.compiled import CompileSetting, compile_for_inference
+from swinseg.models.multi_label import is_multi_label
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.models.scoring import normalize_inputs
-from swinseg.predictor import building, rejection
+from swinseg.predictor import building, multi_label, rejection
 from swinseg.predictor.forward import Input, Prediction, forward
 from swinseg.predictor.options import PredictOptions
 from swinseg.predictor.pipeline import Pipeline, Step
@@ -76,6 +79,11 @@ class Predictor:
             raise PredictorError(
                 f'the model predicts {model.num_classes} classes, but {len(classes)} class names are known; '
                 'use the config and checkpoint of the same training'
+            )
+        if is_multi_label(model) and len(classes) > multi_label.MOST_CLASSES:
+            raise PredictorError(
+                f'the model has multi_label=True and {len(classes)} classes, but bit masks have up to '
+                f'{multi_label.MOST_CLASSES}; call its predict, which gives masks'
             )
         self.model = model.eval()
         self.classes = tuple(classes)
@@ -289,6 +297,11 @@ class Predictor:
         return self._pipeline.keeps_values
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether a pixel may have several classes: then results are ``MultiLabelSegmentation``."""
+        return is_multi_label(self.model)
+
+    @property
     def default_batch_size(self) -> int:
         """Images that the model gets at once where nothing is said: 1 on a CPU, which gains nothing by two."""
         is_on_gpu = getattr(self.model, 'is_on_gpu', self.device.type != 'cpu')
@@ -298,11 +311,13 @@ class Predictor:
         """Make sure that this model can do what is asked for.
 
         Raises:
-            PredictorError: ``tta`` though the config has no ``tta_pipeline``, or ``reject_below`` though a class
-                is called ``'rejected'``.
+            PredictorError: ``tta`` though the config has no ``tta_pipeline``, ``reject_below`` though a class is
+                called ``'rejected'``, or it or ``confidence`` though a pixel may have several classes.
         """
         if options.tta:
             self._pipeline.augmentations()
+        if self.is_multi_label:
+            multi_label.check_options(options)
         if options.reject_below is not None:
             rejection.check_classes(self.classes)
 
@@ -398,6 +413,8 @@ class Predictor:
         self, given: Input, prediction: Prediction, options: PredictOptions
     ) -> Segmentation:
         """Reject what is too uncertain, and put it all into arrays."""
+        if self.is_multi_label:
+            return self._overlapping(given, prediction)
         labels_HW, confidence_HW = prediction.labels, prediction.confidence
         classes, palette = self.legend(options)
         if options.reject_below is not None:
@@ -412,8 +429,35 @@ class Predictor:
             image=to_rgb(given.loaded['img'], is_bgr=self.bands is None),
             confidence=None if confidence_HW is None else confidence_HW.cpu().numpy(),
             probabilities=_of_all_classes(prediction.probabilities),
-            name=Path(given.loaded['img_path']).stem if 'img_path' in given.loaded else 'image',
+            name=_name_of(given),
         )
+
+    def _overlapping(
+        self, given: Input, prediction: Prediction
+    ) -> multi_label.MultiLabelSegmentation:
+        """Compare the levels of each class with its threshold, one class after the other."""
+        levels_KHW, probabilities = prediction.labels, prediction.probabilities
+        thresholds: tuple[float, ...] = self.model.thresholds
+        return multi_label.MultiLabelSegmentation(
+            labels=bits_of_masks(
+                (
+                    (level_HW >= lowest_level(threshold)).cpu().numpy()
+                    for level_HW, threshold in zip(levels_KHW, thresholds, strict=True)
+                ),
+                classes=len(self.classes),
+                shape=levels_KHW.shape[1:],
+            ),
+            classes=self.classes,
+            palette=self.palette,
+            image=to_rgb(given.loaded['img'], is_bgr=self.bands is None),
+            probabilities=None if probabilities is None else probabilities.cpu().numpy(),
+            name=_name_of(given),
+            thresholds=thresholds,
+        )
+
+
+def _name_of(given: Input) -> str:
+    return Path(given.loaded['img_path']).stem if 'img_path' in given.loaded else 'image'
 
 
 def _of_all_classes(probabilities: Tensor | None) -> NDArray[np.float32] | None:

@@ -240,7 +240,7 @@ class Segmentation:
         # Before any file is written: alpha may be wrong.
         overlay = self.overlay(alpha, borders=borders) if 'overlay' in kinds else self.image
         writers: dict[str, Callable[[Path], None]] = {
-            'labels': lambda path: save_indexed_png(path, self.labels, self.palette),
+            'labels': self._save_labels,
             'color': lambda path: save_rgb_png(path, self.color()),
             'overlay': lambda path: save_rgb_png(path, overlay),
             'confidence': lambda path: self._save_confidence(path, np.uint8),
@@ -254,10 +254,16 @@ class Segmentation:
         }
         target = files.make_folder(folder)
         stem = self.name if stem is None else stem
-        paths = {kind: target / f'{stem}{SUFFIXES[kind]}' for kind in kinds}
+        paths = {kind: target / f'{stem}{self._suffix(kind)}' for kind in kinds}
         for kind, path in paths.items():
             writers[kind](path)
         return paths
+
+    def _suffix(self, kind: str) -> str:
+        return SUFFIXES[kind]
+
+    def _save_labels(self, path: Path) -> None:
+        save_indexed_png(path, self.labels, self.palette)
 
     def _check_kind(self, kind: str) -> None:
         if kind not in SUFFIXES:
@@ -287,7 +293,13 @@ class Segmentation:
 
     def _repr_png_(self) -> bytes:
         """Return the overlay with its legend for a notebook, made smaller where it is large."""
-        side = min(_NOTEBOOK_SIDE, max(self.labels.shape))
+        buffer = io.BytesIO()
+        picture = self._thumbnail(min(_NOTEBOOK_SIDE, max(self.labels.shape)))
+        Image.fromarray(picture).save(buffer, format='PNG')
+        return buffer.getvalue()
+
+    def _thumbnail(self, side: int) -> NDArray[np.uint8]:
+        """Return the overlay with its legend at a longer side."""
         image, labels = fit(self.image, self.labels, side)
         picture = drawing.overlay(
             image, labels, self.palette, borders=True, ignore_index=len(self.classes)
@@ -295,9 +307,7 @@ class Segmentation:
         entries = legend_entries(
             self.labels, self.palette, self.classes, ignore_index=len(self.classes)
         )
-        buffer = io.BytesIO()
-        Image.fromarray(add_legend(picture, entries)).save(buffer, format='PNG')
-        return buffer.getvalue()
+        return add_legend(picture, entries)
 
 
 def _save_json(path: Path, content: Any) -> None:

@@ -37,6 +37,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the checkpoint's colors, or ones that color-blind eyes tell apart as well",
     )  # fmt: skip
     add(
+        '--class-masks', action='store_true',
+        help='of a model of which a pixel may have several classes, also write a mask for each class',
+    )  # fmt: skip
+    add(
         '--sheet', action='store_true',
         help='also write sheet.png: small overlays of all images and scenes in one picture',
     )  # fmt: skip
@@ -110,6 +114,7 @@ def options_of(args: argparse.Namespace) -> Options:
         sheet=args.sheet,
         annotations=args.annotations,
         image_address=args.image_address,
+        class_masks=args.class_masks,
         window=args.window,
         stride=args.stride,
         blend=args.blend,

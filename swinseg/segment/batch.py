@@ -14,7 +14,8 @@ from swinseg.errors import DataError, is_out_of_memory
 from swinseg.inference import RasterError, SlideError
 from swinseg.inference.prefetch import WriteBehind
 from swinseg.predictor import PredictOptions, Predictor, PredictorError
-from swinseg.predictor.segmentation import Segmentation
+from swinseg.predictor.multi_label import MultiLabelSegmentation, labels_suffix, mask_suffixes
+from swinseg.predictor.segmentation import SUFFIXES, Segmentation
 from swinseg.segment.annotations import Annotations, annotation_files
 from swinseg.segment.outcome import Done, Outcome, largest
 from swinseg.segment.progress import Progress
@@ -44,6 +45,7 @@ class Options:
         annotations: also write files of images for these annotation tools, which
             :data:`swinseg.segment.annotations.FILES` names.
         image_address: what stands before the name of an image where Label Studio finds it.
+        class_masks: of models of which a pixel may have several classes, also write a mask for each class.
         window, stride, blend, max_memory, bands: as ``segment_scene`` takes them. With a window every image is a
             scene, with bands every TIFF.
         frame_stride: segment every so many-th frame of a video.
@@ -56,6 +58,7 @@ class Options:
     sheet: bool = False
     annotations: Sequence[str] = ()
     image_address: str = ''
+    class_masks: bool = False
     window: Size | None = None
     stride: Size | None = None
     blend: str | None = None
@@ -90,11 +93,12 @@ def segment_all(
         PredictorError, SlideError, VisualizationError: an option is wrong for all files.
     """
     predictor.check_options(options.predict)
+    _check_kind_of_model(predictor, options)
     check_alpha(options.alpha)
     choose_windows(
         predictor.model, window=options.window, stride=options.stride, blend=options.blend
     )
-    results = results_of(sources, out, options, overwrite=overwrite)
+    results = results_of(sources, out, options, overwrite=overwrite, predictor=predictor)
     results.check()
     outcome = Outcome()
     progress = Progress(len(sources))
@@ -124,8 +128,9 @@ def results_of(
     options: Options,
     *,
     overwrite: bool = False,
+    predictor: Predictor | None = None,
 ) -> Results:
-    """Return what ``segment_all`` would write with these arguments."""
+    """Return what ``segment_all`` would write with these arguments, by a usual model where none is given."""
     return Results(
         out,
         sources,
@@ -135,7 +140,35 @@ def results_of(
         sheet=options.sheet,
         annotations=annotation_files(options.annotations, sources),
         overwrite=overwrite,
+        image_endings=None if predictor is None else _image_endings(predictor, options),
     )
+
+
+def _image_endings(predictor: Predictor, options: Options) -> list[str] | None:
+    """Return how the names of an image's files end, where that depends on the model."""
+    if not predictor.is_multi_label:
+        return None
+    labels = labels_suffix(len(predictor.classes))
+    masks = mask_suffixes(predictor.classes) if options.class_masks else []
+    return [*(labels if kind == 'labels' else SUFFIXES[kind] for kind in IMAGE_KINDS), *masks]
+
+
+def _check_kind_of_model(predictor: Predictor, options: Options) -> None:
+    """Refuse what the kind of the model has no form for.
+
+    Raises:
+        PredictorError: there is such a thing.
+    """
+    if options.class_masks and not predictor.is_multi_label:
+        raise PredictorError(
+            'a mask for each class is written of models with multi_label=True, but this one gives each pixel one '
+            'class; leave --class-masks out'
+        )
+    for name, is_asked in (('sheet', options.sheet), ('annotations', bool(options.annotations))):
+        if is_asked and predictor.is_multi_label:
+            raise PredictorError(
+                f'--{name} shows one class of each pixel, but the model has multi_label=True; leave it out'
+            )
 
 
 def _how_to_go_on(source: Source, at: str) -> str:
@@ -209,6 +242,8 @@ class _Work:
                 kinds=kinds, alpha=options.alpha, borders=options.borders,
             )
         )  # fmt: skip
+        if options.class_masks and isinstance(result, MultiLabelSegmentation):
+            self._write(partial(result.save_masks, target.parent, target.name))
         if self._sheets is not None:
             self._write(partial(self._sheets.add_image, source.name, result))
         self._write(partial(self._annotations.add, source, result))

@@ -40,6 +40,7 @@ class Results:
         sheet: whether sheets are written.
         annotations: names of files about all sources, for annotation tools.
         overwrite: whether files that are no results of the same source may be replaced.
+        image_endings: of the files of an image, where they are not those of ``IMAGE_KINDS``.
 
     Raises:
         OutputError: there is a record of results, but it cannot be read.
@@ -56,7 +57,9 @@ class Results:
         sheet: bool = False,
         annotations: Sequence[str] = (),
         overwrite: bool = False,
+        image_endings: Sequence[str] | None = None,
     ) -> None:
+        self._own_endings = image_endings
         self._out = Path(out)
         self._sources = sources
         self._confidence = confidence
@@ -215,6 +218,8 @@ class Results:
         return list(scene.values())
 
     def _image_endings(self) -> list[str]:
+        if self._own_endings is not None:
+            return list(self._own_endings)
         kinds = [*IMAGE_KINDS, *(['confidence'] if self._confidence else [])]
         return [SUFFIXES[kind] for kind in kinds]
 

@@ -14,6 +14,19 @@ from swinseg.visualization.areas import Labels
 _SIDE_PER_PIXEL = 400
 
 
+def line_width(pixels: int) -> int:
+    """Return the width of the lines in a picture of so many pixels."""
+    return max(1, round(math.sqrt(pixels) / _SIDE_PER_PIXEL))
+
+
+def rim_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels of an (H, W) mask next to those that are not in it; the rim of the picture is none."""
+    width = line_width(mask.size)
+    kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    inside = cv2.erode(mask.astype(np.uint8), kernel)
+    return mask & (inside == 0)
+
+
 def border_mask(labels: Labels, *, width: int | None = None) -> NDArray[np.uint8]:
     """Return the pixels along the borders between classes.
 
@@ -25,7 +38,7 @@ def border_mask(labels: Labels, *, width: int | None = None) -> NDArray[np.uint8
         (H, W) uint8, 1 on the lines and 0 elsewhere; the rim of the picture is no border.
     """
     if width is None:
-        width = max(1, round(math.sqrt(labels.size) / _SIDE_PER_PIXEL))
+        width = line_width(labels.size)
     values = labels if labels.dtype == np.uint8 else labels.astype(np.uint16)
     # The largest less the smallest label around a pixel: not 0 where there are two.
     kernel = np.ones((width + 1, width + 1), np.uint8)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
 from swinseg.errors import RequestError, UserError, is_out_of_memory
+from swinseg.models.multi_label import refuse_multi_label
 from swinseg.predictor import PredictOptions, Predictor
 from swinseg.predictor.segmentation import Segmentation
 from swinseg.web.answers import Answer, Format, make_answer
@@ -76,6 +77,7 @@ class Service:
     """
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
+        refuse_multi_label(predictor.model, 'images are served')
         self._predictor = predictor
         self._limits = limits
         self._in_flight = 0

@@ -1,4 +1,4 @@
-"""Drawn images of three classes that overlap, each of which brightens a channel, and a config that trains on them."""
+"""Drawn images of three classes that overlap, each of which brightens a channel, and a config for them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ as the channels of an image are, so that whatever crops, flips or resizes labels
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,7 +29,8 @@ Layout = Literal['bits', 'folders']
 Missing = Literal['error', 'empty', 'ignore']
 """What an image without a mask of a class means: a mistake, no pixel of it, or that nobody has looked for it."""
 
-_BYTES_OF_A_BAND = 8
+_BITS_OF_A_BYTE = 8
+_BIT_DTYPES = (np.uint8, np.uint16, np.uint32, np.uint64)
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def planes_of_bits(
         DataError: a bit is set that is no class's, in a pixel that counts.
     """
     height, width, bands = raw.shape
-    bits = _BYTES_OF_A_BAND * raw.dtype.itemsize
+    bits = _BITS_OF_A_BYTE * raw.dtype.itemsize
     ignored = (
         np.isin(raw, rule.ignore_values).all(axis=2)
         if rule.ignore_values
@@ -233,20 +234,30 @@ def combinations_of(planes: Planes, *, ignore_index: int = IGNORE_INDEX) -> npt.
     return result
 
 
-def bits_of_planes(masks: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[np.unsignedinteger]:
+def bits_of_masks(
+    masks: Iterable[npt.NDArray[np.bool_]], *, classes: int, shape: Sequence[int]
+) -> npt.NDArray[np.unsignedinteger]:
     """Put masks together to one bit mask.
 
     Args:
-        masks: of up to 16 classes, each (H, W).
+        masks: of up to 64 classes, each (H, W); taken one after the other.
+        classes: how many there are.
+        shape: H, W.
 
     Returns:
-        (H, W) uint8 for up to 8 classes, else uint16: bit k is class k.
+        (H, W) uint8 up to 8 classes, then uint16, uint32 or uint64: bit k is class k.
     """
-    dtype = np.uint8 if len(masks) <= 8 else np.uint16
-    bits = np.zeros(masks[0].shape, dtype)
+    dtype = next(each for each in _BIT_DTYPES if classes <= 8 * np.dtype(each).itemsize)
+    bits = np.zeros(tuple(shape), dtype)
     for index, mask in enumerate(masks):
         bits |= mask.astype(dtype) << dtype(index)
     return bits
+
+
+def bands_of_bits(bits: npt.NDArray[np.unsignedinteger], classes: int) -> Planes:
+    """Return (B, H, W) uint8: bit masks as the bands of a TIFF, of which :func:`decode_bits` reads them."""
+    shifts = range(0, classes, 8)
+    return np.stack([(bits >> bits.dtype.type(shift)).astype(np.uint8) for shift in shifts])
 
 
 def _check_size(

@@ -30,6 +30,7 @@ from swinseg.inference import (
 )
 from swinseg.inference.prefetch import WriteBehind
 from swinseg.models.feature_info import image_channels
+from swinseg.models.multi_label import refuse_multi_label
 from swinseg.predictor import PredictOptions, Predictor, PredictorError
 from swinseg.raster.image import is_bands_first
 from swinseg.runtimes.segmentor import ExportedSegmentor
@@ -119,12 +120,14 @@ def segment_scene(
         DataError: the file is missing, damaged or no image, or has more than 8 bits though nothing says what
             they mean.
         OutputError: a result cannot be written.
-        PredictorError: the options ask for what the model cannot do, or for ``probabilities``.
+        PredictorError: the options ask for what the model cannot do, or for ``probabilities``; or a pixel may have
+            several classes.
         RasterError: the image cannot be read by windows, has no data anywhere, or other bands than the model
             takes.
         SlideError: windows and stride do not fit each other, or the memory.
         VisualizationError: ``alpha`` is outside [0, 1].
     """
+    refuse_multi_label(predictor.model, 'scenes are segmented')
     predictor.check_options(options)
     check_alpha(alpha)
     windows = choose_windows(predictor.model, window=window, stride=stride, blend=blend)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from swinseg.files import atomic_path, make_folder, require_other_file
 from swinseg.inference.prefetch import ReadAhead, WriteBehind
+from swinseg.models.multi_label import refuse_multi_label
 from swinseg.predictor import PredictOptions, Predictor
 from swinseg.predictor.segmentation import Segmentation
 from swinseg.segment.videos.files import (
@@ -128,9 +129,10 @@ def segment_video(
             or there is no encoder.
         VisualizationError: ``alpha`` is outside [0, 1].
         OutputError: a result cannot be written.
-        PredictorError: the options ask for what the model cannot do.
+        PredictorError: the options ask for what the model cannot do, or a pixel may have several classes.
     """
     _check(path, options, stride=stride)
+    refuse_multi_label(predictor.model, 'videos are segmented')
     predictor.check_options(options)
     began = time.perf_counter()
 

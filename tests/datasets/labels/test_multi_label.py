@@ -15,7 +15,7 @@ from swinseg.datasets import DataError
 from swinseg.datasets.check import check_splits, list_split
 from swinseg.datasets.labels.multi_label import (
     MultiLabelRule,
-    bits_of_planes,
+    bits_of_masks,
     combinations_of,
     plane_of_mask,
     planes_of_bits,
@@ -87,7 +87,9 @@ def test_planes_of_bits__are_put_together_again(bits, classes):
     bits = bits & np.uint16((1 << classes) - 1)
     planes = planes_of_bits(bits[..., None], 'x', rule([str(i) for i in range(classes)]))
     assert planes.shape == (*bits.shape, classes)
-    np.testing.assert_array_equal(bits_of_planes(list(planes.transpose(2, 0, 1) > 0)), bits)
+    np.testing.assert_array_equal(
+        bits_of_masks(planes.transpose(2, 0, 1) > 0, classes=classes, shape=bits.shape), bits
+    )
 
 
 def test_planes_of_bits__chosen_classes_and_ignored_values():
