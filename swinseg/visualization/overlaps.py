@@ -21,8 +21,8 @@ from swinseg.visualization.palette import PaletteLike, VisualizationError, check
 
 BitMask = NDArray[np.unsignedinteger]
 
-# Stripes are 3 pixels wide up to pictures of 600 x 600, and keep their share of larger ones.
-_SIDE_PER_STRIPE = 200
+# Stripes are 4 pixels wide up to pictures of 600 x 600, and keep their share of larger ones.
+_SIDE_PER_STRIPE = 150
 
 
 def class_masks(bits: BitMask, classes: int) -> Iterator[NDArray[np.bool_]]:
@@ -114,7 +114,7 @@ def _paint(
     picture: RGBImage, bits: BitMask, colors: NDArray[np.uint8], *, alpha: float = 1.0
 ) -> None:
     """Paint what has a class, in place."""
-    width = max(3, round(math.sqrt(bits.size) / _SIDE_PER_STRIPE))
+    width = max(4, round(math.sqrt(bits.size) / _SIDE_PER_STRIPE))
     height, length = bits.shape
     count = np.zeros(bits.shape, np.uint8)
     for mask in class_masks(bits, len(colors)):
