@@ -71,7 +71,7 @@ def test_six_bands__are_whole_where_the_pipeline_reads_them(deep_set, tifffile, 
 
 def test_six_bands__of_a_loader_of_three(deep_set):
     message = (
-        r"x\.tif has 6 bands and does not say .* LoadImage\(color_type='unchanged'\) gives all"
+        r'x\.tif has 6 bands and does not say .* LoadImage\(bands=\[1, 2, 3, 4, 5, 6\]\) gives all'
     )
     with pytest.raises(DataError, match=message):
         check_before_training([list_split('train', deep_set(LoadImage()))])
