@@ -288,7 +288,7 @@ def decode_bands(data: bytes, path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     Raises:
         DataError: it cannot be decoded, or rasterio is missing.
     """
-    with _said_of('label', path):
+    with said_of('label', path):
         return read_bands(data)
 
 

@@ -250,7 +250,7 @@ def read_bands(data: bytes) -> NDArray[Any]:
             'has several bands, which are read by rasterio, and that is not installed',
             fix="pip install 'swinseg[raster]'",
         )
-    with open_tiff(data) as file:
+    with open_raster(data) as file:
         return np.ascontiguousarray(file.read().transpose(1, 2, 0))
 
 
