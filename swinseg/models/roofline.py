@@ -29,6 +29,7 @@ from torch.utils.flop_counter import flop_registry
 
 from swinseg.errors import ArchitectureError
 from swinseg.models.feature_info import image_channels
+from swinseg.models.multi_label import is_multi_label
 
 PRODUCTS_REACH, MEMORY_REACHES = 0.85, 0.8
 """Shares of the published peaks that large kernels reach."""
@@ -183,7 +184,11 @@ def _forward(model: EncoderDecoder, images: Tensor) -> Callable[[], Any]:
 
 def _training_step(model: EncoderDecoder, images: Tensor) -> Callable[[], Any]:
     size = tuple(images.shape[2:])
-    labels = torch.empty(1, *size, dtype=torch.int64, device='meta')
+    labels = (
+        torch.empty(model.num_classes, *size, dtype=torch.uint8, device='meta')
+        if is_multi_label(model)
+        else torch.empty(1, *size, dtype=torch.int64, device='meta')
+    )
     samples = [
         SegDataSample(gt_sem_seg=PixelData(data=labels), metainfo=dict(img_shape=size))
         for _ in images

@@ -13,19 +13,22 @@ import numpy as np
 
 from swinseg.datasets.check import DatasetReport, Finding, SplitReport
 from swinseg.datasets.check.findings import percent
-from swinseg.datasets.check.pair import Job
+from swinseg.datasets.check.pair import Job, planes_of_job
 from swinseg.datasets.check.statistics import channel_order
 from swinseg.datasets.check.text import verdict
 from swinseg.datasets.files import images as image_files
 from swinseg.datasets.files.picture import read_picture
 from swinseg.datasets.labels.colors import decode_by_rule
 from swinseg.datasets.labels.map import IGNORE_INDEX, rule_tables
+from swinseg.datasets.labels.multi_label import bits_of_masks
 from swinseg.report.html_page import html_page, picture, swatch
 from swinseg.visualization.colorize import overlay
+from swinseg.visualization.overlaps import overlay_overlaps
 from swinseg.visualization.resize import fitting_size, resize_image, resize_labels
 
 _LONGEST_SIDE = 420
 _FILES = 200
+_MOST_BITS = 64
 
 _STYLE = """
 .verdict { font-weight: 600; font-size: 1.1rem; margin: .3rem 0 1rem; }
@@ -125,15 +128,21 @@ def _class_table(report: SplitReport) -> str:
 def _picture(job: Job, report: SplitReport) -> str:
     """Draw a photograph and the same with its label over it; the files have been read without a problem before."""
     assert job.label is not None
-    loading = report.split.loading
-    image = read_picture(job.image, loading.value_range, loading.bands)
-    raw = decode_by_rule(image_files.read_bytes(job.label, what='label'), job.label, job.rule)
-    size = fitting_size(raw.shape, min(_LONGEST_SIDE, max(raw.shape)))
-    table, allowed = rule_tables(job.rule, 65536)
-    indices = np.where(allowed & (table < len(report.split.classes)), table, IGNORE_INDEX)
-    labels = indices[resize_labels(raw, size)]
+    split = report.split
+    image = read_picture(job.image, split.loading.value_range, split.loading.bands)
+    size = fitting_size(image.shape[:2], min(_LONGEST_SIDE, max(image.shape[:2])))
     photo = resize_image(image, size)
-    painted = overlay(photo, labels, report.split.palette, alpha=0.6)
+    if job.multi_label is not None:
+        planes = planes_of_job(job, split.loading, image.shape[:2])[..., :_MOST_BITS]
+        masks = (resize_labels(plane, size) == 1 for plane in planes.transpose(2, 0, 1))
+        bits = bits_of_masks(masks, classes=planes.shape[2], shape=size)
+        painted = overlay_overlaps(photo, bits, split.palette[:_MOST_BITS], alpha=0.6)
+    else:
+        raw = decode_by_rule(image_files.read_bytes(job.label, what='label'), job.label, job.rule)
+        table, allowed = rule_tables(job.rule, 65536)
+        indices = np.where(allowed & (table < len(split.classes)), table, IGNORE_INDEX)
+        labels = indices[resize_labels(raw, size)]
+        painted = overlay(photo, labels, split.palette, alpha=0.6)
     name = Path(job.image).name
     return (
         f'<figure><div>{picture(photo, f"{name}, photograph")}{picture(painted, f"{name}, labels")}</div>'

@@ -71,6 +71,14 @@ def test_evaluate__has_no_page(run, tmp_path):
         evaluate(load_config(config), result.last, report=tmp_path / 'page', work_dir=tmp_path)
 
 
+def test_train__loss_of_the_validation_set(run, tmp_path):
+    config, _ = run
+    cfg = load_config(config, {'train_cfg.max_iters': 1, 'validation_loss': True})
+    train(cfg, work_dir=tmp_path)
+    log = ''.join(path.read_text() for path in tmp_path.glob('*/vis_data/scalars.json'))
+    assert next(json.loads(line) for line in log.splitlines() if 'val_loss' in line)['val_loss'] > 0
+
+
 def test_train__goes_on_with_thresholds(run, tmp_path):
     config, result = run
     cfg = load_config(config, {'train_cfg.max_iters': 61})

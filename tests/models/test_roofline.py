@@ -6,6 +6,7 @@ from torch import nn
 
 from support.mmseg_pairs import TINY, VARIANTS, build_segmentor, without_drawing
 from swinseg.models.complexity import count_multiply_adds
+from swinseg.models.losses import SigmoidCrossEntropyLoss, SigmoidDiceLoss
 from swinseg.models.roofline import (
     DEVICES,
     KERNEL_OF_THE_HOST,
@@ -48,6 +49,17 @@ def test_estimate__counts_what_the_complexity_is():
     weights = sum(4 * p.numel() for p in model.parameters())
     assert found.memory == weights + found.work.peak
     assert all(p.device.type == 'cpu' for p in model.parameters())
+
+
+def test_estimate__training_of_several_classes_at_a_pixel():
+    model = build_segmentor(
+        stock=False, backbone=TINY, channels=32, num_classes=7, multi_label=True
+    )
+    model.decode_head.loss_decode = SigmoidCrossEntropyLoss()
+    model.auxiliary_head.loss_decode = SigmoidDiceLoss()
+    forward = estimate(model, (96, 128), V100, batch=2)
+    training = estimate(model, (96, 128), V100, batch=2, is_training=True)
+    assert 2.5 < training.work.multiply_adds / forward.work.multiply_adds < 4
 
 
 def test_estimate__training_takes_three_times_the_products_and_half_precision_less_time():

@@ -191,7 +191,7 @@ def inspect_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
     shape: tuple[int, ...] | None = None
     if job.multi_label is not None:
         try:
-            planes = _load_planes(job, loading, None if image is None else image.shape)
+            planes = planes_of_job(job, loading, None if image is None else image.shape)
             label = _inspect_planes(planes, job.multi_label)
         except DataError as error:
             problems.append(Problem('label', job.label, str(error)))
@@ -309,7 +309,12 @@ def _inspect_label(
     )
 
 
-def _load_planes(job: Job, loading: Loading, shape: tuple[int, int] | None) -> Planes:
+def planes_of_job(job: Job, loading: Loading, shape: tuple[int, int] | None) -> Planes:
+    """Read a label with several classes at a pixel, (H, W, C); ``shape`` is that of its image, if it is known.
+
+    Raises:
+        DataError: it cannot be used.
+    """
     info: dict[str, Any] = {
         'img_path': job.image,
         'seg_map_path': job.label,

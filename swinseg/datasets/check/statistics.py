@@ -26,6 +26,7 @@ class ClassStatistics:
         pixels_around: (K,) pixels of any class in the images that have the class.
         ignored: pixels that do not count.
         outside: pixels whose value is no class.
+        counted: pixels that count: those of all classes, unless a pixel may have several or none.
     """
 
     names: tuple[str, ...]
@@ -34,16 +35,17 @@ class ClassStatistics:
     pixels_around: Counts
     ignored: int
     outside: int
+    counted: int
 
     @property
     def shares(self) -> npt.NDArray[np.float64]:
         """(K,) each class's share of the pixels that count, 0 to 1."""
-        return self.pixels / max(1, int(self.pixels.sum()))
+        return self.pixels / max(1, self.counted)
 
     @property
     def ignored_share(self) -> float:
         """Share of all pixels that do not count, 0 to 1."""
-        return self.ignored / max(1, int(self.pixels.sum()) + self.ignored + self.outside)
+        return self.ignored / max(1, self.counted + self.ignored + self.outside)
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -70,7 +72,7 @@ def class_statistics(facts: Sequence[PairFacts], names: Sequence[str]) -> ClassS
     """Count the pixels of each class in the labels that could be read."""
     count = len(names)
     pixels, images, around = (np.zeros(count, np.int64) for _ in range(3))
-    ignored = outside = 0
+    ignored = outside = counted = 0
     for pair in facts:
         if pair.label is None:
             continue
@@ -79,8 +81,10 @@ def class_statistics(facts: Sequence[PairFacts], names: Sequence[str]) -> ClassS
         pixels += indices
         images += indices > 0
         planes = pair.label.planes
-        around += np.where(indices > 0, indices.sum() if planes is None else planes.counted, 0)
-    return ClassStatistics(tuple(names), pixels, images, around, ignored, outside)
+        counted_here = int(indices.sum()) if planes is None else planes.counted
+        around += np.where(indices > 0, counted_here, 0)
+        counted += counted_here
+    return ClassStatistics(tuple(names), pixels, images, around, ignored, outside, counted)
 
 
 def classes_of(pair: PairFacts, count: int) -> tuple[Counts, int, int]:

@@ -252,6 +252,7 @@ def test_loss_weights__median_frequency_balancing():
         pixels_around=np.array([100, 100, 100, 0]),
         ignored=0,
         outside=0,
+        counted=140,
     )
     assert statistics.loss_weights() == pytest.approx([5.0, 1.0, 0.625, 1.0])
 

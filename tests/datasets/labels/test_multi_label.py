@@ -21,6 +21,7 @@ from swinseg.datasets.labels.multi_label import (
     planes_of_bits,
 )
 from swinseg.datasets.transforms.resize_crop import NearestResize
+from swinseg.report.dataset_page import dataset_page
 
 NAMES = ('road', 'marking', 'shadow')
 BITS = np.array([[0, 1, 3], [4, 7, 2]], np.uint8)
@@ -311,6 +312,19 @@ def test_check__good_labels(tmp_path):
     figures = report.splits['train'].classes
     assert figures.pixels.tolist() == [3, 3, 2]
     assert not [finding for finding in report.findings if 'label' in finding.sentence]
+
+
+@pytest.mark.parametrize('classes', [3, 70])
+def test_check__page_with_pictures(tmp_path, classes):
+    for index in range(classes):
+        write_masks(tmp_path, {f'class {index}': np.eye(30, k=index % 5)})
+    names = [f'class {index}' for index in range(classes)]
+    report = check(build(tmp_path, classes=names, multi_label='folders'))
+    page = dataset_page(report)
+    assert page.count('<figure>') == 1
+    figures = report.splits['train'].classes
+    assert figures.shares[:2].tolist() == [30 / 900, 29 / 900]
+    assert 'class 2' in page
 
 
 def test_check__a_mask_that_is_missing(tmp_path):
