@@ -6,10 +6,12 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import swinseg  # noqa: F401
+from support import multi_label
 from support.exported_files import ExportedFiles
 from support.tiny_config import tiny_config
 
@@ -89,6 +91,17 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Path) -> Pa
     config.write_text(tiny_config(tiny_dataset, curves=True))
     train(load_config(config), work_dir=work_dir, seed=0)
     return work_dir
+
+
+@pytest.fixture(scope='session')
+def multi_label_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Any]:
+    """Drawn images of classes that overlap, a config, and its training on them; not to be changed."""
+    from swinseg.engine import load_config, train
+
+    folder = tmp_path_factory.mktemp('multi_label')
+    root = multi_label.draw(folder / 'data')
+    config = multi_label.write_config(folder / 'config.py', root)
+    return root, config, train(load_config(config), work_dir=folder / 'work', seed=0)
 
 
 @pytest.fixture(scope='session')

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from support.multi_label import CLASSES, draw, write_config
 from swinseg.checkpoints import checkpoint_meta, read_checkpoint
@@ -10,12 +11,10 @@ from swinseg.engine import ConfigError, evaluate, load_config, train
 from swinseg.errors import UserError
 
 
-@pytest.fixture(scope='module')
-def run(tmp_path_factory):
+@pytest.fixture
+def run(multi_label_run):
     """The config and the result of a training."""
-    folder = tmp_path_factory.mktemp('multi_label')
-    config = write_config(folder / 'config.py', draw(folder / 'data'))
-    return config, train(load_config(config), work_dir=folder / 'work', seed=0)
+    return multi_label_run[1:]
 
 
 def test_train__learns_classes_that_overlap(run):
@@ -69,6 +68,22 @@ def test_evaluate__has_no_page(run, tmp_path):
     config, result = run
     with pytest.raises(ConfigError, match='leave --report out'):
         evaluate(load_config(config), result.last, report=tmp_path / 'page', work_dir=tmp_path)
+
+
+def test_train__averaged_weights_are_in_both_checkpoints(run, tmp_path):
+    config, _ = run
+    cfg = load_config(config, {'train_cfg.max_iters': 3, 'train_cfg.val_interval': 3})
+    cfg.default_hooks.checkpoint.interval = 3
+    cfg.custom_hooks = [dict(type='ResumableEMAHook', momentum=0.1)]
+    result = train(cfg, work_dir=tmp_path)
+    last, best = (read_checkpoint(path) for path in (result.last, result.best))
+    name = 'decode_head.conv_seg.weight'
+    assert torch.equal(last['state_dict'][name], best['state_dict'][name])
+    assert not torch.equal(last['state_dict'][name], last['ema_state_dict'][f'module.{name}'])
+    assert (
+        checkpoint_meta(last)['config']['model']['thresholds']
+        == (checkpoint_meta(best)['config']['model']['thresholds'])
+    )
 
 
 def test_train__loss_of_the_validation_set(run, tmp_path):

@@ -1,7 +1,5 @@
 """Prediction of classes that overlap: results, files, and what has no form for them."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -10,10 +8,9 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 import swinseg
-from support.multi_label import CLASSES, PALETTE, draw, write_config
+from support.multi_label import CLASSES, PALETTE
 from swinseg.cli.frame import main
 from swinseg.cli.segment import COMMAND
-from swinseg.engine import load_config, train
 from swinseg.errors import UserError
 from swinseg.hub.folder_writing import write_folder
 from swinseg.predictor import MultiLabelSegmentation, PredictorError
@@ -26,12 +23,10 @@ from swinseg.web.service import Service
 
 
 @pytest.fixture(scope='module')
-def run(tmp_path_factory):
+def run(multi_label_run):
     """The images and the checkpoint of a training."""
-    folder = tmp_path_factory.mktemp('multi_label')
-    root = draw(folder / 'data')
-    config = write_config(folder / 'config.py', root, iterations=80)
-    return root, train(load_config(config), work_dir=folder / 'work', seed=0).last
+    root, _, result = multi_label_run
+    return root, result.last
 
 
 @pytest.fixture(scope='module')
@@ -241,4 +236,3 @@ def test_thresholds__hostile_ones_in_a_checkpoint(run, tmp_path):
     torch.save(found, tmp_path / 'a.pth')
     with pytest.raises(UserError, match='must be 3 probabilities'):
         swinseg.Predictor.from_checkpoint(tmp_path / 'a.pth', device='cpu')
-    assert json.dumps(found['meta']['iter'])

@@ -21,7 +21,9 @@ class ChosenThresholdsHook(Hook):
     They become ``model.thresholds`` of the config that a checkpoint keeps. ``SwinsegRunner`` always has this hook.
     """
 
-    priority = 'LOW'  # after the averaged weights are out of the model, before the best checkpoint is saved
+    # Between LOW and VERY_LOW: after averaged weights are out of the model and other hooks have noted what they
+    # keep, before the best checkpoint is saved.
+    priority = 80
 
     def before_train(self, runner: Any) -> None:
         """Go on with the thresholds of the run that was resumed."""
