@@ -92,6 +92,9 @@ def test_completed__its_config_is_that_of_our_configs(segmentor):
     ours = prediction_config(
         {key: cfg[key] for key in ('model', 'test_dataloader', 'tta_pipeline')}, name='ours'
     ).to_dict()
+    for pipeline in (ours['test_pipeline'], ours['tta_pipeline']):
+        # The variables for bands and deep images are None there, as LoadImage has it anyway.
+        pipeline[0] = {name: value for name, value in pipeline[0].items() if value is not None}
     assert built['test_pipeline'] == ours['test_pipeline']
     augmentations = ours['tta_pipeline'][1]['transforms']
     augmentations.remove([])  # the loading of labels
