@@ -128,7 +128,6 @@ def attention_costs(
             0,
             shifted_windows='cyclic',
             attention='global' if is_global else 'window',
-            drop_path_rate=0.0,
             embed_dims=channels,
             num_heads=num_heads,
             use_rel_pos_bias=not is_global,

@@ -14,7 +14,6 @@ from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
 from swinseg.models.swin import window_geometry as geometry
-from swinseg.models.swin.drop_path import DropPath
 from swinseg.models.swin.fused_attention import attend, windows_per_chunk
 from swinseg.models.swin.window_geometry import Sides
 from swinseg.models.tracing import is_traced
@@ -269,9 +268,9 @@ class ShiftedWindowAttention(nn.Module):
         window_size: side M of a window.
         shift_size: how far the windows are displaced; 0 for W-MSA.
         shifted_windows: ``'cyclic'`` rolls the feature map and masks; ``'padding'`` computes the same
-            function on (H/M + 1) x (W/M + 1) windows, the slow alternative that the paper compares with.
+            function on (H/M + 1) x (W/M + 1) windows, the slow alternative that the paper compares with;
+            ``'none'`` displaces none.
         attention: ``'window'``, or ``'global'`` for attention among all tokens.
-        drop_path_rate: stochastic depth.
         **attention_options: as :attr:`window_attention` takes them.
 
     Attributes:
@@ -285,24 +284,22 @@ class ShiftedWindowAttention(nn.Module):
         window_size: int,
         shift_size: int,
         *,
-        shifted_windows: ShiftedWindows,
-        attention: Attention,
-        drop_path_rate: float,
+        shifted_windows: ShiftedWindows = 'cyclic',
+        attention: Attention = 'window',
         **attention_options: Any,
     ) -> None:
         super().__init__()
         self.window_size = window_size
-        self.shift_size = shift_size
+        self.shift_size = 0 if shifted_windows == 'none' else shift_size
         self.shifted_windows = shifted_windows
         self.attention = attention
         self.w_msa = self.window_attention(window_size=window_size, **attention_options)
-        self.drop = DropPath(drop_path_rate)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         """Attend; (B, H, W, C) in and out."""
         if self._is_plain():
-            return self.drop(self._attend_plainly(x_BHWC))
-        return self.drop(self.w_msa.attend_tokens(x_BHWC, *self.placement(_size_of(x_BHWC))))
+            return self._attend_plainly(x_BHWC)
+        return self.w_msa.attend_tokens(x_BHWC, *self.placement(_size_of(x_BHWC)))
 
     def placement(self, size: tuple[int, int]) -> tuple[Sides, Sides]:
         """Return the side of the windows on a map of (H, W) tokens, and how far they are displaced."""

@@ -8,7 +8,8 @@ Shapes: B images, H x W tokens at the stage in question, C channels, M the windo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -40,22 +41,17 @@ class SwinBase(BaseModule):
     """A backbone of stages of blocks, with patch merging between them: an image in, feature maps out.
 
     Args:
-        pretrain_img_size: side (or height, width) in pixels of the pretraining images, for the position embedding.
-        in_channels: channels of the image.
-        embed_dims: channels C of the first stage; each stage doubles them.
-        patch_size: side of a patch in pixels.
-        depths: blocks of each stage.
-        out_indices: the stages to return, counted from 0.
-        patch_norm: whether patch embedding and patch merging have a norm.
-        merge_norm_last: whether that of patch merging comes behind its reduction.
-        drop_rate: dropout of the embeddings.
-        drop_path_rate: stochastic depth of the last block; the rate rises linearly from 0.
-        use_abs_pos_embed: add a learned absolute position embedding.
-        norm_cfg: norm layers.
-        frozen_stages: freeze the patch embedding and this many stages; -1 freezes nothing.
-        init_cfg: as of :class:`SwinBackbone`.
-        block: called with a stage, a block of it, its channels and its rate of stochastic depth, makes it.
+        attention_options: what only one version has, by name, to be checked with the others and given to each
+            attention as :meth:`options_of_attention` says.
+
+    The other arguments are those that :class:`SwinBackbone` and
+    :class:`~swinseg.models.swin.backbone_v2.SwinV2Backbone` share.
     """
+
+    block_type: ClassVar[type[SwinBlock]] = SwinBlock
+    attention_type: ClassVar[type[ShiftedWindowAttention]] = ShiftedWindowAttention
+    merge_norm_last: ClassVar[bool] = False
+    """Whether the norm of patch merging comes behind its reduction."""
 
     def __init__(
         self,
@@ -64,18 +60,47 @@ class SwinBase(BaseModule):
         in_channels: int,
         embed_dims: int,
         patch_size: int,
+        window_size: int,
+        mlp_ratio: float,
         depths: Sequence[int],
+        num_heads: Sequence[int],
+        strides: Sequence[int],
         out_indices: Sequence[int],
+        qkv_bias: bool,
         patch_norm: bool,
-        merge_norm_last: bool,
         drop_rate: float,
+        attn_drop_rate: float,
         drop_path_rate: float,
         use_abs_pos_embed: bool,
-        norm_cfg: dict,
+        act_cfg: dict | None,
+        norm_cfg: dict | None,
+        with_cp: bool,
         frozen_stages: int,
         init_cfg: dict | None,
-        block: Callable[[int, int, int, float], SwinBlock],
+        attention_options: Mapping[str, Any],
     ) -> None:
+        act_cfg = act_cfg or dict(type='GELU')
+        norm_cfg = norm_cfg or dict(type='LN')
+        check_swin_arguments(
+            dict(
+                pretrain_img_size=pretrain_img_size,
+                in_channels=in_channels,
+                embed_dims=embed_dims,
+                patch_size=patch_size,
+                window_size=window_size,
+                mlp_ratio=mlp_ratio,
+                depths=depths,
+                num_heads=num_heads,
+                strides=strides,
+                out_indices=out_indices,
+                drop_rate=drop_rate,
+                attn_drop_rate=attn_drop_rate,
+                drop_path_rate=drop_path_rate,
+                frozen_stages=frozen_stages,
+                **attention_options,
+            ),
+            owner=type(self).__name__,
+        )
         super().__init__(init_cfg=init_cfg)
         self.in_channels = in_channels
         self.depths = tuple(depths)
@@ -99,16 +124,43 @@ class SwinBase(BaseModule):
         self.stages = nn.ModuleList()
         for i, (depth, channels) in enumerate(zip(depths, self.num_features, strict=True)):
             blocks = [
-                block(i, j, channels, drop_path_rates[sum(depths[:i]) + j]) for j in range(depth)
+                self.block_type(
+                    channels,
+                    int(mlp_ratio * channels),
+                    attention=self.attention_type(
+                        window_size,
+                        window_size // 2 if j % 2 == 1 else 0,
+                        embed_dims=channels,
+                        num_heads=num_heads[i],
+                        qkv_bias=qkv_bias,
+                        attn_drop_rate=attn_drop_rate,
+                        proj_drop_rate=drop_rate,
+                        **self.options_of_attention(attention_options, i),
+                    ),
+                    drop_rate=drop_rate,
+                    drop_path_rate=drop_path_rates[sum(depths[:i]) + j],
+                    act_cfg=act_cfg,
+                    norm_cfg=norm_cfg,
+                    with_cp=with_cp,
+                )
+                for j in range(depth)
             ]
             is_last = i == len(depths) - 1
             merging = PatchMerging(
-                channels, 2 * channels, norm_cfg if patch_norm else None, norm_last=merge_norm_last
+                channels,
+                2 * channels,
+                norm_cfg if patch_norm else None,
+                norm_last=self.merge_norm_last,
             )
             self.stages.append(SwinStage(blocks, None if is_last else merging))
         for i in self.out_indices:
             self.add_module(f'norm{i}', build_norm_layer(norm_cfg, self.num_features[i])[1])
         self._freeze()
+
+    @staticmethod
+    def options_of_attention(options: Mapping[str, Any], stage: int) -> Mapping[str, Any]:
+        """Return what the attention of a stage takes of the arguments that only one version has."""
+        return options
 
     @property
     def feature_info(self) -> tuple[FeatureInfo, ...]:
@@ -336,74 +388,34 @@ class SwinBackbone(SwinBase):
                     'give either init_cfg or pretrained to SwinBackbone, not both'
                 )
             init_cfg = dict(type='Pretrained', checkpoint=pretrained)
-        act_cfg = act_cfg or dict(type='GELU')
-        norm_cfg = norm_cfg or dict(type='LN')
-        check_swin_arguments(
-            dict(
-                pretrain_img_size=pretrain_img_size,
-                in_channels=in_channels,
-                embed_dims=embed_dims,
-                patch_size=patch_size,
-                window_size=window_size,
-                mlp_ratio=mlp_ratio,
-                depths=depths,
-                num_heads=num_heads,
-                strides=strides,
-                out_indices=out_indices,
-                qk_scale=qk_scale,
-                drop_rate=drop_rate,
-                attn_drop_rate=attn_drop_rate,
-                drop_path_rate=drop_path_rate,
-                use_rel_pos_bias=use_rel_pos_bias,
-                shifted_windows=shifted_windows,
-                attention=attention,
-                frozen_stages=frozen_stages,
-            ),
-            owner='SwinBackbone',
-        )
-
-        def block(stage: int, index: int, channels: int, drop_path_rate: float) -> SwinBlock:
-            attention_layer = ShiftedWindowAttention(
-                window_size,
-                window_size // 2 if index % 2 == 1 and shifted_windows != 'none' else 0,
-                shifted_windows=shifted_windows,
-                attention=attention,
-                drop_path_rate=drop_path_rate,
-                embed_dims=channels,
-                num_heads=num_heads[stage],
-                qkv_bias=qkv_bias,
-                qk_scale=qk_scale,
-                attn_drop_rate=attn_drop_rate,
-                proj_drop_rate=drop_rate,
-                use_rel_pos_bias=use_rel_pos_bias,
-            )
-            return SwinBlock(
-                channels,
-                int(mlp_ratio * channels),
-                attention=attention_layer,
-                drop_rate=drop_rate,
-                drop_path_rate=drop_path_rate,
-                act_cfg=act_cfg,
-                norm_cfg=norm_cfg,
-                with_cp=with_cp,
-            )
-
         super().__init__(
             pretrain_img_size=pretrain_img_size,
             in_channels=in_channels,
             embed_dims=embed_dims,
             patch_size=patch_size,
+            window_size=window_size,
+            mlp_ratio=mlp_ratio,
             depths=depths,
+            num_heads=num_heads,
+            strides=strides,
             out_indices=out_indices,
+            qkv_bias=qkv_bias,
             patch_norm=patch_norm,
-            merge_norm_last=False,
             drop_rate=drop_rate,
+            attn_drop_rate=attn_drop_rate,
             drop_path_rate=drop_path_rate,
             use_abs_pos_embed=use_abs_pos_embed,
+            act_cfg=act_cfg,
             norm_cfg=norm_cfg,
+            with_cp=with_cp,
             frozen_stages=frozen_stages,
             init_cfg=init_cfg,
-            block=block,
+            attention_options=dict(
+                qk_scale=qk_scale,
+                use_rel_pos_bias=use_rel_pos_bias,
+                shifted_windows=shifted_windows,
+                attention=attention,
+            ),
         )
 
 

@@ -7,12 +7,12 @@ Shapes: B images, H x W tokens at the stage in question, C channels, M the windo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.model.weight_init import constant_init
 from mmseg.registry import MODELS
 
-from swinseg.models.swin.arguments import check_swin_arguments
 from swinseg.models.swin.backbone import SwinBase
 from swinseg.models.swin.blocks import PostNormBlock
 from swinseg.models.swin.cosine_attention import ShiftedCosineAttention
@@ -70,6 +70,10 @@ class SwinV2Backbone(SwinBase):
         ArchitectureError: arguments that no network can be built from, or that contradict each other.
     """
 
+    block_type = PostNormBlock
+    attention_type = ShiftedCosineAttention
+    merge_norm_last = True
+
     def __init__(
         self,
         pretrain_img_size: int | Sequence[int] = 256,
@@ -95,71 +99,36 @@ class SwinV2Backbone(SwinBase):
         frozen_stages: int = -1,
         init_cfg: dict | None = None,
     ) -> None:
-        act_cfg = act_cfg or dict(type='GELU')
-        norm_cfg = norm_cfg or dict(type='LN')
-        check_swin_arguments(
-            dict(
-                pretrain_img_size=pretrain_img_size,
-                in_channels=in_channels,
-                embed_dims=embed_dims,
-                patch_size=patch_size,
-                window_size=window_size,
-                pretrained_window_sizes=pretrained_window_sizes,
-                mlp_ratio=mlp_ratio,
-                depths=depths,
-                num_heads=num_heads,
-                strides=strides,
-                out_indices=out_indices,
-                drop_rate=drop_rate,
-                attn_drop_rate=attn_drop_rate,
-                drop_path_rate=drop_path_rate,
-                frozen_stages=frozen_stages,
-            ),
-            owner='SwinV2Backbone',
-        )
-
-        def block(stage: int, index: int, channels: int, drop_path_rate: float) -> PostNormBlock:
-            attention = ShiftedCosineAttention(
-                window_size,
-                window_size // 2 if index % 2 == 1 else 0,
-                shifted_windows='cyclic',
-                attention='window',
-                drop_path_rate=0.0,  # the block's, behind the norm
-                embed_dims=channels,
-                num_heads=num_heads[stage],
-                pretrained_window_size=(pretrained_window_sizes or [0] * len(depths))[stage],
-                qkv_bias=qkv_bias,
-                attn_drop_rate=attn_drop_rate,
-                proj_drop_rate=drop_rate,
-            )
-            return PostNormBlock(
-                channels,
-                int(mlp_ratio * channels),
-                attention=attention,
-                drop_rate=drop_rate,
-                drop_path_rate=drop_path_rate,
-                act_cfg=act_cfg,
-                norm_cfg=norm_cfg,
-                with_cp=with_cp,
-            )
-
         super().__init__(
             pretrain_img_size=pretrain_img_size,
             in_channels=in_channels,
             embed_dims=embed_dims,
             patch_size=patch_size,
+            window_size=window_size,
+            mlp_ratio=mlp_ratio,
             depths=depths,
+            num_heads=num_heads,
+            strides=strides,
             out_indices=out_indices,
+            qkv_bias=qkv_bias,
             patch_norm=patch_norm,
-            merge_norm_last=True,
             drop_rate=drop_rate,
+            attn_drop_rate=attn_drop_rate,
             drop_path_rate=drop_path_rate,
             use_abs_pos_embed=use_abs_pos_embed,
+            act_cfg=act_cfg,
             norm_cfg=norm_cfg,
+            with_cp=with_cp,
             frozen_stages=frozen_stages,
             init_cfg=init_cfg,
-            block=block,
+            attention_options=dict(pretrained_window_sizes=pretrained_window_sizes),
         )
+
+    @staticmethod
+    def options_of_attention(options: Mapping[str, Any], stage: int) -> Mapping[str, Any]:
+        """Return the side of the window of a stage in pretraining."""
+        sizes = options['pretrained_window_sizes']
+        return dict(pretrained_window_size=None if sizes is None else sizes[stage])
 
     def init_weights(self) -> None:
         """Load the weights that ``init_cfg`` names, or draw random ones, with which a block changes nothing.

@@ -94,17 +94,10 @@ class MLP(nn.Module):
         hidden_dims: channels between the two layers.
         act_cfg: activation.
         drop_rate: dropout after each layer.
-        drop_path_rate: stochastic depth.
     """
 
     def __init__(
-        self,
-        embed_dims: int,
-        hidden_dims: int,
-        *,
-        act_cfg: dict,
-        drop_rate: float,
-        drop_path_rate: float,
+        self, embed_dims: int, hidden_dims: int, *, act_cfg: dict, drop_rate: float
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
@@ -116,7 +109,6 @@ class MLP(nn.Module):
             nn.Linear(hidden_dims, embed_dims),
             nn.Dropout(drop_rate),
         )
-        self.drop = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., C) to (..., C)."""
@@ -135,10 +127,8 @@ class MLP(nn.Module):
             # behind it are computed again for the gradient; the second matrix product is not. The state of the
             # random generator, for which the host would wait on a GPU, is kept only where numbers are drawn.
             draws = any(map(_draws_numbers, (*activated, *rest)))
-            hidden = checkpoint(project, hidden, use_reentrant=False, preserve_rng_state=draws)
-        else:
-            hidden = project(hidden)
-        return self.drop(hidden)
+            return checkpoint(project, hidden, use_reentrant=False, preserve_rng_state=draws)
+        return project(hidden)
 
 
 def _draws_numbers(layer: nn.Module) -> bool:
@@ -153,9 +143,9 @@ class SwinBlock(nn.Module):
     Args:
         embed_dims: C.
         hidden_dims: channels inside the MLP.
-        attention: the window attention, with its own stochastic depth.
+        attention: the window attention.
         drop_rate: dropout of the MLP.
-        drop_path_rate: stochastic depth of the MLP.
+        drop_path_rate: stochastic depth of both branches.
         act_cfg: activation.
         norm_cfg: norm layers.
         with_cp: recompute the activations in the backward pass instead of keeping them.
@@ -178,13 +168,8 @@ class SwinBlock(nn.Module):
         self.norm1 = build_norm_layer(norm_cfg, embed_dims)[1]
         self.attn = attention
         self.norm2 = build_norm_layer(norm_cfg, embed_dims)[1]
-        self.ffn = MLP(
-            embed_dims,
-            hidden_dims,
-            act_cfg=act_cfg,
-            drop_rate=drop_rate,
-            drop_path_rate=drop_path_rate,
-        )
+        self.ffn = MLP(embed_dims, hidden_dims, act_cfg=act_cfg, drop_rate=drop_rate)
+        self.drop = DropPath(drop_path_rate)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         """Transform tokens; (B, H, W, C) in and out."""
@@ -197,49 +182,16 @@ class SwinBlock(nn.Module):
         return self.attn.weights(self.norm1(x_BHWC))
 
     def _transform(self, x: Tensor) -> Tensor:
-        x = _add_shortcut(self.attn(self.norm1(x)), x)
-        return _add_shortcut(self.ffn(self.norm2(x)), x)
+        x = _add_shortcut(self.drop(self.attn(self.norm1(x))), x)
+        return _add_shortcut(self.drop(self.ffn(self.norm2(x))), x)
 
 
 class PostNormBlock(SwinBlock):
     """One block of the second version (Liu et al. 2022, section 3.2): each norm ends its branch.
 
-    What is added to the shortcut then has one size at any depth, where that of the first version grows.
-
-    Args:
-        embed_dims: C.
-        hidden_dims: channels inside the MLP.
-        attention: the window attention, without stochastic depth: that comes behind the norm.
-        drop_rate: dropout of the MLP.
-        drop_path_rate: stochastic depth of both branches.
-        act_cfg: activation.
-        norm_cfg: norm layers.
-        with_cp: recompute the activations in the backward pass instead of keeping them.
+    What is added to the shortcut then has one size at any depth, where that of the first version grows. The
+    arguments are those of :class:`SwinBlock`.
     """
-
-    def __init__(
-        self,
-        embed_dims: int,
-        hidden_dims: int,
-        *,
-        attention: ShiftedWindowAttention,
-        drop_rate: float,
-        drop_path_rate: float,
-        act_cfg: dict,
-        norm_cfg: dict,
-        with_cp: bool,
-    ) -> None:
-        super().__init__(
-            embed_dims,
-            hidden_dims,
-            attention=attention,
-            drop_rate=drop_rate,
-            drop_path_rate=0.0,
-            act_cfg=act_cfg,
-            norm_cfg=norm_cfg,
-            with_cp=with_cp,
-        )
-        self.drop = DropPath(drop_path_rate)
 
     def attention_weights(self, x_BHWC: Tensor) -> Tensor:
         """Return :meth:`ShiftedWindowAttention.weights` for what ``forward`` takes, (B, nW, heads, N, N)."""

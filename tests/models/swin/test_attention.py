@@ -11,7 +11,7 @@ from swinseg.models import SwinBackbone
 from swinseg.models.swin import window_geometry as geometry
 from swinseg.models.swin.attention import ShiftedWindowAttention, WindowAttention
 
-OPTIONS = dict(attention='window', drop_path_rate=0.0, embed_dims=12, num_heads=3)
+OPTIONS = dict(attention='window', embed_dims=12, num_heads=3)
 TWO_STAGES = dict(
     embed_dims=16, depths=(2, 2), num_heads=(1, 2), strides=(4, 2), out_indices=(0, 1)
 )

@@ -96,9 +96,7 @@ def test_forward__checkpointing_changes_no_gradient():
 @pytest.mark.parametrize('size', [(28, 28), (29, 40), (5, 6), (7, 35)])
 @pytest.mark.parametrize('window', [4, 7])
 def test_shifted_windows__padding_is_the_same_function(size, window):
-    options = dict(
-        attention='window', drop_path_rate=0.0, embed_dims=12, num_heads=3, use_rel_pos_bias=True
-    )
+    options = dict(attention='window', embed_dims=12, num_heads=3, use_rel_pos_bias=True)
     cyclic = randomize(
         ShiftedWindowAttention(window, window // 2, shifted_windows='cyclic', **options).double()
     )
@@ -115,7 +113,7 @@ def test_shifted_windows__none_is_the_unshifted_layer_everywhere():
 
 
 def test_attention__global_equals_one_window_over_all():
-    options = dict(drop_path_rate=0.0, embed_dims=12, num_heads=3, use_rel_pos_bias=False)
+    options = dict(embed_dims=12, num_heads=3, use_rel_pos_bias=False)
     everywhere = randomize(
         ShiftedWindowAttention(7, 0, shifted_windows='cyclic', attention='global', **options)
     )
@@ -222,7 +220,7 @@ def test_arguments__contradictions_have_a_sentence(options, sentence):
     ('drop_rate', 'activation'), [(0.0, 'GELU'), (0.3, 'GELU'), (0.0, 'RReLU')]
 )
 def test_mlp__keeps_the_hidden_channels_once_for_the_gradient(drop_rate, activation):
-    options = dict(act_cfg=dict(type=activation), drop_rate=drop_rate, drop_path_rate=0.0)
+    options = dict(act_cfg=dict(type=activation), drop_rate=drop_rate)
     mlp = MLP(8, 32, **options).double()
     x = torch.randn(2, 5, 7, 8, dtype=torch.float64, requires_grad=True)
     sizes = []

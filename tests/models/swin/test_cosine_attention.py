@@ -18,7 +18,6 @@ def layer(window=4, shift=2, **options):
         shift,
         shifted_windows='cyclic',
         attention='window',
-        drop_path_rate=0.0,
         embed_dims=12,
         num_heads=3,
         **options,
