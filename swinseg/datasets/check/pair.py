@@ -192,7 +192,7 @@ def inspect_pair(job: Job, loading: Loading, *, with_image: bool = True) -> Pair
     if job.multi_label is not None:
         try:
             planes = planes_of_job(job, loading, None if image is None else image.shape)
-            label = _inspect_planes(planes, job.multi_label)
+            label = _inspect_planes(planes, job.multi_label, valid)
         except DataError as error:
             problems.append(Problem('label', job.label, str(error)))
         return PairFacts(job, tuple(problems), image, label)
@@ -326,7 +326,11 @@ def planes_of_job(job: Job, loading: Loading, shape: tuple[int, int] | None) -> 
     return load_planes(info, backend_args=loading.label.backend_args)
 
 
-def _inspect_planes(planes: Planes, rule: MultiLabelRule) -> LabelFacts:
+def _inspect_planes(
+    planes: Planes, rule: MultiLabelRule, valid: npt.NDArray[np.bool_] | None
+) -> LabelFacts:
+    if valid is not None:
+        planes[~valid] = rule.ignore_index
     ignored = int((planes == rule.ignore_index).all(axis=2).sum())
     return LabelFacts(
         digest=_digest(planes),

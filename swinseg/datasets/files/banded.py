@@ -66,9 +66,9 @@ def read_bands(
             return decode_bands(data, chosen)
     images = []
     for file in files:
-        data = _read(file, backend_args)
+        of_file = data if file == os.fspath(path) else _read(file, backend_args)
         with said_of('image', file):
-            images.append(decode_bands(data, (1,)))
+            images.append(decode_bands(of_file, (1,)))
     check_same_size(files, [image.valid.shape for image in images])
     return BandedImage(
         np.concatenate([image.pixels for image in images], axis=2),
@@ -109,12 +109,13 @@ def count_bands(data: bytes) -> int:
     return int(_layers(data).shape[2])
 
 
-def decode_bands(data: bytes, chosen: Choice) -> BandedImage:
+def decode_bands(data: bytes, chosen: Choice, *, ignore_orientation: bool = False) -> BandedImage:
     """Decode the chosen bands of one file.
 
     Args:
         data: the file.
         chosen: numbers or names of the bands.
+        ignore_orientation: leave the pixels of a TIFF as they are stored, whatever its Orientation says.
 
     Raises:
         DecodingError: it cannot be decoded, or has no such bands.
@@ -129,7 +130,8 @@ def decode_bands(data: bytes, chosen: Choice) -> BandedImage:
             pixels = bands.pixels(values)
             valid = any_band(masks, values if values.dtype.kind == 'f' else None)
             lies_nowhere = file.transform.is_identity and not file.gcps[0]
-        header = read_header(io.BytesIO(data)) if lies_nowhere else None
+        is_turned = lies_nowhere and not ignore_orientation
+        header = read_header(io.BytesIO(data)) if is_turned else None
         if header is not None:
             pixels, valid = (turned(each, header.orientation) for each in (pixels, valid))
         return BandedImage(np.ascontiguousarray(pixels), np.ascontiguousarray(valid))

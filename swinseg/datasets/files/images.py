@@ -25,7 +25,7 @@ from swinseg.datasets.files.decoding import decode
 from swinseg.datasets.files.foreign import HEAD_BYTES, foreign_kind
 from swinseg.datasets.files.headers import format_of, is_complete, png_chunks
 from swinseg.datasets.files.opencv import undecodable
-from swinseg.datasets.files.tiff import decode_tiff, import_rasterio, read_bands
+from swinseg.datasets.files.tiff import decode_tiff, import_rasterio
 from swinseg.datasets.files.value_range import ValueRange, too_deep
 from swinseg.errors import DataError, DecodingError, LabelChannelsError, shown
 
@@ -280,16 +280,6 @@ def decode_label(
                 raise _of_file(undecodable(data), 'label', path)
             return label
     return _decode_label_with_pillow(data, path)
-
-
-def decode_bands(data: bytes, path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """Decode a TIFF label of several bands to its values, (H, W, bands), in the order of the file.
-
-    Raises:
-        DataError: it cannot be decoded, or rasterio is missing.
-    """
-    with said_of('label', path):
-        return read_bands(data)
 
 
 def _decode_label_with_pillow(

@@ -238,22 +238,6 @@ def _unchanged(file: Any) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
-def read_bands(data: bytes) -> NDArray[Any]:
-    """Read all bands of a TIFF as they are stored, (H, W, bands), whatever the file says that they are.
-
-    Raises:
-        DecodingError: it cannot be read, or rasterio is missing.
-        MemoryError: there is too little.
-    """
-    if import_rasterio() is None:
-        raise DecodingError(
-            'has several bands, which are read by rasterio, and that is not installed',
-            fix="pip install 'swinseg[raster]'",
-        )
-    with open_raster(data) as file:
-        return np.ascontiguousarray(file.read().transpose(1, 2, 0))
-
-
 def view_size(shape: tuple[int, int], most: int) -> tuple[int, int]:
     """Return the (height, width) of a coarse view of at most ``most`` pixels a side."""
     scale = max(1.0, max(shape) / most)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swinseg.datasets.files import images as image_files
+from swinseg.datasets.files.banded import count_bands, decode_bands
 from swinseg.datasets.files.headers import format_of
 from swinseg.datasets.labels.faults import size_sentence
 from swinseg.datasets.labels.map import IGNORE_INDEX
@@ -121,7 +122,9 @@ def decode_bits(data: bytes, path: str | os.PathLike[str]) -> npt.NDArray[np.uns
                 f'label {os.fspath(path)} has several channels, but a bit mask has one, of up to 16 bits; save '
                 'the masks of more classes as a TIFF of several 8-bit or 16-bit bands'
             ) from error
-    bands = image_files.decode_bands(data, path)
+    with image_files.said_of('label', path):
+        every = tuple(range(1, count_bands(data) + 1))
+        bands = decode_bands(data, every, ignore_orientation=True).pixels
     if bands.dtype not in (np.uint8, np.uint16):
         raise DataError(
             f'label {os.fspath(path)} holds values of type {bands.dtype}, expected bit masks in bands of 8 or 16 '

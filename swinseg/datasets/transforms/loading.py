@@ -274,10 +274,26 @@ class LoadLabel(BaseTransform):
                     'LoadLabel', self.reduce_zero_label, 'the dataset', rule.reduce_zero_label
                 )
             )
-        if results.get('multi_label') is not None:
-            results['gt_seg_map'] = load_planes(results, backend_args=self.backend_args)
-            results.setdefault('seg_fields', []).append('gt_seg_map')
-            return results
+        several = results.get('multi_label')
+        if several is not None:
+            label, ignored = (
+                load_planes(results, backend_args=self.backend_args),
+                several.ignore_index,
+            )
+        else:
+            label, ignored = self._load_indices(path, rule, results), rule.ignore_index
+        # What no band shows cannot be learnt, and is not asked for in use either.
+        valid = results.pop(VALID_PIXELS, None)
+        if valid is not None:
+            label[~valid] = ignored
+        results['gt_seg_map'] = label
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+        return results
+
+    def _load_indices(
+        self, path: str, rule: LabelRule, results: dict[str, Any]
+    ) -> npt.NDArray[np.uint8]:
+        """Return the (H, W) class indices of a label file, a new array."""
         data = image_files.read_bytes(path, what='label', backend_args=self.backend_args)
         raw = decode_by_rule(data, path, rule)
         # The label belongs to the image as loaded; in a test pipeline the image has been resized since.
@@ -287,14 +303,7 @@ class LoadLabel(BaseTransform):
         table, allowed = rule_tables(rule, 256 if raw.dtype == np.uint8 else 65536)
         if contains_any(raw, ~allowed):
             raise DataError(value_sentence(path, np.unique(raw).tolist(), rule))
-        label = apply_table(raw, table)
-        # What no band shows cannot be learnt, and is not asked for in use either.
-        valid = results.pop(VALID_PIXELS, None)
-        if valid is not None:
-            label[~valid] = rule.ignore_index
-        results['gt_seg_map'] = label
-        results.setdefault('seg_fields', []).append('gt_seg_map')
-        return results
+        return apply_table(raw, table)
 
     def __repr__(self) -> str:
         return (

@@ -7,6 +7,7 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from swinseg.datasets import DataError, LoadImage, LoadLabel
+from swinseg.datasets.labels.multi_label import MultiLabelRule
 
 H, W = 20, 24
 NAMES = ['red', 'green', 'blue', 'nir']
@@ -55,6 +56,23 @@ def test_load_label__ignores_pixels_without_data(tmp_path):
         'reduce_zero_label': False, 'seg_fields': [],
     })  # fmt: skip
     expected = label.copy()
+    expected[3:7, 2:9] = 255
+    np.testing.assert_array_equal(results['gt_seg_map'], expected)
+    assert 'valid_pixels' not in results
+
+
+def test_load_label__ignores_all_classes_where_there_is_no_data(tmp_path):
+    pixels = FOUR.copy()
+    pixels[3:7, 2:9] = 65535
+    info = write(tmp_path / 'a.tif', pixels, nodata=65535)
+    bits = np.random.default_rng(1).integers(0, 4, (H, W), np.uint8)
+    Image.fromarray(bits).save(tmp_path / 'a.png')
+    results = LoadImage(bands=NAMES, value_range=[0, 4000]).transform(info)
+    rule = MultiLabelRule(layout='bits', names=('road', 'shadow'), chosen=(0, 1))
+    results = LoadLabel().transform(
+        {**results, 'seg_map_path': str(tmp_path / 'a.png'), 'label_map': None, 'multi_label': rule}
+    )
+    expected = np.stack([bits & 1, bits >> 1], axis=2)
     expected[3:7, 2:9] = 255
     np.testing.assert_array_equal(results['gt_seg_map'], expected)
     assert 'valid_pixels' not in results
