@@ -73,6 +73,21 @@ def test_leaf__loads_and_its_model_builds(path):
     )
 
 
+@pytest.mark.parametrize('path', sorted((CONFIGS / '_base_/datasets').glob('*.py')), ids=_name)
+def test_dataset__bands_and_range_are_those_of_every_pipeline(path, tmp_path):
+    child = tmp_path / 'child.py'
+    child.write_text(f"_base_ = '{path}'\nbands = ['red', 'nir']\nvalue_range = [0, 4000]\n")
+    cfg = load_config(child)
+    for pipeline in (
+        cfg.train_dataloader.dataset.pipeline,
+        cfg.val_dataloader.dataset.pipeline,
+        cfg.test_dataloader.dataset.pipeline,
+        cfg.tta_pipeline,
+    ):
+        assert pipeline[0].bands == ['red', 'nir']
+        assert pipeline[0].value_range == [0, 4000]
+
+
 @pytest.mark.parametrize('path', LEAVES, ids=_name)
 def test_leaf__is_short_and_says_what_it_reproduces(path):
     text = path.read_text()

@@ -9,22 +9,12 @@ classes = ['road', 'marking', 'shadow']
 palette = [[0, 114, 178], [240, 228, 66], [204, 121, 167]]
 multi_label = 'bits'
 # In test pipelines, too, planes of classes are packed by PackPlanes.
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='Resize', scale='${image_scale}', keep_ratio=True),
-    dict(type='LoadLabel'),
-    dict(type='PackPlanes'),
-]
+test_pipeline = [*_base_.test_pipeline[:-1], dict(type='PackPlanes')]
 tta_pipeline = [
-    dict(type='LoadImage'),
+    _base_.tta_pipeline[0],
     dict(
         type='TestTimeAug',
-        transforms=[
-            '${tta_resizes}',
-            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
-            [dict(type='LoadLabel')],
-            [dict(type='PackPlanes')],
-        ],
+        transforms=[*_base_.tta_pipeline[1].transforms[:-1], [dict(type='PackPlanes')]],
     ),
 ]
 train_dataloader = dict(
