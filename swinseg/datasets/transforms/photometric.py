@@ -17,6 +17,8 @@ from swinseg.datasets.transforms.flipped_views import copy_if_flipped
 from swinseg.errors import ConfigError, DataError
 
 Table = npt.NDArray[np.uint8]
+# OpenCV adds a number to each of as many channels.
+_MOST_CHANNELS = 4
 _VALUES: Table = np.arange(256, dtype=np.uint8)
 _MIDDLE = 128
 _HUES = 180  # OpenCV halves the degrees of 8-bit hues.
@@ -105,8 +107,8 @@ def _look_up(image: npt.NDArray[np.uint8], table: Table) -> npt.NDArray[np.uint8
         return image
     image = copy_if_flipped(image)
     shape = image.shape
-    # OpenCV adds to four channels at most.
-    image = image.reshape(len(image), -1)
+    if image.ndim == 3 and shape[2] > _MOST_CHANNELS:
+        image = image.reshape(len(image), -1)
     shift = int(table[_MIDDLE]) - _MIDDLE
     result: npt.NDArray[np.uint8]
     if np.array_equal(table, np.clip(_VALUES.astype(int) + shift, 0, 255)):
