@@ -15,17 +15,15 @@ import torch
 import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from swinseg.errors import ArchitectureError, PredictorError, TrainingError, quoted
 from swinseg.evaluation.levels import LEVELS, lowest_level
 from swinseg.inference import Block
-from swinseg.models.losses.sigmoid import MultiLabelLoss
+from swinseg.models.checks.losses import criteria_of
 from swinseg.models.postprocess import ScoreRows, resized_rows
 
 _DEFAULT = 0.5
-
-_LOSSES = 'SigmoidCrossEntropyLoss, SigmoidDiceLoss or SigmoidFocalLoss'
 
 
 def is_multi_label(model: Any) -> bool:
@@ -96,48 +94,6 @@ def check_multi_label(model: Any) -> None:
         )
 
 
-def check_multi_label_losses(name: str, head: BaseDecodeHead) -> None:
-    """Check that a head whose classes do not exclude each other learns by losses of that kind.
-
-    Args:
-        name: of the head, for the message.
-        head: of a segmentor with ``multi_label``.
-
-    Raises:
-        ArchitectureError: it computes its losses in a way of its own, or a loss, its weights or the sampler does
-            not suit.
-    """
-    if type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat:
-        raise ArchitectureError(
-            f'{name} is a {type(head).__name__}, whose loss is for one class at each pixel; with multi_label=True '
-            'take UPerNetHead, FCNHead or another head without a loss of its own'
-        )
-    if head.sampler is not None:
-        raise ArchitectureError(
-            f'{name} has a sampler, which chooses pixels by their one class; leave it out with multi_label=True '
-            'and take SigmoidFocalLoss'
-        )
-    for criterion in _criteria(head):
-        kind = type(criterion).__name__
-        if not isinstance(criterion, MultiLabelLoss):
-            raise ArchitectureError(
-                f'{kind} of {name} is for classes that exclude each other, but the model has multi_label=True; '
-                f'set loss_decode to {_LOSSES}, or several in a list'
-            )
-        for argument in criterion.by_class:
-            values = getattr(criterion, argument)
-            if isinstance(values, list | tuple) and len(values) != head.out_channels:
-                raise ArchitectureError(
-                    f'{argument} of {kind} has {len(values)} entries for {head.out_channels} classes of {name}; '
-                    'give one for each class'
-                )
-
-
-def _criteria(head: BaseDecodeHead) -> list[Any]:
-    criteria = head.loss_decode
-    return list(criteria) if isinstance(criteria, nn.ModuleList) else [criteria]
-
-
 def check_targets(sample: SegDataSample, *, classes: int | None) -> None:
     """Check that a label has the form that a model learns from.
 
@@ -196,7 +152,7 @@ def multi_label_losses(
         align_corners=head.align_corners,
     )
     losses: dict[str, Tensor] = {}
-    for criterion in _criteria(head):
+    for criterion in criteria_of(head):
         loss = criterion(logits, targets, ignore_index=head.ignore_index)
         losses[criterion.loss_name] = losses.get(criterion.loss_name, 0) + loss
     counts = targets != head.ignore_index
@@ -260,8 +216,12 @@ def masks_of(levels: Tensor, thresholds: Sequence[float]) -> Tensor:
         levels: (C, H, W) uint8.
         thresholds: C probabilities, taken up to the next multiple of 1/256.
     """
-    lowest = torch.tensor([lowest_level(each) for each in thresholds], dtype=torch.uint8)
-    return levels >= lowest.to(levels.device)[:, None, None]
+    return torch.stack(list(map(mask_of, levels, thresholds)))
+
+
+def mask_of(level_HW: Tensor, threshold: float) -> Tensor:
+    """Return (H, W) bool, :func:`masks_of` of one class."""
+    return level_HW >= lowest_level(threshold)
 
 
 def take_thresholds(model: Any, config: Mapping[str, Any] | None) -> None:

@@ -63,8 +63,8 @@ class SwinSegmentor(EncoderDecoder):
             the sigmoid of its score, and predictions are (K, H, W) masks. Losses are those of
             :mod:`swinseg.models.losses.sigmoid`, labels those of a dataset with ``multi_label``.
         thresholds: with ``multi_label``, the probability of each class from which on a pixel has it; None for 0.5.
-            A validation with ``MultiLabelMetric(choose=...)`` chooses them, and checkpoints keep them with the
-            config.
+            A validation with ``MultiLabelMetric(choose_thresholds=True)`` chooses them, and checkpoints keep them
+            with the config.
         offload_activations: whether a training step on a CUDA device keeps activations in main memory from the
             forward to the backward pass, which takes longer and less of the GPU's memory.
         **kwargs: as ``EncoderDecoder`` takes them.

@@ -12,9 +12,8 @@ from mmseg.structures import SegDataSample
 from support.mmseg_pairs import TINY, build_segmentor
 from swinseg.errors import ArchitectureError, TrainingError
 from swinseg.evaluation.levels import lowest_level
-from swinseg.models.checks.losses import check_losses
+from swinseg.models.checks.losses import check_losses, check_multi_label_losses
 from swinseg.models.multi_label import (
-    check_multi_label_losses,
     masks_of,
     predict_levels,
 )

@@ -17,9 +17,9 @@ from swinseg.engine.hooks.first_batch import check_labels
 from swinseg.errors import ConfigError
 from swinseg.models import SwinSegmentor
 from swinseg.models.checks.heads import heads_of
-from swinseg.models.checks.losses import check_losses
+from swinseg.models.checks.losses import check_losses, check_multi_label_losses
 from swinseg.models.checks.segmentor import check_segmentor
-from swinseg.models.multi_label import check_multi_label_losses, is_multi_label
+from swinseg.models.multi_label import is_multi_label
 
 
 @HOOKS.register_module()

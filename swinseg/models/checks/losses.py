@@ -32,6 +32,7 @@ _SOFTMAX_OR_FIRST_CLASS = (
     *(CrossEntropyLoss, OhemCrossEntropy, LovaszLoss, TverskyLoss, SegmentationLoss),
     DiceLoss,
 )
+_MULTI_LABEL_LOSSES = 'SigmoidCrossEntropyLoss, SigmoidDiceLoss or SigmoidFocalLoss'
 _BINARY_LOSS = "loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True)"
 
 
@@ -47,7 +48,7 @@ def check_losses(name: str, head: BaseDecodeHead) -> None:
     """
     if type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat:
         return
-    for criterion in _criteria(head):
+    for criterion in criteria_of(head):
         if isinstance(criterion, MultiLabelLoss):
             raise ArchitectureError(
                 f'{type(criterion).__name__} of {name} is for pixels with several classes at once; set '
@@ -60,7 +61,41 @@ def check_losses(name: str, head: BaseDecodeHead) -> None:
         _check_sampler(name, head, criterion)
 
 
-def _criteria(head: BaseDecodeHead) -> Iterator[Any]:
+def check_multi_label_losses(name: str, head: BaseDecodeHead) -> None:
+    """Check that a head whose classes do not exclude each other learns by losses of that kind.
+
+    Args:
+        name: of the head, for the message.
+        head: of a segmentor with ``multi_label``.
+
+    Raises:
+        ArchitectureError: it computes its losses in a way of its own, or a loss, its weights or the sampler does
+            not suit.
+    """
+    if type(head).loss_by_feat is not BaseDecodeHead.loss_by_feat:
+        raise ArchitectureError(
+            f'{name} is a {type(head).__name__}, whose loss is for one class at each pixel; with multi_label=True '
+            'take UPerNetHead, FCNHead or another head without a loss of its own'
+        )
+    if head.sampler is not None:
+        raise ArchitectureError(
+            f'{name} has a sampler, which chooses pixels by their one class; leave it out with multi_label=True '
+            'and take SigmoidFocalLoss'
+        )
+    for criterion in criteria_of(head):
+        kind = type(criterion).__name__
+        if not isinstance(criterion, MultiLabelLoss):
+            raise ArchitectureError(
+                f'{kind} of {name} is for classes that exclude each other, but the model has multi_label=True; '
+                f'set loss_decode to {_MULTI_LABEL_LOSSES}, or several in a list'
+            )
+        for argument in criterion.by_class:
+            values = getattr(criterion, argument)
+            _check_entries(name, kind, argument, values, head.out_channels)
+
+
+def criteria_of(head: BaseDecodeHead) -> Iterator[Any]:
+    """Yield the losses of a head, of which it has one or several."""
     criteria = getattr(head, 'loss_decode', None)
     yield from criteria if isinstance(criteria, nn.ModuleList) else [criteria]
 
@@ -104,11 +139,15 @@ def _check_for_scores(name: str, criterion: Any, channels: int) -> None:
         )
     alpha = criterion.alpha if isinstance(criterion, FocalLoss | SoftmaxFocalLoss) else None
     for argument, values in (('class_weight', weights), ('alpha', alpha)):
-        if isinstance(values, list | tuple) and len(values) != channels:
-            raise ArchitectureError(
-                f'{argument} of {kind} has {len(values)} entries for {channels} classes of {name}; give one for '
-                'each class'
-            )
+        _check_entries(name, kind, argument, values, channels)
+
+
+def _check_entries(name: str, kind: str, argument: str, values: Any, classes: int) -> None:
+    if isinstance(values, list | tuple) and len(values) != classes:
+        raise ArchitectureError(
+            f'{argument} of {kind} has {len(values)} entries for {classes} classes of {name}; give one for '
+            'each class'
+        )
 
 
 def _check_sampler(name: str, head: BaseDecodeHead, criterion: Any) -> None:

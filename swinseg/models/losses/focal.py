@@ -42,8 +42,12 @@ class SoftmaxFocalLoss(SegmentationLoss):
         return loss.where(counts, 0).sum() / counts.sum().clamp(min=1)
 
     def _of_pixels(self, log_probability: Tensor, targets: Tensor) -> Tensor:
-        chosen = log_probability.gather(1, targets[:, None])[:, 0]
-        # 1 - p from log p without cancellation, and above 0, where the power of a fraction has a gradient.
-        rest = -chosen.clamp(max=-1e-12).expm1()
-        loss = -(rest**self.gamma) * chosen
+        loss = focal_loss_of(log_probability.gather(1, targets[:, None])[:, 0], self.gamma)
         return loss if self.alpha is None else loss * loss.new_tensor(self.alpha)[targets]
+
+
+def focal_loss_of(log_probability: Tensor, gamma: float) -> Tensor:
+    """Return ``-(1 - p)^gamma log p`` of the logarithms of the probabilities of what is true; any shape."""
+    # 1 - p from log p without cancellation, and above 0, where the power of a fraction has a gradient.
+    rest = -log_probability.clamp(max=-1e-12).expm1()
+    return -(rest**gamma) * log_probability

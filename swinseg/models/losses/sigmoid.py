@@ -15,6 +15,7 @@ from torch import Tensor
 
 from swinseg.models.losses.base import NamedLoss
 from swinseg.models.losses.dice import mean_dice_loss
+from swinseg.models.losses.focal import focal_loss_of
 
 
 class MultiLabelLoss(NamedLoss, ABC):
@@ -144,10 +145,8 @@ class SigmoidFocalLoss(MultiLabelLoss):
         self.alpha = alpha
 
     def _mean(self, logits: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
-        cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction='none')
-        # 1 - p of what is true, without cancellation, and above 0, where the power of a fraction has a gradient.
-        rest = -(-cross_entropy).clamp(max=-1e-12).expm1()
-        loss = rest**self.gamma * cross_entropy
+        log_probability = -F.binary_cross_entropy_with_logits(logits, targets, reduction='none')
+        loss = focal_loss_of(log_probability, self.gamma)
         alpha = _of_classes(self.alpha, logits)
         if alpha is not None:
             loss = loss * (alpha * targets + (1 - alpha) * (1 - targets))
