@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmseg.models import EncoderDecoder
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -23,17 +22,14 @@ from swinseg.checkpoints.loading import read_checkpoint
 from swinseg.config.pipelines import pipeline_of
 from swinseg.datasets.files.band_choice import Choice
 from swinseg.datasets.files.value_range import Setting, ValueRange
-from swinseg.datasets.labels.dtype import label_dtype
-from swinseg.datasets.labels.multi_label import bits_of_masks
 from swinseg.errors import PredictorError
-from swinseg.evaluation.levels import lowest_level
 from swinseg.hub.folder import read_folder
 from swinseg.hub.resolve import resolve
 from swinseg.models.compiled import CompileSetting, compile_for_inference
 from swinseg.models.multi_label import is_multi_label
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.models.scoring import normalize_inputs
-from swinseg.predictor import building, multi_label, rejection
+from swinseg.predictor import building, multi_label, rejection, results
 from swinseg.predictor.forward import Input, Prediction, forward
 from swinseg.predictor.options import PredictOptions
 from swinseg.predictor.pipeline import Pipeline, Step
@@ -413,57 +409,24 @@ class Predictor:
         self, given: Input, prediction: Prediction, options: PredictOptions
     ) -> Segmentation:
         """Reject what is too uncertain, and put it all into arrays."""
+        path = given.loaded.get('img_path')
+        image = to_rgb(given.loaded['img'], is_bgr=self.bands is None)
+        name = 'image' if path is None else Path(path).stem
         if self.is_multi_label:
-            return self._overlapping(given, prediction)
-        labels_HW, confidence_HW = prediction.labels, prediction.confidence
-        classes, palette = self.legend(options)
-        if options.reject_below is not None:
-            assert confidence_HW is not None
-            labels_HW = rejection.reject(
-                labels_HW, confidence_HW, options.reject_below, len(self.classes)
+            return results.result_of_levels(
+                prediction,
+                image=image,
+                name=name,
+                classes=self.classes,
+                palette=self.palette,
+                thresholds=self.model.thresholds,
             )
-        return Segmentation(
-            labels=labels_HW.cpu().numpy().astype(label_dtype(len(classes)), copy=False),
+        classes, palette = self.legend(options)
+        return results.result_of_labels(
+            prediction,
+            image=image,
+            name=name,
             classes=classes,
             palette=palette,
-            image=to_rgb(given.loaded['img'], is_bgr=self.bands is None),
-            confidence=None if confidence_HW is None else confidence_HW.cpu().numpy(),
-            probabilities=_of_all_classes(prediction.probabilities),
-            name=_name_of(given),
+            reject_below=options.reject_below,
         )
-
-    def _overlapping(
-        self, given: Input, prediction: Prediction
-    ) -> multi_label.MultiLabelSegmentation:
-        """Compare the levels of each class with its threshold, one class after the other."""
-        levels_KHW, probabilities = prediction.labels, prediction.probabilities
-        thresholds: tuple[float, ...] = self.model.thresholds
-        return multi_label.MultiLabelSegmentation(
-            labels=bits_of_masks(
-                (
-                    (level_HW >= lowest_level(threshold)).cpu().numpy()
-                    for level_HW, threshold in zip(levels_KHW, thresholds, strict=True)
-                ),
-                classes=len(self.classes),
-                shape=levels_KHW.shape[1:],
-            ),
-            classes=self.classes,
-            palette=self.palette,
-            image=to_rgb(given.loaded['img'], is_bgr=self.bands is None),
-            probabilities=None if probabilities is None else probabilities.cpu().numpy(),
-            name=_name_of(given),
-            thresholds=thresholds,
-        )
-
-
-def _name_of(given: Input) -> str:
-    return Path(given.loaded['img_path']).stem if 'img_path' in given.loaded else 'image'
-
-
-def _of_all_classes(probabilities: Tensor | None) -> NDArray[np.float32] | None:
-    """Return probabilities as an array; a binary head's one as those of both classes."""
-    if probabilities is None:
-        return None
-    if len(probabilities) == 1:
-        probabilities = torch.cat([1 - probabilities, probabilities])
-    return probabilities.cpu().numpy()
