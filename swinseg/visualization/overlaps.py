@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from swinseg.datasets.labels.multi_label import bits_of_masks
 from swinseg.visualization.borders import rim_of
 from swinseg.visualization.colorize import check_alpha
 from swinseg.visualization.legend import LegendEntry, RGBImage, add_legend, percentage
@@ -89,10 +90,8 @@ def overlay_overlaps(
     picture = np.array(image, order='C')
     _paint(picture, bits, colors, alpha=alpha)
     if borders:
-        rims = np.zeros_like(bits)
-        for index, mask in enumerate(class_masks(bits, len(colors))):
-            rims |= rim_of(mask).astype(bits.dtype) << bits.dtype.type(index)
-        _paint(picture, rims, colors)
+        rims = map(rim_of, class_masks(bits, len(colors)))
+        _paint(picture, bits_of_masks(rims, classes=len(colors), shape=bits.shape), colors)
     if classes is None:
         return picture
     pixels = class_pixels(bits, len(colors))
@@ -121,15 +120,10 @@ def _paint(
         count += mask
     diagonal = (np.arange(height)[:, None] + np.arange(length)) // width
     turn = (diagonal % np.maximum(count, 1)).astype(np.uint8)
+    painted = picture.copy()
     seen = np.zeros_like(count)
     for mask, color in zip(class_masks(bits, len(colors)), colors, strict=True):
-        chosen = mask & (seen == turn)
-        if chosen.any():
-            painted = np.broadcast_to(color, picture.shape)
-            blended = (
-                painted
-                if alpha == 1
-                else cv2.addWeighted(picture, 1 - alpha, np.ascontiguousarray(painted), alpha, 0)
-            )
-            picture[chosen] = blended[chosen]
+        painted[mask & (seen == turn)] = color
         seen += mask
+    blended = painted if alpha == 1 else cv2.addWeighted(picture, 1 - alpha, painted, alpha, 0)
+    np.copyto(picture, blended, where=(count > 0)[..., None])

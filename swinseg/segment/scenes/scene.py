@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from swinseg.datasets.files.band_choice import Choice
 from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.files import make_folder, require_other_file
 from swinseg.inference import (
@@ -131,7 +132,8 @@ def segment_scene(
     predictor.check_options(options)
     check_alpha(alpha)
     windows = choose_windows(predictor.model, window=window, stride=stride, blend=blend)
-    image = _open_scene(predictor, path, options, bands=bands)
+    chosen = predictor.bands if bands is None else tuple(bands)
+    image = _open_scene(predictor, path, options, bands=chosen)
     paths = _result_paths(path, out, stem, image, options)
     naming = _naming(predictor, options)
     with torch.inference_mode():
@@ -143,7 +145,7 @@ def segment_scene(
         job = (
             None
             if model_identity is None
-            else _job(predictor, path, image, windows, workload, bands, options, model_identity)
+            else _job(predictor, path, image, windows, workload, chosen, options, model_identity)
         )
         # The labels do not depend on how the overlay looks, and are continued when that changes.
         complete = None if job is None else {**job, 'alpha': alpha, 'borders': borders}
@@ -170,7 +172,7 @@ def _open_scene(
     path: str | os.PathLike[str],
     options: PredictOptions,
     *,
-    bands: Sequence[int] | None,
+    bands: Choice | None,
 ) -> RasterImage:
     """Open the file as the model is shown it, or say which of the options does not go with it."""
     if options.probabilities:
@@ -185,7 +187,7 @@ def _open_scene(
         )
     image = open_image(
         path,
-        bands=predictor.bands if bands is None else tuple(bands),
+        bands=bands,
         value_range=predictor.value_range,
         keep_values=predictor.keeps_values,
     )
@@ -240,7 +242,7 @@ def _job(
     image: RasterImage,
     windows: Windows,
     workload: Workload,
-    bands: Sequence[int] | None,
+    bands: Choice | None,
     options: PredictOptions,
     model_identity: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -250,8 +252,7 @@ def _job(
     return {
         **source_identity(path), 'model': dict(model_identity), **asdict(windows),
         'device': predictor.device.type, 'batch_size': workload.batch_size,
-        'score_dtype': str(workload.score_dtype), 'bands': predictor.bands if bands is None else tuple(bands),
-        'tta': options.tta,
+        'score_dtype': str(workload.score_dtype), 'bands': bands, 'tta': options.tta,
         'value_range': None if value_range is None else value_range.setting,
         'confidence': options.confidence, 'reject_below': options.reject_below,
         'georeference': None if georeference is None else georeference.description(),
