@@ -72,6 +72,18 @@ def write_tiny_config(tmp_path: Path, tiny_dataset: Path) -> Callable[..., Path]
 
 
 @pytest.fixture
+def compiled_graphs() -> Iterator[Any]:
+    """What ``torch.compile`` counts of a test alone, such as ``['stats']['unique_graphs']``."""
+    import torch
+    from torch._dynamo.utils import counters
+
+    torch._dynamo.reset()
+    counters.clear()
+    yield counters
+    torch._dynamo.reset()
+
+
+@pytest.fixture
 def kept_tf32() -> Iterator[None]:
     """Put PyTorch's choice of TF32 back afterwards."""
     import torch

@@ -14,12 +14,7 @@ from swinseg.models.compiled import CompiledForSizes, compile_for_inference, par
 TRACED = dict(dynamic=False, backend='eager')
 
 
-@pytest.fixture(autouse=True)
-def _own_graphs():
-    torch._dynamo.reset()
-    counters.clear()
-    yield
-    torch._dynamo.reset()
+pytestmark = pytest.mark.usefixtures('compiled_graphs')
 
 
 def graphs():

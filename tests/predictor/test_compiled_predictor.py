@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
-from torch._dynamo.utils import counters
 
 from swinseg import Predictor
 
@@ -12,9 +10,7 @@ TRACED = dict(backend='eager')
 
 
 @pytest.mark.full
-def test_predictor__twenty_sizes(checkpoint):
-    torch._dynamo.reset()
-    counters.clear()
+def test_predictor__twenty_sizes(checkpoint, compiled_graphs):
     rng = np.random.default_rng(0)
     images = [
         rng.integers(0, 255, (32 + 8 * (i % 10), 48 + 8 * (i // 10), 3), np.uint8)
@@ -28,6 +24,5 @@ def test_predictor__twenty_sizes(checkpoint):
         found, expected = (each(image, probabilities=True) for each in (compiled, eager))
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
     # Backbone and head, for four sizes each; sixteen are computed as they are.
-    assert counters['stats']['unique_graphs'] == 8
-    assert not counters['graph_break']
-    torch._dynamo.reset()
+    assert compiled_graphs['stats']['unique_graphs'] == 8
+    assert not compiled_graphs['graph_break']

@@ -22,22 +22,12 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackPlanes'),
 ]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='Resize', scale=(96, 64), keep_ratio=True),
-    dict(type='LoadLabel'),
-    dict(type='PackPlanes'),
-]
+test_pipeline = [*_base_.test_pipeline[:-1], dict(type='PackPlanes')]
 tta_pipeline = [
-    dict(type='LoadImage'),
+    _base_.tta_pipeline[0],
     dict(
         type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale=(96, 64), keep_ratio=True)],
-            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
-            [dict(type='LoadLabel')],
-            [dict(type='PackPlanes')],
-        ],
+        transforms=[*_base_.tta_pipeline[1].transforms[:-1], [dict(type='PackPlanes')]],
     ),
 ]
 dataset = dict(

@@ -18,12 +18,7 @@ from swinseg.models import compiled
 TRACED = dict(backend='eager')
 
 
-@pytest.fixture(autouse=True)
-def _own_graphs():
-    torch._dynamo.reset()
-    counters.clear()
-    yield
-    torch._dynamo.reset()
+pytestmark = pytest.mark.usefixtures('compiled_graphs')
 
 
 def losses_in(folder):
