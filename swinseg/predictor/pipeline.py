@@ -16,11 +16,12 @@ from mmseg.registry import TRANSFORMS
 
 from swinseg.config.pipelines import LABEL_LOADERS
 from swinseg.datasets.files.band_choice import Choice
+from swinseg.datasets.files.banded import without_data
 from swinseg.datasets.files.images import local_path
 from swinseg.datasets.files.several_pictures import several_pictures_of_file
 from swinseg.datasets.files.value_range import Setting, ValueRange
-from swinseg.datasets.transforms.loading import LoadImage
-from swinseg.errors import PredictorError
+from swinseg.datasets.transforms.loading import VALID_PIXELS, LoadImage
+from swinseg.errors import DataError, PredictorError
 from swinseg.predictor.building import build_errors_in_one_sentence
 from swinseg.predictor.pixels import ImageLike, load_as
 from swinseg.type_names import has_type, type_name
@@ -83,11 +84,14 @@ class Pipeline:
         A warning says of a file that it holds more pictures than the first, which is loaded.
 
         Raises:
-            DataError: the file is missing, empty, no image, truncated or damaged.
+            DataError: the file is missing, empty, no image, truncated or damaged, or has no data in any pixel.
             PredictorError: an array or PIL image of another kind, or one where the config needs a file.
         """
         if isinstance(image, str | os.PathLike):
             loaded: Loaded = self._load_file({'img_path': os.fspath(image)})
+            valid = loaded.get(VALID_PIXELS)
+            if valid is not None and not valid.any():
+                raise DataError(without_data(image, valid.shape))
             if (sentence := several_pictures_of_file(local_path(os.fspath(image)))) is not None:
                 warnings.warn(sentence, stacklevel=2)
             return loaded

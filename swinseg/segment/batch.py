@@ -136,12 +136,19 @@ def results_of(
         sources,
         confidence=options.predict.confidence,
         has_window=options.window is not None,
-        has_bands=options.bands is not None,
+        has_bands=_has_bands(predictor, options),
         sheet=options.sheet,
         annotations=annotation_files(options.annotations, sources),
         overwrite=overwrite,
         image_endings=None if predictor is None else _image_endings(predictor, options),
     )
+
+
+def _has_bands(predictor: Predictor | None, options: Options) -> bool:
+    """Whether a TIFF is a scene, in which pixels without data have no class; several classes have no such form."""
+    if options.bands is not None:
+        return True
+    return predictor is not None and predictor.bands is not None and not predictor.is_multi_label
 
 
 def _image_endings(predictor: Predictor, options: Options) -> list[str] | None:
@@ -212,7 +219,7 @@ class _Work:
             else why_scene(
                 source.path,
                 has_window=options.window is not None,
-                has_bands=options.bands is not None,
+                has_bands=_has_bands(self._predictor, options),
             )
         )
         if reason is None:

@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from broken_inputs import annotations, checkpoints, configs, data, models, pictures
+from broken_inputs import annotations, bands, checkpoints, configs, data, models, pictures
 from broken_inputs.place import Place
 from support import bad_data
 from support.scripts import run
 from swinseg import cli
 
 GROUPS = {
-    'data': data, 'annotations': annotations, 'configs': configs, 'checkpoints': checkpoints,
+    'data': data, 'bands': bands, 'annotations': annotations, 'configs': configs, 'checkpoints': checkpoints,
     'pictures': pictures, 'models': models,
 }  # fmt: skip
 KINDS = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,15 @@ def read_bands(
     return BandedImage(
         np.concatenate([image.pixels for image in images], axis=2),
         np.any([image.valid for image in images], axis=0),
+    )
+
+
+def without_data(path: str | os.PathLike[str], shape: Sequence[int]) -> str:
+    """Return the sentence about an image of ``shape`` (H, W) in which no pixel has data."""
+    return (
+        f'image {os.fspath(path)} has no data in any of its {shape[0]} x {shape[1]} pixels (height x width), as '
+        'its nodata value, mask or alpha says, or for its values are no finite numbers; mend that, or leave the '
+        'file out'
     )
 
 

@@ -40,7 +40,7 @@ def why_scene(
     Args:
         path: the image; one that cannot be read is a photograph, whose reader says what is wrong.
         has_window: whether a window was asked for.
-        has_bands: whether bands of TIFF files were chosen.
+        has_bands: whether bands of TIFF files were chosen, here or for the model.
     """
     if has_window:
         return 'a window was given'

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from swinseg.datasets.files.band_choice import Choice
+from swinseg.datasets.files.banded import without_data
 from swinseg.datasets.labels.dtype import label_dtype
 from swinseg.files import make_folder, require_other_file
 from swinseg.inference import (
@@ -210,11 +211,7 @@ def _require_data(image: RasterImage, path: str | os.PathLike[str]) -> None:
     for top in range(0, height, _ROWS_LOOKED_AT):
         if image.valid(top, min(top + _ROWS_LOOKED_AT, height), 0, width).any():
             return
-    raise RasterError(
-        f'image {os.fspath(path)} has no data in any of its {height} x {width} pixels (height x width), as its '
-        f'nodata value, mask or alpha says, or for its values are no finite numbers; mend that, or leave the '
-        f'file out'
-    )
+    raise RasterError(without_data(path, image.shape))
 
 
 def _result_paths(

@@ -10,6 +10,7 @@ from support import tiny_checkpoint
 from swinseg.errors import DataError
 from swinseg.inference import RasterError
 from swinseg.predictor import Predictor, PredictorError
+from swinseg.segment import find_sources, segment_all
 from swinseg.segment.scenes.scene import segment_scene
 
 NAMES = ('red', 'green', 'blue', 'nir')
@@ -36,9 +37,10 @@ def predictor(tmp_path_factory):
 
 
 def write(path, pixels, names=None, **options):
+    placed = dict(crs=CRS.from_epsg(25832), transform=from_origin(500_000, 5_700_000, 10, 10))
     with rasterio.open(
         path, 'w', driver='GTiff', height=H, width=W, count=pixels.shape[2], dtype=pixels.dtype,
-        crs=CRS.from_epsg(25832), transform=from_origin(500_000, 5_700_000, 10, 10), **options,
+        **{**placed, **options},
     ) as file:  # fmt: skip
         file.write(pixels.transpose(2, 0, 1))
         if names:
@@ -101,3 +103,24 @@ def test_bands__that_are_not_there(predictor, tmp_path, pixels, names, options, 
 def test_bands__of_arrays(predictor, array):
     with pytest.raises(PredictorError, match=r'must be \(height, width, 4\)'):
         predictor(array)
+
+
+def test_bands__of_a_file_without_a_place(predictor, tmp_path):
+    """It is a scene too: pixels without data have no class, and a file of such alone is refused."""
+    half = FOUR.copy()
+    half[:, :50] = 0
+    (tmp_path / 'in').mkdir()
+    for name, pixels in (('half', half), ('empty', np.zeros_like(FOUR))):
+        write(tmp_path / 'in' / f'{name}.tif', pixels, NAMES, nodata=0, crs=None, transform=None)
+    outcome = segment_all(
+        predictor, find_sources([tmp_path / 'in'], out=tmp_path / 'out'), tmp_path / 'out'
+    )
+    with rasterio.open(tmp_path / 'out' / 'half_labels.tif') as file:
+        labels = file.read(1)
+    assert (labels[:, :50] == 255).all()
+    assert (labels[:, 50:] < 255).all()
+    ((path, sentence),) = outcome.skipped.items()
+    assert path.name == 'empty.tif'
+    assert 'has no data in any of its 90 x 110 pixels' in sentence
+    with pytest.raises(DataError, match='has no data in any of its 90 x 110 pixels'):
+        predictor(path)

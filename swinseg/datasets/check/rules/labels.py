@@ -88,6 +88,9 @@ def _nothing_to_learn(
         return []
     rule = labeled[0].job.rule
     seen = list(values_seen(facts, rule))
+    if not seen:
+        # No image has data, which another rule says; the labels are not to blame.
+        return []
     advice = advise(seen, rule, of_all=is_whole)
     paste = tuple(option.setting for option in advice.options)
     held = f'their raw values are {some([str(value) for value in seen], limit=8)}'
