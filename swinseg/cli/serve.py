@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swinseg.cli.frame import Command
 from swinseg.exporting.choice import add_runtime_choice, use_runtime_choice
-from swinseg.predictor.arguments import add_model, predictor_of
+from swinseg.predictor.arguments import add_model, add_workers, predictors_of
 from swinseg.web.arguments import add_access, add_limits, limits_of
 from swinseg.web.extra import require_extra
 
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the model, the address, and limits."""
     add_model(parser)
     add_runtime_choice(parser)
+    add_workers(parser)
     parser.add_argument(
         '--host', default='127.0.0.1', help='0.0.0.0 for all (default: this machine)'
     )
@@ -41,8 +42,9 @@ def run(args: argparse.Namespace) -> None:
     with open_socket(args.host, args.port) as listening:
         name = Path(args.checkpoint).name
         use_runtime_choice(args)
-        predictor = predictor_of(args)
-        app = create_app(predictor, name=name, limits=limits, token=args.token, access=access)
+        app = create_app(
+            predictors_of(args), name=name, limits=limits, token=args.token, access=access
+        )
         serve(app, listening, limits=limits, proxies=args.proxy)
 
 

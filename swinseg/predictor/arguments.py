@@ -87,6 +87,48 @@ def use_runtime(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that :func:`predictors_of` reads."""
+    parser.add_argument(
+        '--workers', type=_number_of_workers, metavar='N',
+        help='models that compute side by side, each on a GPU of its own or with its share of the cores (default: '
+        'one for each GPU that is visible, else 1)',
+    )  # fmt: skip
+
+
+def predictors_of(args: argparse.Namespace) -> list[Predictor]:
+    """Return as many predictors of one model as the arguments say, each for a thread of its own.
+
+    On GPUs they go round the devices that ``--device`` leaves open. On a processor each has its share of the cores
+    unless ``--threads`` says how many.
+
+    Raises:
+        UserError: as :func:`predictor_of`.
+    """
+    # Of an exported file the runtime knows devices by names of its own.
+    devices = [args.device] if is_exported(args.checkpoint) else _devices_of(args.device)
+    count = args.workers or len(devices)
+    if count > 1 and args.threads is None and not torch.cuda.is_available():
+        args.threads = max(1, torch.get_num_threads() // count)
+    return [
+        predictor_of(argparse.Namespace(**{**vars(args), 'device': devices[number % len(devices)]}))
+        for number in range(count)
+    ]
+
+
+def _devices_of(device: str) -> list[str]:
+    """Return the devices that one that was asked for stands for."""
+    if device in ('auto', 'gpu', 'cuda') and torch.cuda.device_count() > 1:
+        return [f'cuda:{number}' for number in range(torch.cuda.device_count())]
+    return [device]
+
+
+def _number_of_workers(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'a number from 1 on is expected, not {text!r}')
+    return int(text)
+
+
 def add_checkpoint(parser: argparse.ArgumentParser, explanation: str) -> None:
     """Add the model as a positional argument, and ``--model`` that stands in its place."""
     parser.add_argument('checkpoint', metavar='MODEL', help=explanation)

@@ -6,7 +6,7 @@ app = create_app(Predictor.from_checkpoint('best.pth'), name='best.pth')
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -40,7 +40,7 @@ _CLIENT_CLOSED_REQUEST = 499
 
 
 def create_app(
-    predictor: Predictor,
+    predictor: Predictor | Sequence[Predictor],
     *,
     name: str,
     limits: Limits | None = None,
@@ -50,7 +50,8 @@ def create_app(
     """Make the application of ``swinseg serve``.
 
     Args:
-        predictor: used by this application only.
+        predictor: used by this application only; or several of one model, each on a device of its own, which
+            share the work.
         name: of the checkpoint, as clients shall see it.
         limits: None for the usual ones.
         token: that requests must bring (``Authorization: Bearer TOKEN``), save for the page itself and
@@ -59,7 +60,9 @@ def create_app(
             name ``localhost``, and the server's page.
     """
     limits, access = limits or Limits(), access or Access()
-    service = Service(predictor, limits)
+    predictors = [predictor] if isinstance(predictor, Predictor) else list(predictor)
+    predictor = predictors[0]
+    service = Service(predictors, limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""One thread that computes what waits, several at a time where several wait."""
+"""Threads that compute what waits in one queue, several items at a time where several wait."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class _Job(Generic[Item, Result]):
     future: Future[Result] = field(default_factory=Future)
 
 
-class BatchWorker(Generic[Item, Result]):
-    """A thread that computes items in the order in which they come, those that wait together.
+class BatchWorkers(Generic[Item, Result]):
+    """Threads that take items in the order in which they come, those that wait together.
 
-    A batch is what waits when the thread is free: nobody waits for a batch to fill up. Items whose future was
-    cancelled meanwhile are left out. How many may wait is not limited here.
+    A batch is what waits when a thread is free: nobody waits for a batch to fill up, and no thread for another.
+    Items whose future was cancelled meanwhile are left out. How many may wait is not limited here.
 
     Args:
-        compute: from items to the result of each, or the exception that its future shall raise.
+        computes: of each thread, from items to the result of each, or the exception that its future shall raise.
         batch_size: items in a batch at most.
         weight: of an item.
         most: weight of the items of a batch together; a heavier item is computed alone.
@@ -39,46 +39,60 @@ class BatchWorker(Generic[Item, Result]):
 
     def __init__(
         self,
-        compute: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+        computes: Sequence[Callable[[Sequence[Item]], Sequence[Result | Exception]]],
         *,
         batch_size: int,
         weight: Callable[[Item], int],
         most: int,
     ) -> None:
-        self._compute = compute
         self._batch_size = batch_size
         self._weight = weight
         self._most = most
         self._waiting: deque[_Job[Item, Result]] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
-        self._started: float | None = None
-        self._thread = threading.Thread(target=self._work, name='batch worker', daemon=True)
-        self.seconds_per_item = 0.0
-        """What an item took, as a mean that follows the last batches."""
+        self._started: list[float | None] = [None] * len(computes)
+        self._threads = [
+            threading.Thread(
+                target=self._work,
+                args=(number, compute),
+                name=f'batch worker {number}',
+                daemon=True,
+            )
+            for number, compute in enumerate(computes)
+        ]
+        self._seconds = 0.0
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
 
     def close(self, patience: float | None = None) -> None:
-        """Cancel what waits, and return when the batch at work is done, or after ``patience`` seconds."""
+        """Cancel what waits, and return when the batches at work are done, or after ``patience`` seconds."""
         with self._changed:
             self._is_closed = True
             for job in list(self._waiting):
                 job.future.cancel()
-            self._changed.notify()
-        self._thread.join(patience)
+            self._changed.notify_all()
+        until = None if patience is None else time.monotonic() + patience
+        for thread in self._threads:
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
 
     @property
     def is_working(self) -> bool:
         """Whether items that are submitted will be computed."""
-        return self._thread.is_alive() and not self._is_closed
+        return not self._is_closed and all(thread.is_alive() for thread in self._threads)
+
+    @property
+    def seconds_per_item(self) -> float:
+        """How long the next item waits for the one before, as a mean that follows the last batches."""
+        return self._seconds / len(self._threads)
 
     def seconds_at_work(self) -> float:
-        """Return how long the batch at work has taken so far; 0 where there is none."""
-        started = self._started
-        return 0.0 if started is None else time.perf_counter() - started
+        """Return how long the newest of the batches at work has taken so far; 0 where a thread is free."""
+        now = time.perf_counter()
+        return min(0.0 if started is None else now - started for started in self._started)
 
     def waiting(self) -> int:
         """Return how many items wait."""
@@ -101,15 +115,17 @@ class BatchWorker(Generic[Item, Result]):
         with self._changed, suppress(ValueError):
             self._waiting.remove(job)
 
-    def _work(self) -> None:
+    def _work(
+        self, number: int, compute: Callable[[Sequence[Item]], Sequence[Result | Exception]]
+    ) -> None:
         while jobs := self._next_batch():
-            self._started = time.perf_counter()
+            self._started[number] = began = time.perf_counter()
             try:
-                results = self._compute([job.item for job in jobs])
+                results = compute([job.item for job in jobs])
             except Exception as error:
                 results = [error] * len(jobs)
-            self._note(self.seconds_at_work() / len(jobs))
-            self._started = None
+            self._note((time.perf_counter() - began) / len(jobs))
+            self._started[number] = None
             for job, result in zip(jobs, results, strict=True):
                 if isinstance(result, Exception):
                     job.future.set_exception(result)
@@ -137,6 +153,7 @@ class BatchWorker(Generic[Item, Result]):
         return jobs
 
     def _note(self, seconds: float) -> None:
-        if self.seconds_per_item:
-            seconds = (1 - _NEWEST) * self.seconds_per_item + _NEWEST * seconds
-        self.seconds_per_item = seconds
+        with self._changed:
+            if self._seconds:
+                seconds = (1 - _NEWEST) * self._seconds + _NEWEST * seconds
+            self._seconds = seconds

@@ -25,10 +25,13 @@ class Metrics:
 
     Args:
         in_flight: tells how many requests to segment are taken.
-        waiting: tells how many of them wait for the model.
+        waiting: tells how many of them wait for a model.
+        workers: models that compute side by side.
     """
 
-    def __init__(self, *, in_flight: Callable[[], int], waiting: Callable[[], int]) -> None:
+    def __init__(
+        self, *, in_flight: Callable[[], int], waiting: Callable[[], int], workers: int
+    ) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
@@ -51,6 +54,9 @@ class Metrics:
             ('swinseg_requests_waiting', 'Requests of them that wait for the model', waiting),
         ):
             Gauge(name, text, registry=self._registry).set_function(function)
+        Gauge('swinseg_workers', 'Models that compute side by side', registry=self._registry).set(
+            workers
+        )
 
     def count_request(self, kind: str, status: int) -> None:
         """Note the answer to a request to segment."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -25,7 +26,7 @@ from swinseg.models.multi_label import refuse_multi_label
 from swinseg.predictor import PredictOptions, Predictor
 from swinseg.predictor.segmentation import Segmentation
 from swinseg.web.answers import Answer, Format, make_answer
-from swinseg.web.batching import BatchWorker
+from swinseg.web.batching import BatchWorkers
 from swinseg.web.budgets import HeldUpload, PixelBudget, UploadBudget
 from swinseg.web.decoding.pool import DecoderPool
 from swinseg.web.limits import Limits
@@ -69,47 +70,51 @@ class _Progress:
 
 
 class Service:
-    """A predictor that answers requests within limits.
+    """Predictors of one model that answer requests within limits, each on a device or cores of its own.
 
     Args:
-        predictor: asked from one thread only.
-        limits: of what is taken on.
+        predictors: one at least; each is asked from one thread only, when it is free.
+        limits: of what is taken on, by all of them together.
     """
 
-    def __init__(self, predictor: Predictor, limits: Limits) -> None:
-        refuse_multi_label(predictor.model, 'images are served')
-        self._predictor = predictor
+    def __init__(self, predictors: Sequence[Predictor], limits: Limits) -> None:
+        first = predictors[0]
+        refuse_multi_label(first.model, 'images are served')
         self._limits = limits
         self._in_flight = 0
         self._uploads = UploadBudget(limits.upload_bytes)
         self._pixels = PixelBudget(limits.decoded_pixels)
-        self._decoders = DecoderPool(limits, predictor.value_range)
-        self._worker = BatchWorker(
-            self._answer_batch,
-            batch_size=limits.batch or predictor.default_batch_size,
+        self._decoders = DecoderPool(limits, first.value_range)
+        self._workers = BatchWorkers(
+            [partial(self._answer_batch, predictor) for predictor in predictors],
+            batch_size=limits.batch or first.default_batch_size,
             weight=lambda task: task.pixels,
             most=limits.pixels,
         )
-        self.metrics = Metrics(in_flight=lambda: self._in_flight, waiting=self._worker.waiting)
+        self.metrics = Metrics(
+            in_flight=lambda: self._in_flight,
+            waiting=self._workers.waiting,
+            workers=len(predictors),
+        )
 
     async def start(self) -> None:
         """Start to work."""
         await self._decoders.start()
-        self._worker.start()
+        self._workers.start()
 
     def close(self) -> None:
         """Refuse what waits, end what is decoded, and return when nothing is at work, or soon."""
         self._decoders.close()
-        self._worker.close(_SECONDS_TO_CLOSE)
+        self._workers.close(_SECONDS_TO_CLOSE)
 
     @property
     def is_ready(self) -> bool:
         """Whether requests are answered in time."""
-        return self._worker.is_working and self._decoders.is_working and not self._is_stuck
+        return self._workers.is_working and self._decoders.is_working and not self._is_stuck
 
     @property
     def _is_stuck(self) -> bool:
-        return self._worker.seconds_at_work() > self._limits.seconds
+        return self._workers.seconds_at_work() > self._limits.seconds
 
     async def segment(self, body: Body, kind: Format) -> Answer:
         """Answer a request to segment the image that is its body.
@@ -133,7 +138,7 @@ class Service:
                 self._in_flight -= 1
 
     def _check_admission(self) -> None:
-        if not self._worker.is_working:
+        if not self._workers.is_working:
             raise _stopping()
         if not self.is_ready:
             raise RequestError(
@@ -142,7 +147,7 @@ class Service:
                 retry_after=_LONGEST_RETRY_S,
             )
         if self._in_flight >= self._limits.requests:
-            half_the_queue = self._worker.seconds_per_item * self._limits.requests / 2
+            half_the_queue = self._workers.seconds_per_item * self._limits.requests / 2
             raise RequestError(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f'the server has {self._limits.requests} requests at work, which is the most that it takes; '
@@ -216,18 +221,20 @@ class Service:
             upload.decoded()
             share.shrink(task.pixels)
             try:
-                progress.future = self._worker.submit(task)
+                progress.future = self._workers.submit(task)
                 answer = await asyncio.wrap_future(progress.future)
             except asyncio.CancelledError:
-                if self._worker.is_working:
+                if self._workers.is_working:
                     raise
                 raise _stopping() from None
         self.metrics.count_answer(pixels=task.pixels, seconds=task.seconds())
         return answer
 
-    def _answer_batch(self, tasks: Sequence[_Task]) -> list[Answer | Exception]:
-        """Segment and encode images; runs in the worker's thread."""
-        segmented = self._segmented([task.image for task in tasks])
+    def _answer_batch(
+        self, predictor: Predictor, tasks: Sequence[_Task]
+    ) -> list[Answer | Exception]:
+        """Segment and encode images; runs in the thread of the predictor's worker."""
+        segmented = self._segmented(predictor, [task.image for task in tasks])
         return [
             make_answer(outcome, task.kind, seconds=task.seconds)
             if isinstance(outcome, Segmentation)
@@ -235,16 +242,18 @@ class Service:
             for task, outcome in zip(tasks, segmented, strict=True)
         ]
 
-    def _segmented(self, images: list[NDArray[np.uint8]]) -> list[Segmentation | Exception]:
+    def _segmented(
+        self, predictor: Predictor, images: list[NDArray[np.uint8]]
+    ) -> list[Segmentation | Exception]:
         """Segment images; where that fails for several, each by itself, so that no one pays for another."""
         self.metrics.count_batch(len(images))
         try:
             options = PredictOptions(confidence=True, batch_size=len(images))
-            return list(self._predictor.stream(images, options))
+            return list(predictor.stream(images, options))
         except Exception as error:
             if len(images) == 1:
                 return [_message_of(error)]
-        return [outcome for image in images for outcome in self._segmented([image])]
+        return [outcome for image in images for outcome in self._segmented(predictor, [image])]
 
 
 def _stopping() -> RequestError:

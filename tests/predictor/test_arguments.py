@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 
+from swinseg.predictor import arguments
 from swinseg.predictor.arguments import memory_size, value_range
 
 
@@ -39,3 +40,37 @@ def test_memory_size__cases(text, expected):
 def test_memory_size__bad_text(text):
     with pytest.raises(argparse.ArgumentTypeError, match='a size such as 2G or 512M is expected'):
         memory_size(text)
+
+
+@pytest.mark.parametrize(
+    ('gpus', 'options', 'devices', 'threads'),
+    [
+        (0, {}, ['auto'], None),
+        (0, {'workers': 2}, ['auto', 'auto'], 3),
+        (0, {'workers': 2, 'threads': 5}, ['auto', 'auto'], 5),
+        (1, {}, ['auto'], None),
+        (2, {}, ['cuda:0', 'cuda:1'], None),
+        (2, {'workers': 3}, ['cuda:0', 'cuda:1', 'cuda:0'], None),
+        (2, {'device': 'cuda:1'}, ['cuda:1'], None),
+        (2, {'device': 'gpu', 'checkpoint': 'a.onnx', 'workers': 2}, ['gpu', 'gpu'], None),
+    ],
+)
+def test_predictors_of__their_devices_and_cores(monkeypatch, gpus, options, devices, threads):
+    """Which devices are asked for; no machine that tests run on has two GPUs."""
+    monkeypatch.setattr(arguments.torch.cuda, 'device_count', lambda: gpus)
+    monkeypatch.setattr(arguments.torch.cuda, 'is_available', lambda: gpus > 0)
+    monkeypatch.setattr(arguments.torch, 'get_num_threads', lambda: 6)
+    monkeypatch.setattr(arguments, 'predictor_of', lambda args: args)
+    given = dict(checkpoint='a.pth', device='auto', threads=None, workers=None)
+    found = arguments.predictors_of(argparse.Namespace(**{**given, **options}))
+    assert [args.device for args in found] == devices
+    assert {args.threads for args in found} == {threads}
+
+
+@pytest.mark.parametrize('text', ['0', '-1', 'two', ''])
+def test_workers__no_number(text, capsys):
+    parser = argparse.ArgumentParser()
+    arguments.add_workers(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args([f'--workers={text}'])
+    assert 'a number from 1 on is expected' in capsys.readouterr().err

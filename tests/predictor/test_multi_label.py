@@ -211,7 +211,7 @@ def test_refused__scenes_videos_servers_and_exports(run, predictor, tmp_path):
     image = root / 'images' / '0.png'
     for call in (
         lambda: segment_scene(predictor, image, tmp_path),
-        lambda: Service(predictor, Limits()),
+        lambda: Service([predictor], Limits()),
         lambda: swinseg.export(checkpoint, tmp_path / 'a.onnx'),
     ):
         with pytest.raises(UserError, match='only by models that give each pixel one class'):

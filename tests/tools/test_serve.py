@@ -81,7 +81,8 @@ def serving(folder: Path, *options: str) -> Iterator[Server]:
 
 @pytest.fixture(scope='module')
 def server(folder: Path) -> Iterator[Server]:
-    with serving(folder, '--queue', '8', '--max-pixels', '300000', '--max-bytes', '1M') as server:
+    options = ('--queue', '8', '--max-pixels', '300000', '--max-bytes', '1M', '--workers', '2')
+    with serving(folder, *options) as server:
         yield server
 
 
@@ -124,6 +125,7 @@ def test_load__each_request_is_answered_or_told_to_wait(server, folder):
             assert int(answer.headers['Retry-After']) >= 1
     figures = server.figures()
     assert figures['swinseg_requests_in_flight'] == 0
+    assert figures['swinseg_workers'] == 2
     assert server.memory() - before < 100e6
 
 

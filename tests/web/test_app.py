@@ -368,6 +368,29 @@ def test_batches__of_what_waits(predictor, gate, photo, folder):
     assert gate.batches[:2] == [1, 6]
 
 
+def test_several_models__share_the_work(predictor, gate, folder, photo):
+    """Those of one queue: where one is held up, the other goes on."""
+    other = swinseg.Predictor.from_checkpoint(folder / 'tiny.pth', device='cpu')
+    expected = other(photo).labels
+    app = create_app([predictor, other], name='x', limits=Limits(batch=1, requests=200))
+    data = photo.read_bytes()
+    with TestClient(app) as client, ThreadPoolExecutor(8) as pool:
+        assert metric(client, 'swinseg_workers') == 2
+        answers = []
+        while not gate.reached.is_set():
+            answers.append(pool.submit(client.post, '/v1/segment', content=data))
+            gate.reached.wait(0.02)
+        for _ in range(3):
+            assert client.post('/v1/segment', content=data).status_code == 200
+        assert client.get('/readyz').status_code == 200
+        wait_until(lambda: sum(answer.done() for answer in answers) == len(answers) - 1)
+        gate.opened.set()
+        for answer in answers:
+            labels = from_base64(answer.result().json()['labels'])
+            np.testing.assert_array_equal(labels, expected)
+    assert gate.batches[0] == 1
+
+
 def test_timeout__of_the_answer(predictor, gate, photo):
     app = create_app(predictor, name='x', limits=Limits(seconds=0.3, requests=1))
     with TestClient(app) as client:

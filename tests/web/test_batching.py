@@ -1,4 +1,4 @@
-"""The worker's thread, held up by events so that what waits is known."""
+"""The workers' threads, held up by events so that what waits is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from swinseg.web.batching import BatchWorker
+from swinseg.web.batching import BatchWorkers
 
 SECONDS = 60
 
@@ -36,8 +36,8 @@ def doubling() -> Doubling:
 
 
 @pytest.fixture
-def worker(doubling: Doubling) -> Iterator[BatchWorker[int, int]]:
-    worker = BatchWorker(doubling, batch_size=3, weight=abs, most=100)
+def worker(doubling: Doubling) -> Iterator[BatchWorkers[int, int]]:
+    worker = BatchWorkers([doubling], batch_size=3, weight=abs, most=100)
     worker.start()
     yield worker
     doubling.opened.set()
@@ -103,3 +103,26 @@ def test_close__cancels_what_waits_and_ends_what_is_at_work(worker, doubling):
     assert not worker.is_working
     with pytest.raises(CancelledError):
         worker.submit(3).result(SECONDS)
+
+
+def test_several__take_work_when_they_are_free(doubling):
+    """A thread that is held up holds up nobody but its own batch."""
+    held = Doubling()
+    workers = BatchWorkers([held, doubling], batch_size=1, weight=abs, most=100)
+    workers.start()
+    futures = [workers.submit(1), workers.submit(2)]
+    assert held.reached.wait(SECONDS)
+    assert doubling.reached.wait(SECONDS)
+    assert workers.seconds_at_work() > 0
+    doubling.opened.set()
+    futures += [workers.submit(item) for item in range(3, 8)]
+    ((taken,),) = held.batches
+    others = [item for item in range(1, 8) if item != taken]
+    assert [futures[item - 1].result(SECONDS) for item in others] == [2 * item for item in others]
+    assert not futures[taken - 1].done()
+    # One thread is free, so the workers as a whole are not stuck.
+    assert workers.seconds_at_work() == 0
+    held.opened.set()
+    assert futures[taken - 1].result(SECONDS) == 2 * taken
+    workers.close()
+    assert not workers.is_working
