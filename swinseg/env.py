@@ -27,6 +27,7 @@ PACKAGES = (
     'timm',
     'transformers',
     'torchvision',
+    'av',
 )
 
 

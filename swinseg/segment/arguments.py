@@ -14,6 +14,7 @@ from swinseg.predictor.arguments import memory_size, source_of
 from swinseg.segment.annotations import FILES
 from swinseg.segment.batch import Options
 from swinseg.segment.scenes.kinds import SCENE_PIXELS
+from swinseg.segment.videos.libraries import CODECS
 
 PALETTES = ('checkpoint', 'color-blind')
 
@@ -57,6 +58,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         '--frame-stride', type=int, default=1, metavar='N',
         help='segment each N-th frame of a video',
+    )  # fmt: skip
+    add(
+        '--video-codec', choices=CODECS,
+        help='of the videos that are written (default: h264, in MP4; vp9 is in WebM)',
     )  # fmt: skip
     _add_scene_options(parser)
 
@@ -121,6 +126,7 @@ def options_of(args: argparse.Namespace) -> Options:
         max_memory=args.max_memory,
         bands=args.bands,
         frame_stride=args.frame_stride,
+        video_codec=args.video_codec,
         model_identity=identity,
     )
 

@@ -49,6 +49,7 @@ class Options:
         window, stride, blend, max_memory, bands: as ``segment_scene`` takes them. With a window every image is a
             scene, with bands every TIFF.
         frame_stride: segment every so many-th frame of a video.
+        video_codec: as ``segment_video`` takes ``codec``.
         model_identity: as ``segment_scene`` takes it.
     """
 
@@ -65,6 +66,7 @@ class Options:
     max_memory: int | None = None
     bands: Sequence[int] | None = None
     frame_stride: int = 1
+    video_codec: str | None = None
     model_identity: Mapping[str, Any] | None = None
 
 
@@ -284,7 +286,8 @@ class _Work:
         target = self._out / source.name
         result = segment_video(
             self._predictor, source.path, target.parent, options.predict, stem=target.name,
-            stride=options.frame_stride, alpha=options.alpha, borders=options.borders,
+            stride=options.frame_stride, codec=options.video_codec,
+            alpha=options.alpha, borders=options.borders,
             progress=lambda done, announced: self._progress.step('frame', done, announced),
         )  # fmt: skip
         found = f'{result.frames_segmented / result.seconds:.1f} frames/s'

@@ -21,7 +21,7 @@ from swinseg.errors import BenchmarkError
 from swinseg.models.prepare import prepare_for_inference
 from swinseg.predictor import Predictor
 from swinseg.predictor.segmentation import Segmentation
-from swinseg.segment.videos.files import VideoReader
+from swinseg.segment.videos.libraries import open_video
 from swinseg.segment.videos.video import VideoResult, segment_video
 
 MODEL, VIDEO = 'model alone', 'video to video'
@@ -119,7 +119,7 @@ def draw_clip(
 
 
 def _candidates(predictor: Predictor, clip: Path, frames: int) -> list[Candidate]:
-    with VideoReader(clip) as reader:
+    with open_video(clip) as reader:
         decoded = [frame for _ in range(frames) if (frame := reader.read()) is not None]
     assert len(decoded) == frames
 

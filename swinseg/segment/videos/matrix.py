@@ -1,16 +1,20 @@
-"""Display matrix of an MP4 or QuickTime file (ISO/IEC 14496-12): the mirroring that OpenCV does not read.
+"""Display matrix of a video (ISO/IEC 14496-12): how its frames are turned and mirrored when they are shown.
 
-Such a file has a matrix for the movie and one for each track. OpenCV turns frames by the angle of their product,
-which is all that it keeps of it.
+An MP4 or QuickTime file has a matrix for the movie and one for each track. PyAV gives their product; OpenCV turns
+frames by its angle, which is all that it keeps of it, so that the mirroring is read here.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Iterator
 from enum import Enum
 from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 _BYTES = struct.Struct('>9i')
 # Bytes before the matrix in the contents of a movie's and a track's header, of version 0 and 1.
@@ -32,22 +36,37 @@ class _Box(NamedTuple):
     end: int
 
 
-class _Matrix(NamedTuple):
-    """From (x, y) to (a x + c y, b x + d y)."""
+class Matrix(NamedTuple):
+    """From (x, y) to (a x + c y, b x + d y); x to the right, y down."""
 
     a: int
     b: int
     c: int
     d: int
 
-    def then(self, other: _Matrix) -> _Matrix:
+    def then(self, other: Matrix) -> Matrix:
         """Return the matrix of this one and then the other."""
-        return _Matrix(
+        return Matrix(
             self.a * other.a + self.b * other.c,
             self.a * other.b + self.b * other.d,
             self.c * other.a + self.d * other.c,
             self.c * other.b + self.d * other.d,
         )
+
+    @property
+    def is_mirroring(self) -> bool:
+        """Whether left and right are exchanged, in whatever direction they lie."""
+        return self.a * self.d - self.b * self.c < 0
+
+
+def upright(frame: NDArray[np.uint8], matrix: Matrix) -> NDArray[np.uint8]:
+    """Return a stored frame, (H, W, 3), as its matrix says that it is shown, by the nearest quarter turns."""
+    a, b = matrix.a, matrix.b
+    if matrix.is_mirroring:
+        frame = frame[:, ::-1]
+        a, b = -a, -b
+    quarters = round(math.atan2(b, a) / (math.pi / 2))
+    return np.ascontiguousarray(np.rot90(frame, -quarters))
 
 
 def mirroring_of(path: str | os.PathLike[str]) -> Mirroring:
@@ -64,13 +83,13 @@ def mirroring_of(path: str | os.PathLike[str]) -> Mirroring:
             matrix = _matrix(file, os.fstat(file.fileno()).st_size)
     except (OSError, struct.error):
         return Mirroring.NONE
-    if matrix is None or matrix.a * matrix.d - matrix.b * matrix.c >= 0:
+    if matrix is None or not matrix.is_mirroring:
         return Mirroring.NONE
     is_lying = abs(matrix.b) > abs(matrix.a)
     return Mirroring.LEFT_TO_RIGHT if is_lying else Mirroring.UPSIDE_DOWN
 
 
-def _matrix(file: BinaryIO, size: int) -> _Matrix | None:
+def _matrix(file: BinaryIO, size: int) -> Matrix | None:
     if file.read(8)[4:] not in _FIRST_BOXES:
         return None
     movie = _first(file, _Box(b'', 0, size), b'moov')
@@ -95,14 +114,14 @@ def _is_video(file: BinaryIO, track: _Box) -> bool:
     return file.read(4) == b'vide'
 
 
-def _header_matrix(file: BinaryIO, header: _Box | None) -> _Matrix | None:
+def _header_matrix(file: BinaryIO, header: _Box | None) -> Matrix | None:
     if header is None:
         return None
     file.seek(header.start)
     is_longer = file.read(1) == b'\x01'
     file.seek(header.start + _BEFORE_MATRIX[header.kind][is_longer])
     a, b, _, c, d, *_ = _BYTES.unpack(file.read(_BYTES.size))
-    return _Matrix(a, b, c, d)
+    return Matrix(a, b, c, d)
 
 
 def _first(file: BinaryIO, parent: _Box, kind: bytes) -> _Box | None:

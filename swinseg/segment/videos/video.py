@@ -28,12 +28,13 @@ from swinseg.segment.videos.files import (
     VIDEO_SUFFIXES,
     WRITTEN_SUFFIXES,
     Frame,
+    Span,
     VideoError,
     VideoReader,
     VideoWriter,
     is_video,
-    writing_video,
 )
+from swinseg.segment.videos.libraries import check_codec, open_video, writing_video
 from swinseg.visualization.areas import class_shares
 from swinseg.visualization.colorize import RGBImage, overlay
 from swinseg.visualization.legend_panel import LegendPanel
@@ -68,10 +69,11 @@ class VideoResult:
         frames_read: that the file held, those left out by the stride among them.
         frames_segmented: by the model.
         frames_written: to the video.
-        fps_in: frames per second of the file.
-        fps_out: frames per second of the written video.
+        fps_in: frames per second of the file, their mean where it varies.
+        fps_out: frames per second of the written video, likewise.
         seconds: that all of it took.
-        remark: a sentence when fewer frames could be read than the file announces, else None.
+        remark: sentences, when fewer frames could be read than the file announces or its sound is not copied as it
+            is, else None.
     """
 
     video: Path
@@ -99,17 +101,19 @@ def segment_video(
     borders: bool = True,
     legend: bool = True,
     labels: bool = False,
+    codec: str | None = None,
     progress: Progress = lambda done, announced: None,
 ) -> VideoResult:
     """Segment a video and write ``<stem>_overlay.mp4``, ``<stem>_areas.csv`` and, on request, label PNGs.
 
-    A video that ends early is done as far as it goes; the result says so. Sound is not kept. Frames follow each
-    other at one rate in the written video, also where their distances vary in the file.
+    A video that ends early is done as far as it goes; the result says so. Frames are shown at their own times,
+    with the sound of the file. Where PyAV is not installed (``pip install 'swinseg[video]'``), OpenCV reads and
+    writes, without sound, at one rate; a warning says so.
 
     Args:
         predictor: the model.
-        path: the video, in any format that OpenCV decodes. Frames are turned and mirrored as the file asks
-            for; of Matroska files only turned.
+        path: the video, in any format that PyAV decodes. Frames are turned and mirrored as the file asks for,
+            and have square pixels; the first video track counts, or the one that FFmpeg takes for the best.
         out: folder for the results; made where it does not exist.
         options: as ``Predictor.predict`` takes them; ``batch_size`` is that of frames, None for 1;
             ``batch_size * stride`` frames are kept in memory. There are no files of ``confidence`` and
@@ -117,11 +121,13 @@ def segment_video(
         stem: beginning of the results' names; None takes the file's name without suffix.
         stride: segment one frame, leave out ``stride - 1``, and so on.
         hold: show the frames left out as well, with the labels of the last segmented one. False leaves them out
-            of the written video, whose frame rate falls by the stride.
+            of the written video, in which the others stay the longer.
         alpha: weight of the colors in the overlay.
         borders: draw each class's rim in its full color.
         legend: put the classes beside the frames, which makes the video wider.
         labels: also write ``<stem>_labels/<frame number>.png``, with the palette inside.
+        codec: ``'h264'`` for MP4 or ``'vp9'`` for WebM, ``<stem>_overlay.webm``; None for H.264 where PyAV's build
+            encodes it. Frames of an odd height or width are continued by a row or column.
         progress: called after each frame.
 
     Raises:
@@ -132,6 +138,7 @@ def segment_video(
         PredictorError: the options ask for what the model cannot do, or a pixel may have several classes.
     """
     _check(path, options, stride=stride)
+    check_codec(codec)
     refuse_multi_label(predictor.model, 'videos are segmented')
     predictor.check_options(options)
     began = time.perf_counter()
@@ -141,15 +148,15 @@ def segment_video(
 
     left_out = 0 if hold else stride - 1
     segmented = done = 0
-    with VideoReader(path) as reader:
+    with open_video(path) as reader:
         base = _base_of_results(reader.path, out, stem)
         classes, palette = predictor.legend(options)
         panel = LegendPanel(palette, classes, reader.frame_size) if legend else None
         label_folder = make_folder(base.with_name(f'{base.name}_labels')) if labels else None
         with (
             _writing_results(
-                base, classes, palette, panel, label_folder, frame_size=reader.frame_size,
-                fps=reader.fps / (left_out + 1), alpha=alpha, borders=borders,
+                base, classes, palette, panel, label_folder, source=reader,
+                fps=reader.fps / (left_out + 1), codec=codec, alpha=alpha, borders=borders,
             ) as results,
             WriteBehind(results.write, depth=_WAITING_FRAMES) as write,
             ReadAhead(
@@ -161,7 +168,7 @@ def segment_video(
                 stride=stride if hold else 1, batch_size=options.batch_size or 1,
             ):  # fmt: skip
                 number = done * (left_out + 1)
-                write(number, timed.seconds, timed.frame, result)
+                write(number, timed, result)
                 done += 1
                 segmented += result is not None
                 progress(number + 1, reader.announced)
@@ -175,8 +182,13 @@ def segment_video(
         fps_in=reader.fps,
         fps_out=results.video.fps,
         seconds=time.perf_counter() - began,
-        remark=reader.remark(),
+        remark='; '.join(_remarks(reader, results.video)) or None,
     )
+
+
+def _remarks(reader: VideoReader, writer: VideoWriter) -> list[str]:
+    told = reader.remark()
+    return [*([] if told is None else [told]), *writer.remarks()]
 
 
 def _check(path: str | os.PathLike[str], options: PredictOptions, *, stride: int) -> None:
@@ -261,15 +273,15 @@ class _Results:
         self._labels: NDArray[np.integer]
         self._legend: RGBImage | None = None
 
-    def write(self, number: int, seconds: float, frame: Frame, result: Segmentation | None) -> None:
+    def write(self, number: int, timed: _TimedFrame, result: Segmentation | None) -> None:
         """Write a frame; one without a result of its own shows the labels of the last that had."""
         if result is not None:
-            self._take(number, seconds, result)
+            self._take(number, timed.seconds, result)
         picture = overlay(
-            frame, self._labels, self._palette,
+            timed.frame, self._labels, self._palette,
             alpha=self._alpha, borders=self._borders, ignore_index=len(self._palette),
         )  # fmt: skip
-        self.video.write(_on_canvas(picture, self._legend, self._size))
+        self.video.write(_on_canvas(picture, self._legend, self._size), timed.span)
 
     def _take(self, number: int, seconds: float, result: Segmentation) -> None:
         self._labels = result.labels
@@ -290,16 +302,19 @@ def _writing_results(
     panel: LegendPanel | None,
     label_folder: Path | None,
     *,
-    frame_size: tuple[int, int],
+    source: VideoReader,
     fps: float,
+    codec: str | None,
     alpha: float,
     borders: bool,
 ) -> Iterator[_Results]:
     """Open the files of a video's results; they are there when the block ends, and not when it fails."""
-    size = _picture_size(frame_size, panel)
+    size = _picture_size(source.frame_size, panel)
     with (
         _writing_lines(base.with_name(f'{base.name}{_AREAS}')) as lines,
-        writing_video(base.with_name(f'{base.name}{_OVERLAY}'), frame_size=size, fps=fps) as video,
+        writing_video(
+            base.with_name(f'{base.name}{_OVERLAY}'), source, frame_size=size, fps=fps, codec=codec
+        ) as video,
     ):
         lines.writerow(('frame', 'seconds', *classes))
         yield _Results(
@@ -308,19 +323,20 @@ def _writing_results(
 
 
 class _TimedFrame(NamedTuple):
-    """A frame and its time in seconds, from the first one's."""
+    """A frame, its time in seconds from the first one's, and when it is shown, by the file's clock."""
 
     frame: Frame
     seconds: float
+    span: Span
 
 
 def _read(reader: VideoReader, left_out: int) -> _TimedFrame | None:
     frame = reader.read()
     if frame is None:
         return None
-    timed = _TimedFrame(frame, reader.seconds)
+    seconds, start = reader.seconds, reader.span.start
     reader.skip(left_out)
-    return timed
+    return _TimedFrame(frame, seconds, Span(start, reader.span.end))
 
 
 def _until_none(read: Callable[[], _TimedFrame | None]) -> Iterator[_TimedFrame]:
@@ -329,7 +345,7 @@ def _until_none(read: Callable[[], _TimedFrame | None]) -> Iterator[_TimedFrame]
 
 
 def _picture_size(frame_size: tuple[int, int], panel: LegendPanel | None) -> tuple[int, int]:
-    """Return (height, width) of the written frames: even, as players expect of a video."""
+    """Return (height, width) of the written frames: even, as the usual form of colors has it, of half the size."""
     height, width = frame_size
     if panel is not None:
         height, width = max(height, panel.size[0]), width + panel.size[1]

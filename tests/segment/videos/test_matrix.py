@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swinseg.segment.videos.files import VideoReader
+from swinseg.segment.videos.libraries import open_video
 from swinseg.segment.videos.matrix import Mirroring, mirroring_of
 
 HEIGHT, WIDTH = 48, 64
@@ -69,11 +69,13 @@ def product(first, second):
     return (a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h)
 
 
+@pytest.mark.usefixtures('library')
+@pytest.mark.filterwarnings('ignore:videos go through OpenCV')
 @pytest.mark.parametrize('of_movie', ['as stored', 'by 90 degrees', 'mirrored'])
 @pytest.mark.parametrize('of_track', MATRICES)
 def test_frames__are_where_the_matrix_puts_them(plain, tmp_path, of_track, of_movie):
     track, movie = MATRICES[of_track], MATRICES[of_movie]
-    with VideoReader(film(plain, tmp_path / 'b.mp4', track, movie)) as reader:
+    with open_video(film(plain, tmp_path / 'b.mp4', track, movie)) as reader:
         frame = reader.read()
     expected = shown(product(track, movie))
     height, width = frame.shape[:2]
