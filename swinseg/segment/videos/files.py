@@ -204,7 +204,7 @@ class VideoWriter(ABC):
 
     Attributes:
         path: final name of the file.
-        fps: frames per second.
+        fps: frames per second; where the library keeps times, the mean of what was written so far.
         count: frames written so far.
 
     Raises:

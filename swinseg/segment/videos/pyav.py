@@ -62,9 +62,11 @@ class _Encoder:
 
 
 _ENCODERS = {
-    # The index of an MP4 goes before the frames, so that a browser begins to play while it loads.
+    # The index of an MP4 goes before the frames, so that a browser begins to play while it loads. There are no
+    # B-frames: with them the times of decoding end before the last frames do where the rate varies, and so does
+    # the film in some players.
     'h264': _Encoder(
-        'libx264', 'mp4', {'preset': 'veryfast', 'crf': '18'}, {'movflags': '+faststart'}, None
+        'libx264', 'mp4', {'preset': 'veryfast', 'crf': '18', 'bf': '0'}, {'movflags': '+faststart'}, None
     ),
     'vp9': _Encoder(
         'libvpx-vp9', 'webm', {'crf': '24', 'b': '0', 'deadline': 'good', 'cpu-used': '5', 'row-mt': '1'},
@@ -97,6 +99,7 @@ class PyAVWriter(VideoWriter):
         self._time_base = self._encoder.time_base or source.time_base
         self._reformatter = VideoReformatter()
         self._last: int | None = None
+        self._begins: Fraction | None = None
         self._container: Any = None
         try:
             self._sound = Sound(source.path)
@@ -134,10 +137,12 @@ class PyAVWriter(VideoWriter):
             time = max(time, self._last + 1)
         self._last = picture.pts = time
         picture.time_base = self._time_base
-        picture.duration = max(1, round((span.end - span.start) / self._time_base))
+        picture.duration = max(1, round((span.end - self._origin) / self._time_base) - time)
         with _writing(self):
             self._encode(picture)
         self.count += 1
+        self._begins = span.start if self._begins is None else self._begins
+        self.fps = float(self.count / (span.end - self._begins))
 
     def finish(self) -> None:
         """Write the frames that the encoder has kept and the rest of the sound, and close the file."""
@@ -248,6 +253,8 @@ class PyAVReader(VideoReader):
             if isinstance(error, OSError):
                 raise VideoError(f'cannot read video file {self.path}: {error.strerror}') from error
             raise self._undecodable() from error
+        if not self._container.streams:
+            raise self._undecodable()
         stream = self._container.streams.best('video')
         if stream is None or Disposition.attached_pic in stream.disposition:
             raise VideoError(
@@ -271,10 +278,12 @@ class PyAVReader(VideoReader):
         self._packets_found = 0
         self._latest = Fraction(0)
         self._damaged = 0
-        self._damaged_from = 0.0
+        self._decoded_to: Fraction | None = None
+        self._damaged_from: Fraction | None = None
         self._reformatter = VideoReformatter()
         self._frames = self._decoded()
         self._frame: Any = None
+        self._next: tuple[Any, Span] | None = None
 
     def _close(self) -> None:
         container = getattr(self, '_container', None)
@@ -291,9 +300,10 @@ class PyAVReader(VideoReader):
         """Return, after the last frame, a sentence when some were missing or damaged, else None."""
         told = super().remark() if self._stream.frames else self._remark_of_length()
         if told is None and self._damaged:
+            place = self._start if self._damaged_from is None else self._damaged_from
             told = (
-                f'{self._damaged} frames of {self.path} are damaged, the first after second '
-                f'{self._damaged_from:.3f}; what could be decoded of them is shown'
+                f'{self._damaged} frames of {self.path} are damaged, the first at or after second '
+                f'{float(place - self._start):.3f}; what could be decoded of them is shown'
             )
         return told
 
@@ -312,15 +322,25 @@ class PyAVReader(VideoReader):
         return self._packets_found
 
     def _grab(self) -> Span | None:
-        self._frame = next(self._frames, None)
-        if self._frame is None:
+        # A frame is shown until the next one: what files say of its duration is of the order of decoding.
+        found, self._next = self._next or self._timed(), None
+        if found is None:
             return None
-        told = self._frame.dts if self._frame.pts is None else self._frame.pts
-        duration = self._frame.duration * self.time_base or Fraction(1) / Fraction(self.fps)
-        start = self._clock(None if told is None else told * self.time_base, duration)
-        if self._frame.is_corrupt:
+        self._frame, span = found
+        self._next = self._timed()
+        return span if self._next is None else Span(span.start, self._next[1].start)
+
+    def _timed(self) -> tuple[Any, Span] | None:
+        """Return the next decoded frame and when it is shown, by itself, or None at the end."""
+        frame = next(self._frames, None)
+        if frame is None:
+            return None
+        told = frame.dts if frame.pts is None else frame.pts
+        duration = frame.duration * self.time_base or Fraction(1) / Fraction(self.fps)
+        self._decoded_to = self._clock(None if told is None else told * self.time_base, duration)
+        if frame.is_corrupt:
             self._note_damage()
-        return Span(start, start + duration)
+        return frame, Span(self._decoded_to, self._decoded_to + duration)
 
     def _picture(self) -> Frame:
         frame = self._frame
@@ -356,7 +376,7 @@ class PyAVReader(VideoReader):
 
     def _note_damage(self) -> None:
         if not self._damaged:
-            self._damaged_from = self.seconds
+            self._damaged_from = self._decoded_to
         self._damaged += 1
 
     def _matrix(self) -> Matrix | None:
@@ -387,7 +407,7 @@ def _kinds(container: Any) -> str:
     """Return what a file holds, in words."""
     names = {'audio': 'sound', 'subtitle': 'subtitles', 'video': 'a cover picture'}
     found = sorted({names.get(stream.type, 'data') for stream in container.streams})
-    return f'only {" and ".join(found)}' if found else 'nothing at all'
+    return f'only {" and ".join(found)}'
 
 
 def _shown_size(width: int, height: int, pixel: Fraction | None) -> tuple[int, int]:
