@@ -10,6 +10,7 @@ from PIL import Image
 
 from support import documented_commands, tiny_checkpoint
 from support.tiny_config import tiny_config
+from swinseg.benchmark.suites.video import draw_clip
 from swinseg.checkpoints import formats
 from swinseg.errors import UserError
 
@@ -31,12 +32,13 @@ def test_python_blocks__run(page, tmp_path, tiny_dataset, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ('FORMATS', '_SIGNATURES', '_TABLES'):  # to which a page adds a format
         monkeypatch.setattr(formats, name, dict(getattr(formats, name)))
-    # What the pages take for granted: a trained checkpoint, a photograph, and a config that trains in a moment.
+    # What the pages take for granted: a trained checkpoint, a photograph, a film, and a config that trains in a moment.
     (tmp_path / 'work_dirs' / 'mini').mkdir(parents=True)
     config = tiny_checkpoint.config(tmp_path)
     tiny_checkpoint.save(tmp_path / 'work_dirs' / 'mini' / 'best.pth', config)
     pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / 'photo.jpg')
+    draw_clip(tmp_path / 'walk.mp4', 3, height=64, width=96)
     (tmp_path / 'configs').mkdir()
     (tmp_path / 'configs' / 'upernet_swin_t_mini.py').write_text(
         f'{tiny_config(tiny_dataset)}\ntrain_cfg = dict(max_iters=1, val_interval=1)\n'

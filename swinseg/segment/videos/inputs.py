@@ -8,6 +8,12 @@ from typing import Any
 
 import av
 
+# FFmpeg's names of the formats that hold frames themselves: a playlist names other files and addresses.
+_FORMATS = (
+    'mov', 'matroska', 'avi', 'mpegts', 'mpeg', 'mpegvideo', 'asf', 'flv', 'live_flv', 'ogg', 'yuv4mpegpipe',
+    'mxf', 'gxf', 'nut', 'dv', 'rm', 'wtv', 'ivf', 'obu', 'av1', 'h264', 'hevc', 'vvc', 'm4v', 'vc1', 'mjpeg',
+    'dirac', 'cavsvideo',
+)  # fmt: skip
 # Seconds by which times fall back where a recording was cut or begins anew; less is disorder.
 _CUT = 1
 
@@ -15,14 +21,13 @@ _CUT = 1
 def open_input(path: str | os.PathLike[str]) -> Any:
     """Open a file for reading, a context.
 
-    A playlist that has the name of a video makes nothing be fetched from elsewhere.
+    No other file is opened, and nothing is fetched, whatever is in it.
 
     Raises:
-        av.FFmpegError: it cannot be opened.
+        av.FFmpegError: it cannot be opened, or is of a format that only names other files.
     """
-    return av.open(
-        f'file:{os.fspath(path)}', options={'protocol_whitelist': 'file'}, metadata_errors='replace'
-    )
+    options = {'protocol_whitelist': 'file', 'format_whitelist': ','.join(_FORMATS)}
+    return av.open(f'file:{os.fspath(path)}', options=options, metadata_errors='replace')
 
 
 class Clock:

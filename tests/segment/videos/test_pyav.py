@@ -411,11 +411,18 @@ def test_files__a_name_that_reads_as_an_address_or_is_no_text(predictor, tmp_pat
         assert result.frames_written == 2
 
 
-def test_files__a_playlist_fetches_nothing(predictor, tmp_path):
+@pytest.mark.parametrize(
+    'content',
+    [
+        '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n',
+        '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.ts\n#EXT-X-ENDLIST\n',
+        'ffconcat version 1.0\nfile a.ts\n',
+    ],
+)
+def test_files__a_playlist_opens_nothing(predictor, tmp_path, content):
+    clip_of(tmp_path / 'a.ts', 3)
     given = tmp_path / 'list.mp4'
-    given.write_text(
-        '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n'
-    )
+    given.write_text(content)
     with pytest.raises(VideoError, match=r'no frame of .*list\.mp4 can be decoded'):
         segment_video(predictor, given, tmp_path / 'out')
 
