@@ -32,7 +32,7 @@ def test_python_blocks__run(page, tmp_path, tiny_dataset, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ('FORMATS', '_SIGNATURES', '_TABLES'):  # to which a page adds a format
         monkeypatch.setattr(formats, name, dict(getattr(formats, name)))
-    # What the pages take for granted: a trained checkpoint, a photograph, a film, and a config that trains in a moment.
+    # What the pages take for granted: a trained checkpoint, a photograph, a film, and a config that trains soon.
     (tmp_path / 'work_dirs' / 'mini').mkdir(parents=True)
     config = tiny_checkpoint.config(tmp_path)
     tiny_checkpoint.save(tmp_path / 'work_dirs' / 'mini' / 'best.pth', config)

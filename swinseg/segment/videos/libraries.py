@@ -67,10 +67,10 @@ def writing_video(
         writer = kind(path, temporary, source, frame_size=frame_size, fps=fps, codec=codec)
         try:
             yield writer
+            writer.finish()
         except BaseException:
             writer.abandon()
             raise
-        writer.finish()
 
 
 def check_codec(codec: str | None) -> None:

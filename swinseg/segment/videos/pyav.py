@@ -35,7 +35,7 @@ _TOLERATED_LOSS = 0.02
 _HIGH_DYNAMIC_RANGE = (16, 18)
 _BT709 = 1
 # The first PyAV that converts them.
-_CONVERTS_TRANSFER = 17
+_CONVERTS_TRANSFER = 18
 # Pixels that are nearer to squares are shown as such.
 _SQUARE = Fraction(1, 100)
 _WIDEST_PIXEL = 8
@@ -180,8 +180,9 @@ class PyAVWriter(VideoWriter):
     def _open(self, temporary: Path) -> None:
         encoder = self._encoder
         self._container = av.open(
-            f'file:{temporary}', 'w', format=encoder.format, options=dict(encoder.container_options)
-        )
+            f'file:{temporary}', 'w',
+            format=encoder.format, container_options=dict(encoder.container_options),
+        )  # fmt: skip
         rate = Fraction(self.fps).limit_denominator(100_000)
         stream = self._container.add_stream(encoder.name, rate=rate, options=dict(encoder.options))
         stream.height, stream.width = self.frame_size
