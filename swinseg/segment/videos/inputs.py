@@ -27,7 +27,7 @@ def open_input(path: str | os.PathLike[str]) -> Any:
         av.FFmpegError: it cannot be opened, or is of a format that only names other files.
     """
     options = {'protocol_whitelist': 'file', 'format_whitelist': ','.join(_FORMATS)}
-    # Not its `options`, which are also those of streams: with them PyAV crashes at a damaged FLV file before version 18.
+    # Not its `options`, which streams get as well: at a damaged FLV file PyAV crashes with them before version 18.
     return av.open(f'file:{os.fspath(path)}', container_options=options, metadata_errors='replace')
 
 
