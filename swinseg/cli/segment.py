@@ -13,6 +13,17 @@ from swinseg.files import make_folder
 from swinseg.predictor.arguments import add_model, predictor_of
 from swinseg.segment import find_sources, results_of, segment_all, summary, table
 from swinseg.segment.arguments import add_options, options_of
+from swinseg.segment.bulk.arguments import (
+    add_bulk_options,
+    check_not_bulk,
+    devices_of,
+    engine_of,
+    is_bulk,
+    job_of,
+    setup_of,
+)
+from swinseg.segment.bulk.extra import BulkError
+from swinseg.segment.bulk.job import run_job
 from swinseg.visualization import color_blind_palette
 
 
@@ -20,9 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the model, the inputs, where results go, and how to segment."""
     add_model(parser)
     add_runtime_choice(parser)
-    parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, quoted globs')
     parser.add_argument(
-        '--out', type=Path, default=Path('masks'), metavar='DIR',
+        'inputs', nargs='*', metavar='INPUT',
+        help='files, folders, quoted globs; in bulk jobs also addresses such as s3://bucket/photos/, and @LIST',
+    )  # fmt: skip
+    parser.add_argument(
+        '--out', default='masks', metavar='DIR',
         help='for the results (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(
@@ -30,11 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='replace files in DIR that are no earlier results of the same inputs as well',
     )  # fmt: skip
     add_options(parser)
+    add_bulk_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment; 2 when a file was skipped."""
-    sources = find_sources(args.inputs, out=args.out)
+    """Segment; 2 when a file was skipped or failed."""
+    if is_bulk(args):
+        return _run_bulk(args)
+    check_not_bulk(args)
+    sources = find_sources(args.inputs, out=Path(args.out))
     out = make_folder(args.out)
     use_runtime_choice(args)
     options = options_of(args)
@@ -52,6 +70,17 @@ def run(args: argparse.Namespace) -> int:
     if outcome.interrupted:
         raise Interrupted(outcome.interrupted, signal.SIGINT)
     return EXIT_BAD_INPUT if outcome.skipped else 0
+
+
+def _run_bulk(args: argparse.Namespace) -> int:
+    use_runtime_choice(args)
+    devices = devices_of(args)
+    setup = setup_of(args, len(devices))
+    ended = run_job(job_of(args), setup, engine_of(args, setup, devices))
+    print(ended.text())
+    if ended.error is not None:
+        raise BulkError(ended.error)
+    return EXIT_BAD_INPUT if ended.survey.failed else 0
 
 
 COMMAND = Command(

@@ -327,7 +327,6 @@ class Predictor:
         """Segment one image: ``predictor(image, tta=True)`` is ``predict(image, PredictOptions(tta=True))``."""
         return self.predict(image, PredictOptions(**options))
 
-    @torch.inference_mode()
     def predict(self, image: ImageLike, options: PredictOptions = PredictOptions()) -> Segmentation:
         """Segment one image.
 
@@ -345,8 +344,30 @@ class Predictor:
                 nothing says what they mean.
             PredictorError: an array or PIL image of another kind, or as :meth:`check_options` says.
         """
+        return self.predict_loaded(self.load(image, options), options)
+
+    def load(self, image: ImageLike, options: PredictOptions = PredictOptions()) -> Input:
+        """Do the first part of :meth:`predict`: read and decode an image, which a thread of its own may do.
+
+        Raises:
+            DataError, PredictorError: as for :meth:`predict`.
+        """
         self.check_options(options)
-        given = self._preprocess(image, options)
+        return self._preprocess(image, options)
+
+    @torch.inference_mode()
+    def predict_loaded(
+        self, given: Input, options: PredictOptions = PredictOptions()
+    ) -> Segmentation:
+        """Do the second part of :meth:`predict`.
+
+        Args:
+            given: of :meth:`load` with the same options; of use once.
+            options: as for :meth:`predict`.
+
+        Raises:
+            PredictorError: as for :meth:`predict`.
+        """
         ((_, prediction),) = self._forward([given], options)
         return self._postprocess(given, prediction, options)
 

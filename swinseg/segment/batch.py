@@ -94,12 +94,7 @@ def segment_all(
         OutputError: a result cannot be written, or a file would be lost for it: then before anything is written.
         PredictorError, SlideError, VisualizationError: an option is wrong for all files.
     """
-    predictor.check_options(options.predict)
-    _check_kind_of_model(predictor, options)
-    check_alpha(options.alpha)
-    choose_windows(
-        predictor.model, window=options.window, stride=options.stride, blend=options.blend
-    )
+    check_options(predictor, options)
     results = results_of(sources, out, options, overwrite=overwrite, predictor=predictor)
     results.check()
     outcome = Outcome()
@@ -122,6 +117,20 @@ def segment_all(
         work.finish()
     progress.clear()
     return outcome
+
+
+def check_options(predictor: Predictor, options: Options) -> None:
+    """Refuse options that are wrong for all files.
+
+    Raises:
+        PredictorError, SlideError, VisualizationError: there is one.
+    """
+    predictor.check_options(options.predict)
+    _check_kind_of_model(predictor, options)
+    check_alpha(options.alpha)
+    choose_windows(
+        predictor.model, window=options.window, stride=options.stride, blend=options.blend
+    )
 
 
 def results_of(
@@ -243,16 +252,8 @@ class _Work:
         began = time.perf_counter()
         options = self._options
         result = segment_image(self._predictor, source.path, options.predict)
-        kinds = [*IMAGE_KINDS, *(['confidence'] if options.predict.confidence else [])]
         target = self._out / source.name
-        self._write(
-            lambda: result.save(
-                target.parent, target.name,
-                kinds=kinds, alpha=options.alpha, borders=options.borders,
-            )
-        )  # fmt: skip
-        if options.class_masks and isinstance(result, MultiLabelSegmentation):
-            self._write(partial(result.save_masks, target.parent, target.name))
+        self._write(partial(save_image, result, target.parent, target.name, options))
         if self._sheets is not None:
             self._write(partial(self._sheets.add_image, source.name, result))
         self._write(partial(self._annotations.add, source, result))
@@ -294,6 +295,21 @@ class _Work:
         if result.remark:
             found += f'; {result.remark}'
         return Done(source.path, 'video', f'{result.frames_read} frames', result.seconds, found)
+
+
+def save_image(result: Segmentation, folder: Path, stem: str, options: Options) -> list[Path]:
+    """Write the files of an image, whose names begin with ``stem``, and return their paths.
+
+    Raises:
+        OutputError: one cannot be written.
+    """
+    kinds = [*IMAGE_KINDS, *(['confidence'] if options.predict.confidence else [])]
+    paths = result.save(
+        folder, stem, kinds=kinds, alpha=options.alpha, borders=options.borders
+    ).values()
+    if options.class_masks and isinstance(result, MultiLabelSegmentation):
+        return [*paths, *result.save_masks(folder, stem).values()]
+    return [*paths]
 
 
 def segment_image(

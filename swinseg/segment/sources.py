@@ -23,7 +23,9 @@ from swinseg.segment.videos.files import VIDEO_SUFFIXES, is_video
 
 _RASTER_SUFFIXES = ('.img',)
 _ARRAY_SUFFIXES = ('.npy', '.npz')
-_SUFFIXES = (*IMAGE_SUFFIXES, *_RASTER_SUFFIXES, *VIDEO_SUFFIXES)
+SUFFIXES = (*IMAGE_SUFFIXES, *_RASTER_SUFFIXES, *VIDEO_SUFFIXES)
+"""Of the files that are looked for in folders."""
+
 # Of videos and of other things, such as programs and disks.
 _AMBIGUOUS_SUFFIXES = ('', '.ts', '.img')
 
@@ -84,7 +86,7 @@ def find_sources(inputs: Sequence[str | os.PathLike[str]], *, out: Path) -> list
         listed = ', '.join(os.fspath(item) for item in inputs)
         raise InputError(
             f'no image or video was found in {listed}; give files, folders or quoted globs '
-            f'(suffixes looked for in folders: {" ".join(_SUFFIXES)})'
+            f'(suffixes looked for in folders: {" ".join(SUFFIXES)})'
         )
     return _with_unique_names(list(found.values()))
 
@@ -119,11 +121,11 @@ def _in_folder(folder: Path, record: OutputRecord) -> list[Source]:
     chosen = [
         path
         for path in paths
-        if _is_looked_for(path, path.relative_to(folder))
+        if is_looked_for(path, path.relative_to(folder))
         and not any(_is_of_earlier_call(path, each) for each in records)
     ]
     arrays = [path for path in chosen if path.suffix.lower() in _ARRAY_SUFFIXES]
-    left_aside = {path: kind for path in arrays if (kind := _other_array(path)) is not None}
+    left_aside = {path: kind for path in arrays if (kind := other_array(path)) is not None}
     if left_aside:
         first, kind = next(iter(left_aside.items()))
         warnings.warn(
@@ -138,7 +140,7 @@ def _in_folder(folder: Path, record: OutputRecord) -> list[Source]:
     ]
 
 
-def _other_array(path: Path) -> str | None:
+def other_array(path: Path) -> str | None:
     """Return what a file of arrays is that is no picture, or None where it is one."""
     if path.suffix.lower() != '.npy':
         return 'an archive of arrays'
@@ -151,11 +153,11 @@ def _other_array(path: Path) -> str | None:
     return f'{array.shape} {array.dtype}'
 
 
-def _is_looked_for(path: Path, relative: Path) -> bool:
+def is_looked_for(path: Path, relative: Path) -> bool:
     """Whether a file in a folder is an image or a video, by its name or, where that tells little, its content."""
     suffix = path.suffix.lower()
     if (
-        suffix not in (*_SUFFIXES, *_AMBIGUOUS_SUFFIXES, *_ARRAY_SUFFIXES)
+        suffix not in (*SUFFIXES, *_AMBIGUOUS_SUFFIXES, *_ARRAY_SUFFIXES)
         or is_sidecar(relative)
         or not path.is_file()
     ):

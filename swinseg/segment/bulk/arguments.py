@@ -1,0 +1,176 @@
+"""The arguments of ``swinseg segment`` about bulk jobs, and which calls are such."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import torch
+
+from swinseg.errors import UsageError
+from swinseg.runtimes.opening import is_exported
+from swinseg.segment.arguments import options_of
+from swinseg.segment.bulk.extra import BulkError
+from swinseg.segment.bulk.inputs import LIST_MARK
+from swinseg.segment.bulk.job import Job
+from swinseg.segment.bulk.schedule import Engine
+from swinseg.segment.bulk.storage import is_remote
+from swinseg.segment.bulk.work import Setup
+from swinseg.segment.bulk.workers import LocalEngine
+
+ENGINES = ('local',)
+# What a CPU's process of a network makes good use of.
+_CORES_OF_A_WORKER = 4
+_MODEL = ('checkpoint', 'config', 'trust', 'dtype', 'compile', 'value_range', 'provider')
+
+
+def add_bulk_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of bulk jobs."""
+    bulk = parser.add_argument_group(
+        'bulk jobs',
+        'Any of these, a list or an address such as s3://bucket/photos/ among the inputs, or one for --out makes '
+        'the call a bulk job: several workers, a manifest with a row for each input, and going on by the same '
+        'command. docs/bulk.md says more.',
+    )
+    add = bulk.add_argument
+    add(
+        '--workers', type=worker_count, metavar='N',
+        help="processes, each with the model: a number, or 'auto' for one on each GPU, or one for each four cores "
+        'of the processor (default of bulk jobs: auto)',
+    )  # fmt: skip
+    add('--engine', choices=ENGINES, help='what runs the workers (default of bulk jobs: local)')
+    add(
+        '--list', action='append', default=[], metavar='FILE', dest='lists',
+        help='a text file with a path or address in each line, or CSV or Parquet; may be given several times; '
+        f'{LIST_MARK}FILE among the inputs is the same',
+    )  # fmt: skip
+    add('--column', metavar='NAME', help='of CSV and Parquet lists (default: their only one)')
+    add(
+        '--manifest', metavar='DIR',
+        help='folder or address for the manifest (default: manifest in that of the results)',
+    )  # fmt: skip
+    add(
+        '--retries', type=whole_number, default=2, metavar='N',
+        help='how often an input that ended its worker is tried again, by itself (default: %(default)s)',
+    )  # fmt: skip
+    add(
+        '--max-failures', type=whole_number, metavar='N',
+        help='end the job when more inputs fail (default: any number may)',
+    )  # fmt: skip
+    add(
+        '--retry-failed', action='store_true',
+        help='try inputs again that failed in earlier calls',
+    )  # fmt: skip
+
+
+def is_bulk(args: argparse.Namespace) -> bool:
+    """Whether a call is a bulk job."""
+    return bool(
+        args.workers is not None
+        or args.engine is not None
+        or args.lists
+        or args.manifest is not None
+        or is_remote(args.out)
+        or any(each.startswith(LIST_MARK) or is_remote(each) for each in args.inputs)
+    )
+
+
+def check_not_bulk(args: argparse.Namespace) -> None:
+    """Refuse options of bulk jobs where the call is none.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for name in ('column', 'max_failures', 'retry_failed'):
+        if getattr(args, name):
+            raise UsageError(
+                f'--{name.replace("_", "-")} is for bulk jobs; add --workers, --list or --manifest, or leave it '
+                'out'
+            )
+    if not args.inputs:
+        raise UsageError(
+            'nothing to segment was named; give files, folders, quoted globs or --list FILE'
+        )
+
+
+def job_of(args: argparse.Namespace) -> Job:
+    """Return the job that the arguments ask for."""
+    return Job(
+        inputs=args.inputs,
+        lists=args.lists,
+        column=args.column,
+        manifest=args.manifest,
+        retries=args.retries,
+        max_failures=args.max_failures,
+        retry_failed=args.retry_failed,
+        overwrite=args.overwrite,
+    )
+
+
+def setup_of(args: argparse.Namespace, workers: int) -> Setup:
+    """Return what each worker needs to know.
+
+    Raises:
+        BulkError: an option is about all files together.
+        HubError: there is no model of that name.
+    """
+    for name, is_asked in (('sheet', args.sheet), ('annotations', bool(args.annotations))):
+        if is_asked:
+            raise BulkError(
+                f'--{name} is about all files together, which a bulk job does not hold; leave it out (the page of '
+                'the job shows samples)'
+            )
+    model = {name: getattr(args, name) for name in _MODEL}
+    model['device_type'] = _device_type(args)
+    return Setup(
+        model=model,
+        options=options_of(args),
+        out=os.fspath(args.out),
+        threads=args.threads or max(1, torch.get_num_threads() // workers),
+        color_blind=args.palette == 'color-blind',
+    )
+
+
+def devices_of(args: argparse.Namespace) -> list[str]:
+    """Return the device of each worker: the GPUs in turn, or the one that was asked for.
+
+    Raises:
+        BulkError: the number of workers is none.
+    """
+    asked: int | str = 'auto' if args.workers is None else args.workers
+    is_on_gpus = _device_type(args) == 'cuda' and args.device in ('auto', 'gpu', 'cuda')
+    if is_on_gpus and not is_exported(args.checkpoint):
+        gpus = torch.cuda.device_count()
+        return [f'cuda:{i % gpus}' for i in range(gpus if asked == 'auto' else int(asked))]
+    if asked == 'auto':
+        is_cpu = _device_type(args) == 'cpu'
+        asked = max(1, torch.get_num_threads() // _CORES_OF_A_WORKER) if is_cpu else 1
+    return [args.device] * int(asked)
+
+
+def engine_of(args: argparse.Namespace, setup: Setup, devices: list[str]) -> Engine:
+    """Return the engine that the arguments ask for."""
+    return LocalEngine(setup, devices)
+
+
+def _device_type(args: argparse.Namespace) -> str:
+    device = str(args.device)
+    if device == 'auto':
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    return 'cuda' if device == 'gpu' else device.partition(':')[0]
+
+
+def worker_count(text: str) -> int | str:
+    """Turn ``4`` into a number; ``auto`` stays as it is."""
+    if text == 'auto':
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"1 or more, or 'auto', is expected, not {text!r}")
+    return int(text)
+
+
+def whole_number(text: str) -> int:
+    """Turn ``0``, ``1`` ... into a number."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'0 or more is expected, not {text!r}')
+    return int(text)

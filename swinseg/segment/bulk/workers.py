@@ -1,0 +1,273 @@
+"""The local engine: processes of this machine, each with a model of its own.
+
+A worker is told of its units by a pipe of its own, so that one that is killed at any moment leaves the others and
+the driver whole. It has a few units at a time, of which one is fetched and decoded, one computed, and one encoded
+and stored; a further one is sent when one is done. So memory does not grow with the job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from swinseg.errors import UserError
+from swinseg.segment.bulk.extra import BulkError
+from swinseg.segment.bulk.schedule import Schedule
+from swinseg.segment.bulk.work import ModelFacts, Outcome, Segmenter, Setup, Unit, failed_row
+
+IN_FLIGHT = 3
+"""Units of a worker at a time: one is fetched, one computed, one stored."""
+
+_TICK_SECONDS = 0.5
+# Workers that die one after the other before their model is loaded.
+_MOST_BAD_STARTS = 3
+_END_SECONDS = 10.0
+
+
+class LocalEngine:
+    """Processes that do units.
+
+    Args:
+        setup: of the job.
+        devices: of each worker, as ``--device`` takes them.
+    """
+
+    def __init__(self, setup: Setup, devices: Sequence[str]) -> None:
+        self._setup = setup
+        self._devices = devices
+        self._workers: list[_Worker] = []
+        self._bad_starts = 0
+
+    def run(
+        self,
+        schedule: Schedule,
+        *,
+        tick: Callable[[], None],
+        on_model: Callable[[ModelFacts], None],
+    ) -> None:
+        """Do all units; see ``swinseg.segment.bulk.schedule.Engine``."""
+        try:
+            self._workers = [
+                _Worker(number, self._setup, device, is_heard=number == 0)
+                for number, device in enumerate(self._devices)
+            ]
+            while True:
+                for worker in self._workers:
+                    worker.feed(schedule)
+                if schedule.is_over:
+                    break
+                self._wait(schedule, on_model)
+                tick()
+        except BaseException:
+            for worker in self._workers:
+                worker.kill()
+            raise
+        self._end()
+
+    def _wait(self, schedule: Schedule, on_model: Callable[[ModelFacts], None]) -> None:
+        of_handle: dict[Any, _Worker] = {}
+        for worker in self._workers:
+            of_handle[worker.connection] = worker
+            of_handle[worker.process.sentinel] = worker
+        ready = wait(list(of_handle), timeout=_TICK_SECONDS)
+        for worker in {id(of_handle[each]): of_handle[each] for each in ready}.values():
+            is_dead = worker.process.sentinel in ready
+            for message in worker.messages():
+                if isinstance(message, ModelFacts):
+                    self._bad_starts = 0
+                    on_model(message)
+                elif isinstance(message, Exception):
+                    raise message
+                else:
+                    schedule.give(*message)
+            if is_dead or worker.is_cut_off:
+                self._replace(worker, schedule)
+
+    def _replace(self, worker: _Worker, schedule: Schedule) -> None:
+        how = worker.bury()
+        if not worker.is_ready:
+            schedule.returned(worker.units)
+            self._bad_starts += 1
+            if self._bad_starts >= _MOST_BAD_STARTS:
+                raise BulkError(
+                    f'{self._bad_starts} workers one after the other ended before their model was loaded; the '
+                    f'last one {how}; try fewer --workers, which take less memory'
+                )
+        else:
+            schedule.lost(worker.units, how)
+        if not schedule.is_over:
+            self._workers[self._workers.index(worker)] = _Worker(
+                worker.number, self._setup, worker.device
+            )
+
+    def _end(self) -> None:
+        for worker in self._workers:
+            worker.ask_to_end()
+        for worker in self._workers:
+            worker.process.join(_END_SECONDS)
+            worker.kill()
+
+
+class _Worker:
+    """A process, as the driver sees it.
+
+    Attributes:
+        number: of the worker, from 0; that which replaces it has the same.
+        units: that it was sent and has not given back.
+        is_ready: whether its model is loaded.
+        is_cut_off: whether nothing more comes from it.
+    """
+
+    def __init__(self, number: int, setup: Setup, device: str, *, is_heard: bool = False) -> None:
+        self.number = number
+        self.device = device
+        self.units: list[Unit] = []
+        self.is_ready = self.is_cut_off = False
+        context = _context()
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(
+            target=_work,
+            args=(theirs, setup, device, number, is_heard),
+            name=f'swinseg-{number}',
+            daemon=True,
+        )
+        self.process.start()
+        # Or its end would not be the end of the pipe.
+        theirs.close()
+
+    def feed(self, schedule: Schedule) -> None:
+        """Send it as many units as it may have."""
+        while self.is_ready and not self.is_cut_off and len(self.units) < IN_FLIGHT:
+            if self.units and self.units[0].is_alone:
+                return
+            unit = schedule.take(is_idle=not self.units)
+            if unit is None:
+                return
+            self.units.append(unit)
+            try:
+                self.connection.send(unit)
+            except OSError:
+                self.is_cut_off = True
+
+    def messages(self) -> list[Any]:
+        """Return what it has sent: facts of its model, an error, or a unit with its outcome."""
+        found: list[Any] = []
+        try:
+            while self.connection.poll():
+                message = self.connection.recv()
+                if isinstance(message, ModelFacts):
+                    self.is_ready = True
+                elif isinstance(message, tuple):
+                    self.units.remove(message[0])
+                found.append(message)
+        except (EOFError, OSError):
+            self.is_cut_off = True
+        return found
+
+    def bury(self) -> str:
+        """Wait for its end, and return how it died, as the end of a sentence."""
+        self.process.join(1.0)
+        self.kill()
+        code = self.process.exitcode or 0
+        if code >= 0:
+            return f'ended with exit code {code}'
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(-code).name
+            why = ', as for lack of memory' if name == 'SIGKILL' else ''
+            return f'was killed by {name}{why}'
+        return f'was killed by signal {-code}'
+
+    def ask_to_end(self) -> None:
+        """Tell it that there is no further unit."""
+        with contextlib.suppress(OSError):
+            self.connection.send(None)
+
+    def kill(self) -> None:
+        """End it, if it is still there."""
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.connection.close()
+
+
+def _context() -> Any:
+    """Return how processes are started: never by a copy of this one, which may have threads and a GPU.
+
+    On Linux they are copies of a small process that has imported all that they need, and begin in a moment.
+    """
+    if sys.platform == 'linux':
+        context = multiprocessing.get_context('forkserver')
+        context.set_forkserver_preload(['swinseg.segment.bulk.workers'])
+        return context
+    return multiprocessing.get_context('spawn')
+
+
+def _work(connection: Connection, setup: Setup, device: str, number: int, is_heard: bool) -> None:
+    """Do units until there is none, or the driver is gone.
+
+    Args:
+        connection: to the driver.
+        setup: of the job.
+        device: of the model.
+        number: of the worker.
+        is_heard: whether it says what loading a model says; once is enough.
+    """
+    if not is_heard:
+        sys.stdout = open(os.devnull, 'w', encoding='utf-8')  # noqa: SIM115
+    # Ctrl-C goes to all processes of a terminal; the driver ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _be_the_first_to_go()
+    sending = threading.Lock()
+
+    def send(message: Any) -> None:
+        with sending:
+            try:
+                connection.send(message)
+            except OSError:  # the driver is gone
+                os._exit(1)
+
+    try:
+        segmenter = Segmenter(setup, device)
+        send(segmenter.facts)
+    except UserError as error:
+        send(BulkError(str(error)))
+        return
+    except Exception:
+        send(RuntimeError(f'a worker could not load its model:\n{traceback.format_exc()}'))
+        return
+    name = f'{os.uname().nodename if hasattr(os, "uname") else ""}:{number}'
+
+    def do(unit: Unit) -> None:
+        outcome: Outcome
+        try:
+            outcome = segmenter(unit, worker=name)
+        except BaseException as error:
+            # The pool would keep it, and the driver wait for ever.
+            outcome = failed_row(unit, f'{unit.address} cannot be segmented: {error!r}')
+        send((unit, outcome))
+
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        while True:
+            try:
+                unit = connection.recv()
+            except (EOFError, OSError):  # the driver is gone
+                os._exit(1)
+            if unit is None:
+                return
+            pool.submit(do, unit)
+
+
+def _be_the_first_to_go() -> None:
+    """Have the system end this process, not the driver, when memory runs out; where it can be said."""
+    with contextlib.suppress(OSError), open('/proc/self/oom_score_adj', 'w') as file:
+        file.write('500')
