@@ -23,7 +23,7 @@ from swinseg.segment.bulk.arguments import (
     setup_of,
 )
 from swinseg.segment.bulk.extra import BulkError
-from swinseg.segment.bulk.job import run_job
+from swinseg.segment.bulk.job import recorded_threads, run_job
 from swinseg.visualization import color_blind_palette
 
 
@@ -75,8 +75,9 @@ def run(args: argparse.Namespace) -> int:
 def _run_bulk(args: argparse.Namespace) -> int:
     use_runtime_choice(args)
     devices = devices_of(args)
-    setup = setup_of(args, len(devices))
-    ended = run_job(job_of(args), setup, engine_of(args, setup, devices))
+    job = job_of(args)
+    setup = setup_of(args, len(devices), threads=recorded_threads(job, args.out))
+    ended = run_job(job, setup, engine_of(args, setup, devices))
     print(ended.text())
     if ended.error is not None:
         raise BulkError(ended.error)

@@ -107,8 +107,13 @@ def job_of(args: argparse.Namespace) -> Job:
     )
 
 
-def setup_of(args: argparse.Namespace, workers: int) -> Setup:
+def setup_of(args: argparse.Namespace, workers: int, *, threads: int | None = None) -> Setup:
     """Return what each worker needs to know.
+
+    Args:
+        args: of the call.
+        workers: their number.
+        threads: of each, where the arguments do not say it; None for their share of the cores.
 
     Raises:
         BulkError: an option is about all files together.
@@ -126,7 +131,7 @@ def setup_of(args: argparse.Namespace, workers: int) -> Setup:
         model=model,
         options=options_of(args),
         out=os.fspath(args.out),
-        threads=args.threads or max(1, torch.get_num_threads() // workers),
+        threads=args.threads or threads or max(1, torch.get_num_threads() // workers),
         color_blind=args.palette == 'color-blind',
     )
 

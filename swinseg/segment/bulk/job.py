@@ -107,6 +107,23 @@ class Summary:
         return '\n'.join(lines)
 
 
+def recorded_threads(job: Job, out: str) -> int | None:
+    """Return the threads of the workers in an earlier run of a job, or None where there was none.
+
+    The last bits of scores depend on that number, and now and then a label, so a job keeps it.
+    """
+    data = _manifest_place(job, out).read(SETTINGS_FILE)
+    try:
+        threads = json.loads(data or b'{}')['settings']['threads']
+    except (ValueError, TypeError, KeyError):
+        return None
+    return threads if isinstance(threads, int) else None
+
+
+def _manifest_place(job: Job, out: str) -> Place:
+    return place_of(job.manifest or f'{out.rstrip("/")}/{MANIFEST}')
+
+
 def run_job(
     job: Job, setup: Setup, engine: Engine, *, say: Callable[[str], None] = print
 ) -> Summary:
@@ -125,7 +142,7 @@ def run_job(
     """
     began = time.monotonic()
     out = place_of(setup.out)
-    manifest = Manifest(place_of(job.manifest or f'{setup.out.rstrip("/")}/{MANIFEST}'))
+    manifest = Manifest(_manifest_place(job, setup.out))
     Inputs(job.inputs, job.lists, column=job.column).check()
     record = _Record(manifest.place, setup, is_elsewhere=job.manifest is not None)
     record.check(out, overwrite=job.overwrite)
@@ -213,7 +230,6 @@ class _Record:
             'format': 1,
             'swinseg': __version__,
             'settings': settings,
-            'threads': setup.threads,
             'began': self._before.get('began', datetime.now(timezone.utc).isoformat()),
         }
 

@@ -65,6 +65,9 @@ class Setup:
         for name in ('sheet', 'annotations', 'image_address'):
             options.pop(name)
         own = {name: self.model.get(name) for name in ('device_type', 'compile', 'value_range')}
+        if own['device_type'] == 'cpu':
+            # Sums are taken in another order by another number of threads.
+            own['threads'] = self.threads
         identity: dict[str, Any] = json.loads(
             json.dumps({**own, **options, 'color_blind': self.color_blind}, default=str)
         )

@@ -40,10 +40,18 @@ class LocalEngine:
     Args:
         setup: of the job.
         devices: of each worker, as ``--device`` takes them.
+        segmenter: what each of them makes of setup and device; a class of a module.
     """
 
-    def __init__(self, setup: Setup, devices: Sequence[str]) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        devices: Sequence[str],
+        *,
+        segmenter: Callable[[Setup, str], Segmenter] = Segmenter,
+    ) -> None:
         self._setup = setup
+        self._segmenter = segmenter
         self._devices = devices
         self._workers: list[_Worker] = []
         self._bad_starts = 0
@@ -58,7 +66,7 @@ class LocalEngine:
         """Do all units; see ``swinseg.segment.bulk.schedule.Engine``."""
         try:
             self._workers = [
-                _Worker(number, self._setup, device, is_heard=number == 0)
+                self._begin(number, device, is_heard=number == 0)
                 for number, device in enumerate(self._devices)
             ]
             while True:
@@ -106,9 +114,11 @@ class LocalEngine:
         else:
             schedule.lost(worker.units, how)
         if not schedule.is_over:
-            self._workers[self._workers.index(worker)] = _Worker(
-                worker.number, self._setup, worker.device
-            )
+            place = self._workers.index(worker)
+            self._workers[place] = self._begin(worker.number, worker.device)
+
+    def _begin(self, number: int, device: str, *, is_heard: bool = False) -> _Worker:
+        return _Worker(number, self._setup, device, self._segmenter, is_heard=is_heard)
 
     def _end(self) -> None:
         for worker in self._workers:
@@ -128,7 +138,15 @@ class _Worker:
         is_cut_off: whether nothing more comes from it.
     """
 
-    def __init__(self, number: int, setup: Setup, device: str, *, is_heard: bool = False) -> None:
+    def __init__(
+        self,
+        number: int,
+        setup: Setup,
+        device: str,
+        segmenter: Callable[[Setup, str], Segmenter],
+        *,
+        is_heard: bool,
+    ) -> None:
         self.number = number
         self.device = device
         self.units: list[Unit] = []
@@ -137,7 +155,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
             target=_work,
-            args=(theirs, setup, device, number, is_heard),
+            args=(theirs, setup, device, segmenter, number, is_heard),
             name=f'swinseg-{number}',
             daemon=True,
         )
@@ -212,13 +230,21 @@ def _context() -> Any:
     return multiprocessing.get_context('spawn')
 
 
-def _work(connection: Connection, setup: Setup, device: str, number: int, is_heard: bool) -> None:
+def _work(
+    connection: Connection,
+    setup: Setup,
+    device: str,
+    make_segmenter: Callable[[Setup, str], Segmenter],
+    number: int,
+    is_heard: bool,
+) -> None:
     """Do units until there is none, or the driver is gone.
 
     Args:
         connection: to the driver.
         setup: of the job.
         device: of the model.
+        make_segmenter: what does the units.
         number: of the worker.
         is_heard: whether it says what loading a model says; once is enough.
     """
@@ -237,7 +263,7 @@ def _work(connection: Connection, setup: Setup, device: str, number: int, is_hea
                 os._exit(1)
 
     try:
-        segmenter = Segmenter(setup, device)
+        segmenter = make_segmenter(setup, device)
         send(segmenter.facts)
     except UserError as error:
         send(BulkError(str(error)))
