@@ -9,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -35,8 +33,6 @@ PAGE = '_page.html'
 """The page about a job, beside its manifest."""
 
 _LOCK = '_lock'
-# What an atomic write leaves when its process is killed, but not the rows of a scene, which are continued.
-_PARTIAL = re.compile(r'\..*\.\d+\.partial[^/]*')
 _RUNNING, _COMPLETE = 'running', 'complete'
 
 
@@ -150,7 +146,7 @@ def run_job(
     manifest.place.check()
     with _only_one(manifest.place):
         if record.was_interrupted:
-            remove_partial_files(out)
+            out.remove_partial_files()
         record.begin()
         known = manifest.finished(with_failed=not job.retry_failed)
         inputs = Inputs(
@@ -321,14 +317,3 @@ def _only_one(place: Place) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def remove_partial_files(place: Place) -> None:
-    """Remove what killed workers left of files that were not complete, in a folder of this machine."""
-    if not isinstance(place, LocalPlace):
-        return
-    for above, _, names in os.walk(place.root):
-        for name in names:
-            if name.startswith('.') and _PARTIAL.fullmatch(name):
-                with contextlib.suppress(OSError):
-                    (Path(above) / name).unlink()

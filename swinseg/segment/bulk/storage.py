@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
@@ -39,6 +39,7 @@ _PACKAGES = {
     'hdfs': 'pyarrow',
 }  # fmt: skip
 _DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_NOT_OFFERED = (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _PASSING_ERRNOS = frozenset(
     {
@@ -102,6 +103,14 @@ class Place(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
+
+    def remove_partial_files(self, beside: str | None = None, *, pid: int | None = None) -> None:
+        """Remove what killed processes left of files that were not complete, where that can be seen.
+
+        Args:
+            beside: name of a file in whose folder to look; None for all folders.
+            pid: of the process; None for any.
+        """
 
     def beginning(self, name: str) -> contextlib.AbstractContextManager[tuple[Path, str]]:
         """Give a folder of this machine, and what file names begin with there; the files are here at the end."""
@@ -193,6 +202,20 @@ class LocalPlace:
         """Remove a file, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             (self.root / name).unlink()
+
+    def remove_partial_files(self, beside: str | None = None, *, pid: int | None = None) -> None:
+        """Remove what killed processes left of files that were not complete, but the rows of scenes."""
+        pattern = re.compile(rf'\..*\.{r"[0-9]+" if pid is None else pid}\.partial.*', re.DOTALL)
+        folders: Iterable[str | Path] = (
+            (above for above, _, _ in os.walk(self.root))
+            if beside is None
+            else [(self.root / beside).parent]
+        )
+        for folder in folders:
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith('.') and pattern.fullmatch(entry.name):
+                        os.unlink(entry.path)
 
     @contextlib.contextmanager
     def beginning(self, name: str) -> Iterator[tuple[Path, str]]:
@@ -310,6 +333,9 @@ class RemotePlace:
             _persistent(
                 lambda: self._fs.rm_file(self._path(name)), f'{self._address}/{name}', 'removed'
             )
+
+    def remove_partial_files(self, beside: str | None = None, *, pid: int | None = None) -> None:
+        """Do nothing: an upload that was cut off is no file."""
 
     @contextlib.contextmanager
     def beginning(self, name: str) -> Iterator[tuple[Path, str]]:
@@ -473,7 +499,9 @@ def may_pass(error: BaseException) -> bool:
     """Whether a failure of storage may be over in a moment."""
     status = _status(error)
     if status is not None:
-        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _BUSY
+        return status in _BUSY or (
+            status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _NOT_OFFERED
+        )
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | FileExistsError):
         return False
     if isinstance(error, ConnectionError | TimeoutError):
@@ -517,7 +545,7 @@ def _explained(error: Exception, address: str, verb: str) -> StorageError:
         return StorageError(
             f'{address} cannot be {verb}: permission denied ({detail}); check the credentials and the rights'
         )
-    if isinstance(error, NotImplementedError):
+    if isinstance(error, NotImplementedError) or status in _NOT_OFFERED:
         return StorageError(
             f'{address} cannot be {verb}, which {scheme_of(address)}:// does not offer; choose a folder or s3://, '
             'gs:// or another kind of storage'

@@ -37,7 +37,14 @@ from swinseg.visualization.palette import Palette
 Result = TypeVar('Result')
 
 # Errors of one name, not of the place where all results go.
-_ERRNOS_OF_A_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ, errno.EINVAL)
+_ERRNOS_OF_A_NAME = (
+    errno.ENAMETOOLONG,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EILSEQ,
+    errno.EINVAL,
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -23,6 +23,7 @@ from typing import Any
 from swinseg.errors import UserError
 from swinseg.segment.bulk.extra import BulkError
 from swinseg.segment.bulk.schedule import Schedule
+from swinseg.segment.bulk.storage import place_of
 from swinseg.segment.bulk.work import ModelFacts, Outcome, Segmenter, Setup, Unit, failed_row
 
 IN_FLIGHT = 3
@@ -52,6 +53,7 @@ class LocalEngine:
     ) -> None:
         self._setup = setup
         self._segmenter = segmenter
+        self._place = place_of(setup.out)
         self._devices = devices
         self._workers: list[_Worker] = []
         self._bad_starts = 0
@@ -103,6 +105,8 @@ class LocalEngine:
 
     def _replace(self, worker: _Worker, schedule: Schedule) -> None:
         how = worker.bury()
+        for unit in worker.units:
+            self._place.remove_partial_files(unit.name, pid=worker.process.pid)
         if not worker.is_ready:
             schedule.returned(worker.units)
             self._bad_starts += 1
@@ -155,7 +159,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
             target=_work,
-            args=(theirs, setup, device, segmenter, number, is_heard),
+            args=(theirs, dict(os.environ), setup, device, segmenter, number, is_heard),
             name=f'swinseg-{number}',
             daemon=True,
         )
@@ -232,6 +236,7 @@ def _context() -> Any:
 
 def _work(
     connection: Connection,
+    environment: Mapping[str, str],
     setup: Setup,
     device: str,
     make_segmenter: Callable[[Setup, str], Segmenter],
@@ -242,12 +247,15 @@ def _work(
 
     Args:
         connection: to the driver.
+        environment: the driver's variables, say of storage; those of the process that this is a copy of are older.
         setup: of the job.
         device: of the model.
         make_segmenter: what does the units.
         number: of the worker.
         is_heard: whether it says what loading a model says; once is enough.
     """
+    os.environ.clear()
+    os.environ.update(environment)
     if not is_heard:
         sys.stdout = open(os.devnull, 'w', encoding='utf-8')  # noqa: SIM115
     # Ctrl-C goes to all processes of a terminal; the driver ends its workers.

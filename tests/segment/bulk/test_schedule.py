@@ -33,6 +33,7 @@ def test_units__are_read_as_they_are_asked_for():
 def test_nothing__is_over_at_once():
     found, _ = schedule(0)
     assert not found.has_work()
+    assert found.take(is_idle=True) is None
     assert found.is_over
 
 
@@ -48,6 +49,7 @@ def test_lost_units__are_tried_by_themselves_and_then_given_up():
             innocent = found.take(is_idle=True)
             found.give(innocent, done(innocent))
         found.lost([unit], 'was killed by SIGKILL')
+    assert found.take(is_idle=True) is None
     assert found.is_over
     assert [(row.input, row.state) for row in rows] == [('/1.jpg', DONE), ('/0.jpg', FAILED)]
     assert rows[1].error == (
@@ -65,6 +67,7 @@ def test_memory_that_runs_out__may_suffice_alone():
     assert unit.is_alone
     found.give(unit, Again('/0.jpg does not fit the memory'))
     assert [row.error for row in rows] == ['/0.jpg does not fit the memory']
+    assert found.take(is_idle=True) is None
     assert found.is_over
 
 
@@ -82,6 +85,7 @@ def test_scene__bands_and_then_the_whole(is_begun):
     whole = found.take(is_idle=False)
     assert (whole.band, whole.bands) == (None, bands)
     found.give(whole, done(whole))
+    assert found.take(is_idle=True) is None
     assert found.is_over
     assert [row.state for row in rows] == [DONE]
 
@@ -96,6 +100,7 @@ def test_scene_of_which_a_band_fails__is_one_failure():
     assert [row.input for row in rows] == ['/0.jpg']
     found.give(second, BandDone())
     assert found.take(is_idle=True) is None
+    assert found.take(is_idle=True) is None
     assert found.is_over
     assert len(rows) == 1
 
@@ -105,6 +110,7 @@ def test_max_failures__ends_the_job():
     for _ in range(2):
         unit = found.take(is_idle=False)
         found.give(unit, Row(unit.address, FAILED, error='it is broken'))
+    assert found.take(is_idle=True) is None
     assert found.take(is_idle=True) is None
     assert found.is_over
     assert found.error == (
