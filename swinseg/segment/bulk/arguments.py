@@ -12,7 +12,7 @@ from swinseg.runtimes.opening import is_exported
 from swinseg.segment.arguments import options_of
 from swinseg.segment.bulk.extra import BulkError
 from swinseg.segment.bulk.inputs import LIST_MARK
-from swinseg.segment.bulk.job import Job
+from swinseg.segment.bulk.job import BANDS, Job, manifest_address
 from swinseg.segment.bulk.schedule import Engine
 from swinseg.segment.bulk.storage import is_remote
 from swinseg.segment.bulk.work import Setup
@@ -133,6 +133,7 @@ def setup_of(args: argparse.Namespace, workers: int, *, threads: int | None = No
         out=os.fspath(args.out),
         threads=args.threads or threads or max(1, torch.get_num_threads() // workers),
         color_blind=args.palette == 'color-blind',
+        scratch=f'{manifest_address(job_of(args), args.out)}/{BANDS}',
     )
 
 

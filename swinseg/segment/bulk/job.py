@@ -32,6 +32,9 @@ from swinseg.versions import __version__
 PAGE = '_page.html'
 """The page about a job, beside its manifest."""
 
+BANDS = '_bands'
+"""The folder of the bands of scenes that several workers share, beside the manifest, while the job runs."""
+
 _LOCK = '_lock'
 _RUNNING, _COMPLETE = 'running', 'complete'
 
@@ -108,7 +111,7 @@ def recorded_threads(job: Job, out: str) -> int | None:
 
     The last bits of scores depend on that number, and now and then a label, so a job keeps it.
     """
-    data = _manifest_place(job, out).read(SETTINGS_FILE)
+    data = place_of(manifest_address(job, out)).read(SETTINGS_FILE)
     try:
         threads = json.loads(data or b'{}')['settings']['threads']
     except (ValueError, TypeError, KeyError):
@@ -116,8 +119,9 @@ def recorded_threads(job: Job, out: str) -> int | None:
     return threads if isinstance(threads, int) else None
 
 
-def _manifest_place(job: Job, out: str) -> Place:
-    return place_of(job.manifest or f'{out.rstrip("/")}/{MANIFEST}')
+def manifest_address(job: Job, out: str) -> str:
+    """Return the folder of a job's manifest."""
+    return (job.manifest or f'{out.rstrip("/")}/{MANIFEST}').rstrip('/')
 
 
 def run_job(
@@ -138,7 +142,7 @@ def run_job(
     """
     began = time.monotonic()
     out = place_of(setup.out)
-    manifest = Manifest(_manifest_place(job, setup.out))
+    manifest = Manifest(manifest_address(job, setup.out))
     Inputs(job.inputs, job.lists, column=job.column).check()
     record = _Record(manifest.place, setup, is_elsewhere=job.manifest is not None)
     record.check(out, overwrite=job.overwrite)
@@ -185,6 +189,7 @@ def run_job(
         found = survey(manifest, record.classes)
         page = write_page(manifest.place, PAGE, out, found, record.palette, title=setup.out)
         if schedule.error is None:
+            place_of(f'{manifest.place.address}/{BANDS}').clear()
             record.end()
     return Summary(
         survey=found,

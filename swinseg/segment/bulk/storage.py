@@ -104,6 +104,9 @@ class Place(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
 
+    def clear(self) -> None:
+        """Remove all files in the folder itself, and the folder where there are such."""
+
     def remove_partial_files(self, beside: str | None = None, *, pid: int | None = None) -> None:
         """Remove what killed processes left of files that were not complete, where that can be seen.
 
@@ -202,6 +205,10 @@ class LocalPlace:
         """Remove a file, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             (self.root / name).unlink()
+
+    def clear(self) -> None:
+        """Remove the folder with all that is in it."""
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def remove_partial_files(self, beside: str | None = None, *, pid: int | None = None) -> None:
         """Remove what killed processes left of files that were not complete, but the rows of scenes."""
@@ -333,6 +340,11 @@ class RemotePlace:
             _persistent(
                 lambda: self._fs.rm_file(self._path(name)), f'{self._address}/{name}', 'removed'
             )
+
+    def clear(self) -> None:
+        """Remove all files in the folder itself."""
+        for name in self.names():
+            self.remove(name)
 
     def remove_partial_files(self, beside: str | None = None, *, pid: int | None = None) -> None:
         """Do nothing: an upload that was cut off is no file."""

@@ -13,13 +13,18 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import tempfile
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from swinseg.errors import UserError, is_out_of_memory
 from swinseg.files import OutputError
@@ -28,8 +33,9 @@ from swinseg.predictor.arguments import predictor_of
 from swinseg.segment.batch import Options, check_options, save_image
 from swinseg.segment.bulk import storage
 from swinseg.segment.bulk.manifest import DONE, FAILED, Row
+from swinseg.segment.bulk.scene_parts import SceneParts
 from swinseg.segment.scenes.kinds import why_scene
-from swinseg.segment.scenes.scene import segment_scene
+from swinseg.segment.scenes.scene import OpenedScene, open_scene, segment_scene
 from swinseg.segment.videos.video import is_video, segment_video
 from swinseg.visualization import color_blind_palette
 from swinseg.visualization.palette import Palette
@@ -58,6 +64,10 @@ class Setup:
         out: folder of the results, a path or an address.
         threads: of the processor, for each worker.
         color_blind: whether the palette is the one for color-blind eyes, in the place of the checkpoint's.
+        scratch: folder for the bands of shared scenes, a path or an address that all workers see; None for
+            scenes that are never shared.
+        shared_pixels: of a scene, from which on its bands are shared by all workers.
+        band_windows: rows of windows in a band; a row above it is computed twice.
     """
 
     model: Mapping[str, Any]
@@ -65,6 +75,9 @@ class Setup:
     out: str
     threads: int
     color_blind: bool = False
+    scratch: str | None = None
+    shared_pixels: int = 2**26
+    band_windows: int = 8
 
     def identity(self) -> dict[str, Any]:
         """Return what the results depend on, as JSON values."""
@@ -187,6 +200,8 @@ class Segmenter:
         self._place = storage.place_of(setup.out)
         self.predictor = _load(setup, device)
         check_options(self.predictor, setup.options)
+        self._copying = threading.Lock()
+        self._copy: _Copy | None = None
         self._model = ThreadPoolExecutor(1, thread_name_prefix='model')
 
     @property
@@ -237,23 +252,34 @@ class Segmenter:
                 has_bands=options.bands is not None,
             )
             if reason is not None:
-                return self._scene(unit, path)
+                return self._of_scene(unit, path)
             return self._image(unit, path)
 
     @contextlib.contextmanager
     def _fetched(self, unit: Unit) -> Iterator[Path]:
         """Give the input as a file of this machine; messages about it name its address."""
         with contextlib.ExitStack() as stack:
-            folder = Path()
-            if storage.is_remote(unit.address):
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='swinseg-')))
-            path = storage.fetch(unit.address, folder)
+            if not storage.is_remote(unit.address):
+                path = Path(unit.address)
+            elif unit.band is not None or unit.bands:
+                copy = self._kept_copy(unit.address)
+                path = copy.path
+            else:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix='swinseg-'))
+                path = storage.fetch(unit.address, Path(folder))
             try:
                 yield path
             except UserError as error:
                 if str(path) == unit.address or isinstance(error, OutputError):
                     raise
                 raise storage.StorageError(str(error).replace(str(path), unit.address)) from error
+
+    def _kept_copy(self, address: str) -> _Copy:
+        """Return a copy of a remote scene, kept until another one is asked for: its bands come together."""
+        with self._copying:
+            if self._copy is None or self._copy.address != address:
+                self._copy = _Copy(address)
+            return self._copy
 
     def _image(self, unit: Unit, path: Path) -> Row:
         options = self._options
@@ -265,7 +291,45 @@ class Segmenter:
         height, width = result.labels.shape
         return _done_row(unit, endings, 'image', (height, width), result.areas())
 
-    def _scene(self, unit: Unit, path: Path) -> Row:
+    def _of_scene(self, unit: Unit, path: Path) -> Outcome:
+        """Segment a scene, or a band of it, or say that it is one for all workers."""
+        if self._setup.scratch is None:
+            return self._scene(unit, path)
+        parts = SceneParts(self._setup.scratch, self._identity_of(unit, path))
+        if unit.band is not None:
+            band = unit.band
+            self._on_model(lambda: parts.compute(self._opened(path), band))
+            return BandDone()
+        if unit.bands:
+            with parts.all_rows(unit.bands) as rows:
+                row = self._scene(unit, path, rows)
+            parts.clear()
+            return row
+        scene = self._on_model(lambda: self._opened(path))
+        height, width = scene.image.shape
+        if height * width < self._setup.shared_pixels:
+            return self._scene(unit, path)
+        bands = tuple(scene.bands(self._setup.band_windows))
+        if len(bands) == 1:
+            return self._scene(unit, path)
+        return Split(bands, parts.missing(bands))
+
+    def _identity_of(self, unit: Unit, path: Path) -> list[Any]:
+        """Return what the labels of a scene depend on."""
+        status = os.stat(path)
+        changed = 0 if storage.is_remote(unit.address) else status.st_mtime_ns
+        return [unit.address, status.st_size, changed, self._setup.identity()]
+
+    def _opened(self, path: Path) -> OpenedScene:
+        options = self._options
+        return open_scene(
+            self.predictor, path, options.predict, window=options.window, stride=options.stride,
+            blend=options.blend, max_memory=options.max_memory, bands=options.bands,
+        )  # fmt: skip
+
+    def _scene(
+        self, unit: Unit, path: Path, rows: Iterator[tuple[int, NDArray[Any]]] | None = None
+    ) -> Row:
         options = self._options
         is_here = not storage.is_remote(unit.address)
         with self._place.beginning(unit.name) as (folder, stem):
@@ -276,6 +340,7 @@ class Segmenter:
                     bands=options.bands, alpha=options.alpha, borders=options.borders,
                     # A copy of a remote file has a path and a time that are not those of the next copy.
                     model_identity=options.model_identity if is_here else None,
+                    finished=rows,
                 )
             )  # fmt: skip
             endings = tuple(sorted(each.name[len(stem) :] for each in result.paths.values()))
@@ -297,6 +362,16 @@ class Segmenter:
     def _on_model(self, call: Callable[[], Result]) -> Result:
         """Make a call in the model's thread."""
         return self._model.submit(call).result()
+
+
+class _Copy:
+    """A copy of a remote file, which is removed when nobody holds it any more."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        folder = tempfile.mkdtemp(prefix='swinseg-')
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.path = storage.fetch(address, Path(folder))
 
 
 def failed_row(unit: Unit, error: str) -> Row:

@@ -70,9 +70,21 @@ def finished_rows(
     planes_of: Planes,
     *,
     first_row: int,
+    end_row: int | None = None,
 ) -> Generator[tuple[int, NDArray[np.integer]], None, None]:
-    """Yield the first row of a band, and its planes, (1 or 2, R, W), in which pixels without data are marked."""
+    """Yield the first row of a band, and its planes, (1 or 2, R, W), in which pixels without data are marked.
+
+    Args:
+        score: from windows to scores.
+        image: the scene.
+        windows: how they lie.
+        workload: how many are computed at a time.
+        planes_of: from scores to planes.
+        first_row: of the first band.
+        end_row: end of the rows that are wanted, where a band of windows is finished; None for all.
+    """
     height, width = image.shape
+    end_row = height if end_row is None else end_row
 
     def read(top: int, bottom: int) -> tuple[Tensor, NDArray[np.bool_]]:
         # PyTorch takes arrays that may be written to.
@@ -82,7 +94,7 @@ def finished_rows(
     calls = [
         (band.top, band.bottom)
         for band in bands(height, windows.size[0], windows.stride[0])
-        if band.bottom > first_row
+        if band.bottom > first_row and band.top < end_row
     ]
     with ReadAhead(read, calls) as ahead:
         strips = _Strips(image.shape, ahead)
@@ -96,6 +108,8 @@ def finished_rows(
             for plane, mark in zip(values, planes_of.without_data, strict=True):
                 plane[missing] = mark
             yield first, values
+            if first + values.shape[1] >= end_row:
+                return
 
 
 class _Strips:

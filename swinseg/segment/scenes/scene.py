@@ -31,6 +31,7 @@ from swinseg.inference import (
     source_identity,
 )
 from swinseg.inference.prefetch import WriteBehind
+from swinseg.inference.tiling import bands as bands_of_windows
 from swinseg.models.feature_info import image_channels
 from swinseg.models.multi_label import refuse_multi_label
 from swinseg.predictor import PredictOptions, Predictor, PredictorError
@@ -89,6 +90,7 @@ def segment_scene(
     borders: bool = True,
     model_identity: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
+    finished: Iterator[tuple[int, NDArray[np.integer]]] | None = None,
 ) -> SceneResult:
     """Segment a TIFF, VRT, ERDAS Imagine, ``.npy``, JPEG or PNG file by windows into files of the same extent.
 
@@ -117,6 +119,7 @@ def segment_scene(
         model_identity: what tells the model from others, say ``source_identity`` of its checkpoint. With it, work
             of an earlier call with the same arguments is continued; None always begins anew.
         progress: called when rows are finished.
+        finished: the labels, as ``finished_rows`` yields them from the top, where they were computed before.
 
     Raises:
         DataError: the file is missing, damaged or no image, or has more than 8 bits though nothing says what
@@ -129,35 +132,28 @@ def segment_scene(
         SlideError: windows and stride do not fit each other, or the memory.
         VisualizationError: ``alpha`` is outside [0, 1].
     """
-    refuse_multi_label(predictor.model, 'scenes are segmented')
-    predictor.check_options(options)
     check_alpha(alpha)
-    windows = choose_windows(predictor.model, window=window, stride=stride, blend=blend)
-    chosen = predictor.bands if bands is None else tuple(bands)
-    image = _open_scene(predictor, path, options, bands=chosen)
-    paths = _result_paths(path, out, stem, image, options)
-    naming = _naming(predictor, options)
     with torch.inference_mode():
-        score = AugmentedWindowScores(predictor) if options.tta else WindowScores(predictor.model)
-        workload = choose_workload(
-            score, windows, image.shape, bands=_checked_bands(predictor, image, path),
-            device=predictor.device, batch_size=options.batch_size, max_memory=max_memory,
+        scene = open_scene(
+            predictor, path, options, window=window, stride=stride, blend=blend,
+            max_memory=max_memory, bands=bands,
         )  # fmt: skip
+        image, naming = scene.image, scene.naming
+        paths = _result_paths(path, out, stem, image, options)
         job = (
             None
             if model_identity is None
-            else _job(predictor, path, image, windows, workload, chosen, options, model_identity)
+            else _job(predictor, path, scene, options, model_identity)
         )
         # The labels do not depend on how the overlay looks, and are continued when that changes.
         complete = None if job is None else {**job, 'alpha': alpha, 'borders': borders}
         known = read_shares(paths, complete)
         if known is not None:
             return SceneResult(paths, image.shape, known, first_row=image.shape[0])
-        planes_of = Planes(predictor, naming, options)
         with _writers(paths, image, naming, job) as writers:
             first_row = min(writer.rows_done for writer in writers)
             progress(first_row, image.shape[0])
-            rows = finished_rows(score, image, windows, workload, planes_of, first_row=first_row)
+            rows = finished or scene.rows(first_row)
             _write_all(writers, rows, image.shape[0], progress)
             areas = write_pictures(
                 paths, image, writers[0].rows(), naming, alpha=alpha, borders=borders
@@ -166,6 +162,81 @@ def segment_scene(
             paths['areas'].unlink(missing_ok=True)
     write_areas(paths['areas'], image.shape, areas, job=complete)
     return SceneResult(paths, image.shape, areas.shares, first_row)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedScene:
+    """A scene and how it is segmented.
+
+    Attributes:
+        image: as the model is shown it.
+        chosen: its bands; None for the usual ones.
+        windows: how they lie.
+        workload: how many are computed at a time.
+        naming: of the labels.
+        score: from windows to scores.
+        planes_of: from scores to labels and, where it is asked for, confidence.
+    """
+
+    image: RasterImage
+    chosen: Choice | None
+    windows: Windows
+    workload: Workload
+    naming: Naming
+    score: Callable[[torch.Tensor], torch.Tensor]
+    planes_of: Planes
+
+    def rows(
+        self, first: int = 0, end: int | None = None
+    ) -> Generator[tuple[int, NDArray[np.integer]], None, None]:
+        """Compute the rows from ``first`` to ``end``, as ``finished_rows`` yields them."""
+        return finished_rows(
+            self.score, self.image, self.windows, self.workload, self.planes_of,
+            first_row=first, end_row=end,
+        )  # fmt: skip
+
+    def bands(self, rows_of_windows: int) -> list[tuple[int, int]]:
+        """Return first row and end of parts that can be computed apart from each other, to the same bits.
+
+        Args:
+            rows_of_windows: that are finished in a part; beside them it computes those above that reach into it.
+        """
+        ends = [
+            band.final
+            for band in bands_of_windows(
+                self.image.shape[0], self.windows.size[0], self.windows.stride[0]
+            )
+        ]
+        last = [*ends[rows_of_windows - 1 : -1 : rows_of_windows], ends[-1]]
+        return list(zip([0, *last[:-1]], last, strict=True))
+
+
+def open_scene(
+    predictor: Predictor,
+    path: str | os.PathLike[str],
+    options: PredictOptions = PredictOptions(),
+    *,
+    window: Size | None = None,
+    stride: Size | None = None,
+    blend: str | None = None,
+    max_memory: int | None = None,
+    bands: Sequence[int] | None = None,
+) -> OpenedScene:
+    """Open a scene, and choose how it is segmented; arguments and errors are those of :func:`segment_scene`."""
+    refuse_multi_label(predictor.model, 'scenes are segmented')
+    predictor.check_options(options)
+    windows = choose_windows(predictor.model, window=window, stride=stride, blend=blend)
+    chosen = predictor.bands if bands is None else tuple(bands)
+    image = _open_scene(predictor, path, options, bands=chosen)
+    naming = _naming(predictor, options)
+    with torch.inference_mode():
+        score = AugmentedWindowScores(predictor) if options.tta else WindowScores(predictor.model)
+        workload = choose_workload(
+            score, windows, image.shape, bands=_checked_bands(predictor, image, path),
+            device=predictor.device, batch_size=options.batch_size, max_memory=max_memory,
+        )  # fmt: skip
+    planes_of = Planes(predictor, naming, options)
+    return OpenedScene(image, chosen, windows, workload, naming, score, planes_of)
 
 
 def _open_scene(
@@ -236,20 +307,17 @@ def _result_paths(
 def _job(
     predictor: Predictor,
     path: str | os.PathLike[str],
-    image: RasterImage,
-    windows: Windows,
-    workload: Workload,
-    bands: Choice | None,
+    scene: OpenedScene,
     options: PredictOptions,
     model_identity: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return all that the labels and the confidence depend on, by which interrupted work is known again."""
     value_range = predictor.value_range
-    georeference = image.georeference
+    georeference, workload = scene.image.georeference, scene.workload
     return {
-        **source_identity(path), 'model': dict(model_identity), **asdict(windows),
+        **source_identity(path), 'model': dict(model_identity), **asdict(scene.windows),
         'device': predictor.device.type, 'batch_size': workload.batch_size,
-        'score_dtype': str(workload.score_dtype), 'bands': bands, 'tta': options.tta,
+        'score_dtype': str(workload.score_dtype), 'bands': scene.chosen, 'tta': options.tta,
         'value_range': None if value_range is None else value_range.setting,
         'confidence': options.confidence, 'reject_below': options.reject_below,
         'georeference': None if georeference is None else georeference.description(),
@@ -317,13 +385,15 @@ def _writers(
 
 def _write_all(
     writers: Sequence[LabelWriter],
-    finished: Generator[tuple[int, NDArray[np.integer]], None, None],
+    finished: Iterator[tuple[int, NDArray[np.integer]]],
     height: int,
     progress: Progress,
 ) -> None:
     """Write finished rows while the next ones are computed."""
     with (
-        contextlib.closing(finished),
+        contextlib.closing(finished)
+        if isinstance(finished, Generator)
+        else contextlib.nullcontext(),
         WriteBehind(lambda *rows: _write_rows(writers, *rows)) as write,
     ):
         for first, planes in finished:

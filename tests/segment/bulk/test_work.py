@@ -1,6 +1,7 @@
 """One unit, from the input to its row."""
 
 import csv
+import dataclasses
 
 import cv2
 import numpy as np
@@ -10,9 +11,9 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from support import bulk_jobs
-from swinseg.predictor import Predictor
+from swinseg.predictor import PredictOptions, Predictor
 from swinseg.segment import segment_scene
-from swinseg.segment.bulk.work import Segmenter, Stop, Unit
+from swinseg.segment.bulk.work import BandDone, Segmenter, Split, Stop, Unit
 
 
 @pytest.fixture
@@ -42,32 +43,102 @@ def test_image__row_and_files(segmenter, photo, tmp_path):
     assert row.finished > 1.6e9
 
 
-def test_scene__is_what_segment_scene_writes(checkpoint, tmp_path):
-    pixels = np.random.default_rng(1).integers(0, 255, (3, 150, 90), np.uint8)
-    path = tmp_path / 'scene.tif'
+def write_tiff(path, pixels):
     with rasterio.open(
-        path, 'w', driver='GTiff', height=150, width=90, count=3, dtype='uint8', photometric='RGB',
-        transform=from_origin(10, 20, 1, 1), crs='EPSG:32632',
+        path, 'w', driver='GTiff', height=pixels.shape[0], width=pixels.shape[1], count=3, dtype='uint8',
+        photometric='RGB', transform=from_origin(10, 20, 1, 1), crs='EPSG:32632', nodata=0,
     ) as file:  # fmt: skip
-        file.write(pixels)
-    setup = bulk_jobs.setup(
-        checkpoint, tmp_path / 'out', window=64, model_identity={'model': 'tiny'}
-    )
-    row = Segmenter(setup, 'cpu')(Unit(str(path), 'scene.tif'))
-    assert (row.kind, row.height, row.width) == ('scene', 150, 90)
+        file.write(pixels.transpose(2, 0, 1))
+
+
+@pytest.fixture(params=['scene.tif', 'scene.npy', 'scene.png'])
+def scene(request, tmp_path):
+    pixels = np.random.default_rng(1).integers(1, 255, (331, 90, 3), np.uint8)
+    pixels[:70] = 0
+    path = tmp_path / request.param
+    if path.suffix == '.tif':
+        write_tiff(path, pixels)
+    elif path.suffix == '.npy':
+        np.save(path, pixels)
+    else:
+        Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.mark.parametrize('stride', [48, 20])
+def test_scene__alone_and_by_bands_is_what_segment_scene_writes(
+    stride, scene, checkpoint, tmp_path
+):
+    how = dict(window=64, stride=stride, model_identity={'model': 'tiny'})
+    predict = PredictOptions(confidence=True)
     predictor = Predictor.from_checkpoint(checkpoint, device='cpu')
-    segment_scene(
-        predictor,
-        path,
-        tmp_path / 'plain',
-        stem='scene.tif',
-        window=64,
-        model_identity={'model': 'tiny'},
+    segment_scene(predictor, scene, tmp_path / 'plain', predict, stem=scene.name, **how)
+    plain = bulk_jobs.contents(tmp_path / 'plain')
+    setup = bulk_jobs.setup(checkpoint, tmp_path / 'alone', predict=predict, **how)
+    unit = Unit(str(scene), scene.name)
+    row = Segmenter(setup, 'cpu')(unit)
+    assert (row.kind, row.height, row.width) == ('scene', 331, 90)
+    assert bulk_jobs.contents(tmp_path / 'alone') == plain
+    assert [f'{scene.name}{ending}' for ending in row.files] == sorted(plain)
+
+    scratch = tmp_path / 'bands'
+    shared = dataclasses.replace(
+        setup, out=str(tmp_path / 'shared'), scratch=str(scratch), shared_pixels=1, band_windows=2
     )
-    assert bulk_jobs.contents(tmp_path / 'out') == bulk_jobs.contents(tmp_path / 'plain')
-    assert [f'scene.tif{ending}' for ending in row.files] == sorted(
-        bulk_jobs.contents(tmp_path / 'out')
-    )
+    first, second = Segmenter(shared, 'cpu'), Segmenter(shared, 'cpu')
+    split = first(unit)
+    assert isinstance(split, Split)
+    assert split.bands == split.missing
+    assert [band[0] for band in split.bands] == [0, *(band[1] for band in split.bands[:-1])]
+    assert split.bands[-1][1] == 331
+    assert len(split.bands) > 2
+    for number, band in enumerate(reversed(split.bands)):
+        outcome = (first, second)[number % 2](dataclasses.replace(unit, band=band))
+        assert isinstance(outcome, BandDone)
+    assert second(unit).missing == ()
+    together = second(dataclasses.replace(unit, bands=split.bands))
+    assert together.classes == row.classes
+    assert bulk_jobs.contents(tmp_path / 'shared') == plain
+    assert list(scratch.iterdir()) == []
+
+
+def test_scene_that_changes__begins_anew(checkpoint, tmp_path):
+    path = tmp_path / 'scene.npy'
+    pixels = np.random.default_rng(1).integers(1, 255, (200, 90, 3), np.uint8)
+    np.save(path, pixels)
+    setup = dataclasses.replace(
+        bulk_jobs.setup(checkpoint, tmp_path / 'out', window=64),
+        scratch=str(tmp_path / 'bands'), shared_pixels=1, band_windows=1,
+    )  # fmt: skip
+    segmenter = Segmenter(setup, 'cpu')
+    unit = Unit(str(path), 'scene')
+    bands = segmenter(unit).bands
+    segmenter(dataclasses.replace(unit, band=bands[0]))
+    assert segmenter(unit).missing == bands[1:]
+    np.save(path, pixels[::-1])
+    assert segmenter(unit).missing == bands
+
+
+def test_remote_scene__by_bands(checkpoint, tmp_path):
+    import fsspec
+
+    path = tmp_path / 'scene.tif'
+    write_tiff(path, np.random.default_rng(1).integers(1, 255, (200, 90, 3), np.uint8))
+    fsspec.filesystem('memory').put(str(path), '/in/scene.tif')
+    setup = dataclasses.replace(
+        bulk_jobs.setup(checkpoint, 'memory://out', window=64),
+        scratch='memory://bands', shared_pixels=1, band_windows=2,
+    )  # fmt: skip
+    segmenter = Segmenter(setup, 'cpu')
+    unit = Unit('memory://in/scene.tif', 'scene.tif')
+    bands = segmenter(unit).bands
+    for band in bands:
+        segmenter(dataclasses.replace(unit, band=band))
+    row = segmenter(dataclasses.replace(unit, bands=bands))
+    local = Segmenter(bulk_jobs.setup(checkpoint, tmp_path / 'out', window=64), 'cpu')
+    assert local(Unit(str(path), 'scene.tif')).classes == row.classes
+    labels = (tmp_path / 'out' / 'scene.tif_labels.tif').read_bytes()
+    assert fsspec.filesystem('memory').cat('/out/scene.tif_labels.tif') == labels
 
 
 def test_video__mean_shares(segmenter, tmp_path):

@@ -1,9 +1,11 @@
 """Processes that do units, and die of some."""
 
+import dataclasses
 import os
 import signal
 import time
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -11,6 +13,7 @@ from support import bulk_jobs
 from swinseg.segment import find_sources, segment_all
 from swinseg.segment.bulk.extra import BulkError
 from swinseg.segment.bulk.job import Job, run_job
+from swinseg.segment.bulk.schedule import Schedule
 from swinseg.segment.bulk.workers import LocalEngine
 
 pytestmark = pytest.mark.slow
@@ -90,6 +93,34 @@ def test_worker_killed_from_outside__changes_nothing(checkpoint, photos, tmp_pat
     assert (summary.survey.done, summary.survey.failed) == (expected.survey.done, 0)
     assert bulk_jobs.table(out / 'manifest') == bulk_jobs.table(tmp_path / 'quiet' / 'manifest')
     assert bulk_jobs.contents(out) == bulk_jobs.contents(tmp_path / 'quiet')
+
+
+def test_scene__is_shared_by_all_workers(checkpoint, tmp_path, monkeypatch):
+    np.save(
+        tmp_path / 'scene.npy', np.random.default_rng(1).integers(0, 255, (400, 90, 3), np.uint8)
+    )
+    units = []
+
+    class Recorder(Schedule):
+        def give(self, unit, outcome):
+            units.append((unit.band, type(outcome).__name__))
+            super().give(unit, outcome)
+
+    monkeypatch.setattr('swinseg.segment.bulk.job.Schedule', Recorder)
+    for name, workers in (('alone', 1), ('shared', 2)):
+        out = tmp_path / name
+        setup = dataclasses.replace(
+            bulk_jobs.setup(checkpoint, out, window=64),
+            scratch=None if name == 'alone' else str(out / 'manifest' / '_bands'),
+            shared_pixels=1, band_windows=2,
+        )  # fmt: skip
+        run_job(Job([str(tmp_path / 'scene.npy')]), setup, LocalEngine(setup, ['cpu'] * workers))
+    assert [kind for _, kind in units].count('BandDone') == 4
+    assert bulk_jobs.contents(tmp_path / 'shared') == bulk_jobs.contents(tmp_path / 'alone')
+    assert bulk_jobs.table(tmp_path / 'shared/manifest') == bulk_jobs.table(
+        tmp_path / 'alone/manifest'
+    )
+    assert not (tmp_path / 'shared' / 'manifest' / '_bands').exists()
 
 
 def test_model_that_cannot_be_loaded__is_one_sentence(photos, tmp_path):
