@@ -28,6 +28,7 @@ NEEDS = {
     r'bands': 'the images that its page draws; tests/test_bands_page.py draws and runs them',
     r'train CONFIG': 'a config of the reader',
     r'--device cuda': 'a GPU',
+    r's3://': 'a server of S3; tests/segment/bulk/test_storage.py starts one',
     r'--class-masks': 'a model of classes that overlap; tests/predictor/test_multi_label.py trains one',
 }
 """Commands that are not run, by a pattern, and the reason."""
@@ -50,6 +51,7 @@ def folder(tmp_path, monkeypatch, tiny_run, tiny_dataset):
     for name in ('photos/a.jpg', 'map.tif', 'scene.tif', 'path/to/dataset/images/train/a.jpg'):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / name)
+    (tmp_path / 'photos.txt').write_text('photos/a.jpg\n')
     film = cv2.VideoWriter(str(tmp_path / 'walk.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 5, (64, 48))
     for _ in range(2):
         film.write(pixels)
