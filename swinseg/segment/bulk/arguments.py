@@ -13,12 +13,13 @@ from swinseg.segment.arguments import options_of
 from swinseg.segment.bulk.extra import BulkError
 from swinseg.segment.bulk.inputs import LIST_MARK
 from swinseg.segment.bulk.job import BANDS, Job, manifest_address
+from swinseg.segment.bulk.ray_engine import RayEngine
 from swinseg.segment.bulk.schedule import Engine
 from swinseg.segment.bulk.storage import is_remote
 from swinseg.segment.bulk.work import Setup
 from swinseg.segment.bulk.workers import LocalEngine
 
-ENGINES = ('local',)
+ENGINES = ('local', 'ray')
 # What a CPU's process of a network makes good use of.
 _CORES_OF_A_WORKER = 4
 _MODEL = ('checkpoint', 'config', 'trust', 'dtype', 'compile', 'value_range', 'provider')
@@ -38,7 +39,14 @@ def add_bulk_options(parser: argparse.ArgumentParser) -> None:
         help="processes, each with the model: a number, or 'auto' for one on each GPU, or one for each four cores "
         'of the processor (default of bulk jobs: auto)',
     )  # fmt: skip
-    add('--engine', choices=ENGINES, help='what runs the workers (default of bulk jobs: local)')
+    add(
+        '--engine', choices=ENGINES,
+        help='what runs the workers: processes of this machine, or Ray (default of bulk jobs: local)',
+    )  # fmt: skip
+    add(
+        '--ray-address', metavar='ADDRESS',
+        help="of a cluster, HOST:PORT, ray://HOST:PORT or 'auto' (default: a Ray on this machine, for the job)",
+    )  # fmt: skip
     add(
         '--list', action='append', default=[], metavar='FILE', dest='lists',
         help='a text file with a path or address in each line, or CSV or Parquet; may be given several times; '
@@ -81,7 +89,7 @@ def check_not_bulk(args: argparse.Namespace) -> None:
     Raises:
         UsageError: there is one.
     """
-    for name in ('column', 'max_failures', 'retry_failed'):
+    for name in ('column', 'max_failures', 'retry_failed', 'ray_address'):
         if getattr(args, name):
             raise UsageError(
                 f'--{name.replace("_", "-")} is for bulk jobs; add --workers, --list or --manifest, or leave it '
@@ -131,10 +139,16 @@ def setup_of(args: argparse.Namespace, workers: int, *, threads: int | None = No
         model=model,
         options=options_of(args),
         out=os.fspath(args.out),
-        threads=args.threads or threads or max(1, torch.get_num_threads() // workers),
+        threads=args.threads or threads or _threads_of_a_worker(args, workers),
         color_blind=args.palette == 'color-blind',
         scratch=f'{manifest_address(job_of(args), args.out)}/{BANDS}',
     )
+
+
+def _threads_of_a_worker(args: argparse.Namespace, workers: int) -> int:
+    if args.ray_address is not None:
+        return 1 if _device_type(args) == 'cuda' else _CORES_OF_A_WORKER
+    return max(1, torch.get_num_threads() // workers)
 
 
 def devices_of(args: argparse.Namespace) -> list[str]:
@@ -146,7 +160,8 @@ def devices_of(args: argparse.Namespace) -> list[str]:
     asked: int | str = 'auto' if args.workers is None else args.workers
     is_on_gpus = _device_type(args) == 'cuda' and args.device in ('auto', 'gpu', 'cuda')
     if is_on_gpus and not is_exported(args.checkpoint):
-        gpus = torch.cuda.device_count()
+        # Without one, a worker says that there is none; those of a cluster may have some.
+        gpus = max(1, torch.cuda.device_count())
         return [f'cuda:{i % gpus}' for i in range(gpus if asked == 'auto' else int(asked))]
     if asked == 'auto':
         is_cpu = _device_type(args) == 'cpu'
@@ -156,7 +171,14 @@ def devices_of(args: argparse.Namespace) -> list[str]:
 
 def engine_of(args: argparse.Namespace, setup: Setup, devices: list[str]) -> Engine:
     """Return the engine that the arguments ask for."""
-    return LocalEngine(setup, devices)
+    if args.engine != 'ray':
+        if args.ray_address is not None:
+            raise UsageError('--ray-address is for --engine ray; add that, or leave it out')
+        return LocalEngine(setup, devices)
+    if args.ray_address is None:
+        return RayEngine(setup, len(devices))
+    is_counted = args.workers not in (None, 'auto')
+    return RayEngine(setup, len(devices) if is_counted else None, args.ray_address)
 
 
 def _device_type(args: argparse.Namespace) -> str:

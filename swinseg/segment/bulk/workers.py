@@ -29,10 +29,37 @@ from swinseg.segment.bulk.work import ModelFacts, Outcome, Segmenter, Setup, Uni
 IN_FLIGHT = 3
 """Units of a worker at a time: one is fetched, one computed, one stored."""
 
-_TICK_SECONDS = 0.5
-# Workers that die one after the other before their model is loaded.
+TICK_SECONDS = 0.5
+"""How long an engine waits for something to come, at most."""
 _MOST_BAD_STARTS = 3
 _END_SECONDS = 10.0
+
+
+class BadStarts:
+    """Counts the workers that die one after the other before their model is loaded.
+
+    Attributes:
+        count: of them; to be set to 0 by a worker that is ready.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, how: str) -> None:
+        """Count one more.
+
+        Args:
+            how: it died, as the end of a sentence.
+
+        Raises:
+            BulkError: there are too many for one of them to be an accident.
+        """
+        self.count += 1
+        if self.count >= _MOST_BAD_STARTS:
+            raise BulkError(
+                f'{self.count} workers one after the other ended before their model was loaded; the last one '
+                f'{how}; try fewer --workers, which take less memory'
+            )
 
 
 class LocalEngine:
@@ -56,7 +83,7 @@ class LocalEngine:
         self._place = place_of(setup.out)
         self._devices = devices
         self._workers: list[_Worker] = []
-        self._bad_starts = 0
+        self._bad_starts = BadStarts()
 
     def run(
         self,
@@ -89,12 +116,12 @@ class LocalEngine:
         for worker in self._workers:
             of_handle[worker.connection] = worker
             of_handle[worker.process.sentinel] = worker
-        ready = wait(list(of_handle), timeout=_TICK_SECONDS)
+        ready = wait(list(of_handle), timeout=TICK_SECONDS)
         for worker in {id(of_handle[each]): of_handle[each] for each in ready}.values():
             is_dead = worker.process.sentinel in ready
             for message in worker.messages():
                 if isinstance(message, ModelFacts):
-                    self._bad_starts = 0
+                    self._bad_starts.count = 0
                     on_model(message)
                 elif isinstance(message, Exception):
                     raise message
@@ -109,12 +136,7 @@ class LocalEngine:
             self._place.remove_partial_files(unit.name, pid=worker.process.pid)
         if not worker.is_ready:
             schedule.returned(worker.units)
-            self._bad_starts += 1
-            if self._bad_starts >= _MOST_BAD_STARTS:
-                raise BulkError(
-                    f'{self._bad_starts} workers one after the other ended before their model was loaded; the '
-                    f'last one {how}; try fewer --workers, which take less memory'
-                )
+            self._bad_starts.add(how)
         else:
             schedule.lost(worker.units, how)
         if not schedule.is_over:
