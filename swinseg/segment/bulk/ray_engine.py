@@ -138,6 +138,11 @@ class RayEngine:
 
     def _bury(self, ray: Any, actor: _Actor, error: Exception, schedule: Schedule) -> None:
         how = _how_it_ended(ray, error)
+        if 'creation task' in str(error):
+            last = str(error).strip().splitlines()[-1]
+            raise BulkError(
+                f'no worker can begin on Ray: {last}; install the same swinseg on every machine of the cluster'
+            )
         if actor.is_ready:
             schedule.lost(list(actor.units.values()), how)
         else:
@@ -309,7 +314,6 @@ def _why_not_connected(ray: Any, address: str, error: Exception) -> str:
 
 def _how_it_ended(ray: Any, error: Exception) -> str:
     """Return how an actor died, as the end of a sentence."""
-    said = ' '.join(str(error).split())
-    if isinstance(error, ray.exceptions.OutOfMemoryError) or 'memory' in said.casefold():
+    if isinstance(error, ray.exceptions.OutOfMemoryError) or 'memory pressure' in str(error):
         return 'was ended for lack of memory'
     return 'ended, or its machine did'
