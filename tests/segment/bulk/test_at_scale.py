@@ -114,7 +114,8 @@ def test_driver__memory_is_flat_and_appends_are_few(tmp_path: Path, monkeypatch,
     appends = len(list((tmp_path / 'manifest').glob('rows-*.parquet')))
     print(
         f'\n{count:,} inputs, {WORKERS:,} workers: {simulation.now / 3600:.2f} simulated hours in '
-        f'{seconds:.0f} s, {count / seconds:,.0f} inputs/s; {appends} appends; MiB at each tenth: {[round(m) for m in marks]}'
+        f'{seconds:.0f} s, {count / seconds:,.0f} inputs/s; {appends} appends; '
+        f'MiB at each tenth: {[round(mark) for mark in marks]}'
     )
     assert (schedule.done, schedule.failed) == (count, 0)
     # Each has 5,000 rows, or those of ten seconds.
