@@ -90,9 +90,9 @@ def use_runtime(args: argparse.Namespace) -> None:
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the argument that :func:`predictors_of` reads."""
     parser.add_argument(
-        '--workers', type=_number_of_workers, metavar='N',
-        help='models that compute side by side, each on a GPU of its own or with its share of the cores (default: '
-        'one for each GPU that is visible, else 1)',
+        '--workers', type=worker_count, metavar='N',
+        help='models that compute side by side, each on a GPU of its own or with its share of the cores: a number, '
+        "or 'auto' for one on each GPU that is visible, else 1 (default: auto)",
     )  # fmt: skip
 
 
@@ -105,9 +105,8 @@ def predictors_of(args: argparse.Namespace) -> list[Predictor]:
     Raises:
         UserError: as :func:`predictor_of`.
     """
-    # Of an exported file the runtime knows devices by names of its own.
-    devices = [args.device] if is_exported(args.checkpoint) else _devices_of(args.device)
-    count = args.workers or len(devices)
+    devices = devices_of(args)
+    count = len(devices) if args.workers in (None, 'auto') else args.workers
     if count > 1 and args.threads is None and not torch.cuda.is_available():
         args.threads = max(1, torch.get_num_threads() // count)
     return [
@@ -116,16 +115,22 @@ def predictors_of(args: argparse.Namespace) -> list[Predictor]:
     ]
 
 
-def _devices_of(device: str) -> list[str]:
-    """Return the devices that one that was asked for stands for."""
-    if device in ('auto', 'gpu', 'cuda') and torch.cuda.device_count() > 1:
-        return [f'cuda:{number}' for number in range(torch.cuda.device_count())]
-    return [device]
+def devices_of(args: argparse.Namespace) -> list[str]:
+    """Return the devices that ``--device`` leaves open: all visible GPUs, where it asks for no certain one."""
+    # Of an exported file the runtime knows devices by names of its own.
+    if args.device in ('auto', 'gpu', 'cuda') and not is_exported(args.checkpoint):
+        count = torch.cuda.device_count()
+        if count > 1:
+            return [f'cuda:{number}' for number in range(count)]
+    return [args.device]
 
 
-def _number_of_workers(text: str) -> int:
+def worker_count(text: str) -> int | str:
+    """Turn ``4`` into a number; ``auto`` stays as it is."""
+    if text == 'auto':
+        return text
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'a number from 1 on is expected, not {text!r}')
+        raise argparse.ArgumentTypeError(f"1 or more, or 'auto', is expected, not {text!r}")
     return int(text)
 
 

@@ -155,6 +155,17 @@ def results_of(
     )
 
 
+def why_scene_for(
+    predictor: Predictor, path: str | os.PathLike[str], options: Options
+) -> str | None:
+    """Return why an image is a scene to a predictor with these options, as ``why_scene`` does."""
+    return why_scene(
+        path,
+        has_window=options.window is not None,
+        has_bands=_has_bands(predictor, options),
+    )
+
+
 def _has_bands(predictor: Predictor | None, options: Options) -> bool:
     """Whether a TIFF is a scene, in which pixels without data have no class; several classes have no such form."""
     if options.bands is not None:
@@ -224,15 +235,7 @@ class _Work:
     def __call__(self, source: Source) -> Done:
         options = self._options
         is_moving = is_video(source.path)
-        reason = (
-            'video'
-            if is_moving
-            else why_scene(
-                source.path,
-                has_window=options.window is not None,
-                has_bands=_has_bands(self._predictor, options),
-            )
-        )
+        reason = 'video' if is_moving else why_scene_for(self._predictor, source.path, options)
         if reason is None:
             return self._image(source)
         if options.annotations:

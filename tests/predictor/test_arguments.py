@@ -50,6 +50,7 @@ def test_memory_size__bad_text(text):
         (0, {'workers': 2, 'threads': 5}, ['auto', 'auto'], 5),
         (1, {}, ['auto'], None),
         (2, {}, ['cuda:0', 'cuda:1'], None),
+        (2, {'workers': 'auto'}, ['cuda:0', 'cuda:1'], None),
         (2, {'workers': 3}, ['cuda:0', 'cuda:1', 'cuda:0'], None),
         (2, {'device': 'cuda:1'}, ['cuda:1'], None),
         (2, {'device': 'gpu', 'checkpoint': 'a.onnx', 'workers': 2}, ['gpu', 'gpu'], None),
@@ -73,4 +74,4 @@ def test_workers__no_number(text, capsys):
     arguments.add_workers(parser)
     with pytest.raises(SystemExit):
         parser.parse_args([f'--workers={text}'])
-    assert 'a number from 1 on is expected' in capsys.readouterr().err
+    assert "1 or more, or 'auto', is expected" in capsys.readouterr().err

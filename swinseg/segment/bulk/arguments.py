@@ -8,7 +8,7 @@ import os
 import torch
 
 from swinseg.errors import UsageError
-from swinseg.runtimes.opening import is_exported
+from swinseg.predictor import arguments
 from swinseg.segment.arguments import options_of
 from swinseg.segment.bulk.extra import BulkError
 from swinseg.segment.bulk.inputs import LIST_MARK
@@ -35,7 +35,7 @@ def add_bulk_options(parser: argparse.ArgumentParser) -> None:
     )
     add = bulk.add_argument
     add(
-        '--workers', type=worker_count, metavar='N',
+        '--workers', type=arguments.worker_count, metavar='N',
         help="processes, each with the model: a number, or 'auto' for one on each GPU, or one for each four cores "
         'of the processor (default of bulk jobs: auto)',
     )  # fmt: skip
@@ -152,21 +152,15 @@ def _threads_of_a_worker(args: argparse.Namespace, workers: int) -> int:
 
 
 def devices_of(args: argparse.Namespace) -> list[str]:
-    """Return the device of each worker: the GPUs in turn, or the one that was asked for.
-
-    Raises:
-        BulkError: the number of workers is none.
-    """
-    asked: int | str = 'auto' if args.workers is None else args.workers
-    is_on_gpus = _device_type(args) == 'cuda' and args.device in ('auto', 'gpu', 'cuda')
-    if is_on_gpus and not is_exported(args.checkpoint):
-        # Without one, a worker says that there is none; those of a cluster may have some.
-        gpus = max(1, torch.cuda.device_count())
-        return [f'cuda:{i % gpus}' for i in range(gpus if asked == 'auto' else int(asked))]
-    if asked == 'auto':
-        is_cpu = _device_type(args) == 'cpu'
-        asked = max(1, torch.get_num_threads() // _CORES_OF_A_WORKER) if is_cpu else 1
-    return [args.device] * int(asked)
+    """Return the device of each worker: the GPUs in turn, or the one that was asked for."""
+    devices = arguments.devices_of(args)
+    if args.workers not in (None, 'auto'):
+        count = int(args.workers)
+    elif _device_type(args) == 'cpu':
+        count = max(1, torch.get_num_threads() // _CORES_OF_A_WORKER)
+    else:
+        count = len(devices)
+    return [devices[number % len(devices)] for number in range(count)]
 
 
 def engine_of(args: argparse.Namespace, setup: Setup, devices: list[str]) -> Engine:
@@ -186,15 +180,6 @@ def _device_type(args: argparse.Namespace) -> str:
     if device == 'auto':
         return 'cuda' if torch.cuda.is_available() else 'cpu'
     return 'cuda' if device == 'gpu' else device.partition(':')[0]
-
-
-def worker_count(text: str) -> int | str:
-    """Turn ``4`` into a number; ``auto`` stays as it is."""
-    if text == 'auto':
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"1 or more, or 'auto', is expected, not {text!r}")
-    return int(text)
 
 
 def whole_number(text: str) -> int:

@@ -30,11 +30,10 @@ from swinseg.errors import UserError, is_out_of_memory
 from swinseg.files import OutputError
 from swinseg.predictor import Predictor
 from swinseg.predictor.arguments import predictor_of
-from swinseg.segment.batch import Options, check_options, save_image
+from swinseg.segment.batch import Options, check_options, save_image, why_scene_for
 from swinseg.segment.bulk import storage
 from swinseg.segment.bulk.manifest import DONE, FAILED, Row
 from swinseg.segment.bulk.scene_parts import SceneParts
-from swinseg.segment.scenes.kinds import why_scene
 from swinseg.segment.scenes.scene import OpenedScene, open_scene, segment_scene
 from swinseg.segment.videos.video import is_video, segment_video
 from swinseg.visualization import color_blind_palette
@@ -243,15 +242,9 @@ class Segmenter:
 
     def _work(self, unit: Unit) -> Outcome:
         with self._fetched(unit) as path:
-            options = self._options
             if is_video(path):
                 return self._video(unit, path)
-            reason = why_scene(
-                path,
-                has_window=options.window is not None,
-                has_bands=options.bands is not None,
-            )
-            if reason is not None:
+            if why_scene_for(self.predictor, path, self._options) is not None:
                 return self._of_scene(unit, path)
             return self._image(unit, path)
 
@@ -352,7 +345,8 @@ class Segmenter:
             result = self._on_model(
                 lambda: segment_video(
                     self.predictor, path, folder, options.predict, stem=stem,
-                    stride=options.frame_stride, alpha=options.alpha, borders=options.borders,
+                    stride=options.frame_stride, codec=options.video_codec, alpha=options.alpha,
+                    borders=options.borders,
                 )
             )  # fmt: skip
             areas = _mean_areas(result.areas)
