@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_runtime_choice(parser)
     parser.add_argument(
-        'inputs', nargs='*', metavar='INPUT',
+        'inputs', nargs='+', metavar='INPUT',
         help='files, folders, quoted globs; in bulk jobs also addresses such as s3://bucket/photos/, and @LIST',
     )  # fmt: skip
     parser.add_argument(

@@ -91,8 +91,8 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the argument that :func:`predictors_of` reads."""
     parser.add_argument(
         '--workers', type=worker_count, metavar='N',
-        help='models that compute side by side, each on a GPU of its own or with its share of the cores: a number, '
-        "or 'auto' for one on each GPU that is visible, else 1 (default: auto)",
+        help='models that compute side by side, each on a GPU of its own or with its share of the cores: a '
+        "number, or 'auto' for one on each GPU that is visible, else 1 (default: auto)",
     )  # fmt: skip
 
 

@@ -48,9 +48,9 @@ def add_bulk_options(parser: argparse.ArgumentParser) -> None:
         help="of a cluster, HOST:PORT, ray://HOST:PORT or 'auto' (default: a Ray on this machine, for the job)",
     )  # fmt: skip
     add(
-        '--list', action='append', default=[], metavar='FILE', dest='lists',
-        help='a text file with a path or address in each line, or CSV or Parquet; may be given several times; '
-        f'{LIST_MARK}FILE among the inputs is the same',
+        '--list', action='append', default=argparse.SUPPRESS, metavar='FILE', dest='inputs', type=marked_list,
+        help='a text file with a path or address in each line, or CSV or Parquet, in the place of INPUT; may be '
+        f'given several times; beside other inputs write {LIST_MARK}FILE',
     )  # fmt: skip
     add('--column', metavar='NAME', help='of CSV and Parquet lists (default: their only one)')
     add(
@@ -76,7 +76,6 @@ def is_bulk(args: argparse.Namespace) -> bool:
     return bool(
         args.workers is not None
         or args.engine is not None
-        or args.lists
         or args.manifest is not None
         or is_remote(args.out)
         or any(each.startswith(LIST_MARK) or is_remote(each) for each in args.inputs)
@@ -90,22 +89,17 @@ def check_not_bulk(args: argparse.Namespace) -> None:
         UsageError: there is one.
     """
     for name in ('column', 'max_failures', 'retry_failed', 'ray_address'):
-        if getattr(args, name):
+        if getattr(args, name) not in (None, False):
             raise UsageError(
                 f'--{name.replace("_", "-")} is for bulk jobs; add --workers, --list or --manifest, or leave it '
                 'out'
             )
-    if not args.inputs:
-        raise UsageError(
-            'nothing to segment was named; give files, folders, quoted globs or --list FILE'
-        )
 
 
 def job_of(args: argparse.Namespace) -> Job:
     """Return the job that the arguments ask for."""
     return Job(
         inputs=args.inputs,
-        lists=args.lists,
         column=args.column,
         manifest=args.manifest,
         retries=args.retries,
@@ -180,6 +174,11 @@ def _device_type(args: argparse.Namespace) -> str:
     if device == 'auto':
         return 'cuda' if torch.cuda.is_available() else 'cpu'
     return 'cuda' if device == 'gpu' else device.partition(':')[0]
+
+
+def marked_list(text: str) -> str:
+    """Turn the path of a list into what stands for it among the inputs."""
+    return f'{LIST_MARK}{text}'
 
 
 def whole_number(text: str) -> int:
