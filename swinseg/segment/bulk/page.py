@@ -131,12 +131,14 @@ def write_page(
         OutputError: it cannot be written.
     """
     parts = [
+        '<main>',
         f'<h1>Bulk job: {escape(title)}</h1>',
         _tiles(found),
         *_failures(found),
         *_classes(found, palette),
         *_samples(found, out),
         *_slowest(found),
+        '</main>',
     ]
     place.write(name, html_page(f'Bulk job: {title}', parts, style=_STYLE).encode())
     return f'{place.address}/{name}'
@@ -188,7 +190,7 @@ def _classes(found: Survey, palette: Sequence[Sequence[int]]) -> list[str]:
     )
     return [
         '<h2>Classes</h2><table><thead><tr><th scope="col">class</th>'
-        '<th scope="col">mean share of an input</th><th scope="col" class="number">&nbsp;</th>'
+        '<th scope="col" colspan="2">mean share of an input</th>'
         f'<th scope="col" class="number">inputs with it</th></tr></thead><tbody>{rows}</tbody></table>'
     ]
 
@@ -212,7 +214,11 @@ def _overlay(out: Place, row: Row) -> NDArray[np.uint8] | None:
         if data is None:
             return None
         with Image.open(io.BytesIO(data)) as image:
-            return fit_image(np.array(image.convert('RGB')), _SAMPLE_SIDE)
+            pixels = np.array(image.convert('RGB'))
+            if row.kind == 'image':
+                # Beside or below it is the legend.
+                pixels = pixels[: row.height, : row.width]
+            return fit_image(pixels, _SAMPLE_SIDE)
     except (UserError, OSError, Image.DecompressionBombError):
         return None
 

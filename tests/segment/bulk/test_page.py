@@ -52,7 +52,8 @@ def test_survey__counts(written):
 def test_page__says_it_all_and_escapes_it(written):
     _, text, _ = written
     for part in (
-        'Bulk job: masks &amp; more', 'image /x&lt;script&gt;.jpg is truncated', 'road &lt;b&gt;', '75.00%', '12.50%',
+        'Bulk job: masks &amp; more', 'image /x&lt;script&gt;.jpg is truncated', 'road &lt;b&gt;', '75.00%',
+        '12.50%',
         'photos/2&lt;i&gt;.jpg', '200 x 100', '3 scenes, 1 image',
     ):  # fmt: skip
         assert part in text
