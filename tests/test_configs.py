@@ -19,7 +19,9 @@ from swinseg.engine import load_config
 from swinseg.models.feature_info import feature_info
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-LEAVES = sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('ablations/*.py')])
+LEAVES = sorted(
+    [*CONFIGS.glob('*.py'), *CONFIGS.glob('ablations/*.py'), *CONFIGS.glob('recipes/*.py')]
+)
 STOCK = Path(mmseg.__file__).parent / '.mim' / 'configs' / 'swin'
 PAIRS = {
     't_ade20k': 'swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512',

@@ -19,7 +19,7 @@ def _elsewhere(tmp_path, monkeypatch):
 
 
 def test_names__are_all_leaves():
-    leaves = [*CONFIGS.glob('*.py'), *CONFIGS.glob('ablations/*.py')]
+    leaves = [*CONFIGS.glob('*.py'), *CONFIGS.glob('ablations/*.py'), *CONFIGS.glob('recipes/*.py')]
     assert sorted(shipped_names()) == sorted(
         path.relative_to(CONFIGS).with_suffix('').as_posix() for path in leaves
     )

@@ -64,6 +64,7 @@ class SplitReport:
             self.classes.shares.tolist(),
             self.classes.images.tolist(),
             weights.tolist(),
+            self.classes.gentle_loss_weights().tolist(),
             strict=True,
         )
         images = self.images
@@ -75,10 +76,18 @@ class SplitReport:
             'ignored_share': self.classes.ignored_share,
             'pixels_outside_classes': self.classes.outside,
             'classes': [
-                {'name': n, 'pixels': p, 'share': s, 'images': i, 'loss_weight': round(w, 4)}
-                for n, p, s, i, w in rows
+                {
+                    'name': n,
+                    'pixels': p,
+                    'share': s,
+                    'images': i,
+                    'loss_weight': round(w, 4),
+                    'gentle_loss_weight': round(g, 4),
+                }  # fmt: skip
+                for n, p, s, i, w, g in rows
             ],
             'loss_weights': 'median frequency balancing (Eigen and Fergus, ICCV 2015)',
+            'gentle_loss_weights': 'inverse square root of the share, 1 for the mean pixel',
             'images': None
             if images is None
             else {

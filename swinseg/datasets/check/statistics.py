@@ -67,6 +67,19 @@ class ClassStatistics:
             weights[present] = np.median(frequencies) / frequencies
         return weights
 
+    def gentle_loss_weights(self) -> npt.NDArray[np.float64]:
+        """Return (K,) weights for the loss: one over the root of each class's share, 1 for the mean pixel.
+
+        The rarest class gets tens of times the weight of the commonest, where median frequency balancing gives
+        it hundreds. A class that does not occur gets 1.
+        """
+        weights = np.ones(len(self.names))
+        present = self.pixels > 0
+        if present.any():
+            shares = self.shares[present] / self.shares.sum()
+            weights[present] = shares**-0.5 / np.sqrt(shares).sum()
+        return weights
+
 
 def class_statistics(facts: Sequence[PairFacts], names: Sequence[str]) -> ClassStatistics:
     """Count the pixels of each class in the labels that could be read."""

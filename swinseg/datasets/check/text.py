@@ -97,4 +97,7 @@ def _figures(report: SplitReport) -> list[str]:
         lines.append(f'  and {rest} rarer classes')
     if classes.absent:
         lines.append(f'  {len(classes.absent)} classes do not occur')
+    if report.split.name == 'train' and 1 < len(classes.names) <= _CLASSES:
+        gentle = ', '.join(f'{weight:.2f}' for weight in classes.gentle_loss_weights())
+        lines.append(f'  gentler, for rare classes: class_weight=[{gentle}]')
     return lines

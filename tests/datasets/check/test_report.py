@@ -255,6 +255,13 @@ def test_loss_weights__median_frequency_balancing():
         counted=140,
     )
     assert statistics.loss_weights() == pytest.approx([5.0, 1.0, 0.625, 1.0])
+    gentle = statistics.gentle_loss_weights()
+    # The mean over the pixels is 1, the ratios are those of the roots, and what does not occur gets 1.
+    present = statistics.pixels > 0
+    assert (gentle * statistics.shares)[present].sum() == pytest.approx(1)
+    shares = statistics.shares[present]
+    assert gentle[present] / gentle[present][0] == pytest.approx((shares[0] / shares) ** 0.5)
+    assert gentle[~present] == pytest.approx(1)
 
 
 def test_check__repeated_and_joined_datasets_are_looked_at_once(tmp_path):
