@@ -83,7 +83,7 @@ class SplitReport:
                     'images': i,
                     'loss_weight': round(w, 4),
                     'gentle_loss_weight': round(g, 4),
-                }  # fmt: skip
+                }
                 for n, p, s, i, w, g in rows
             ],
             'loss_weights': 'median frequency balancing (Eigen and Fergus, ICCV 2015)',

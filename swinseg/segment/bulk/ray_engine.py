@@ -11,7 +11,9 @@ import contextlib
 import os
 import signal
 import socket
+import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ LOCAL = 'local'
 """In the place of an address: a Ray of this machine, which begins and ends with the job."""
 
 _CONNECT_SECONDS = 5.0
+# After which it is said that no worker has begun.
+_LONG_SECONDS = 60.0
 # Of the local Ray, through which units and rows go; it takes 80 MB at least.
 _OBJECT_STORE_BYTES = 100 * 2**20
 
@@ -81,6 +85,7 @@ class RayEngine:
                 return _Actor(remote.remote(self._setup, self._segmenter, sign))
 
             self._actors = [begin() for _ in range(self._number(ray))]
+            began: float | None = time.monotonic()
             try:
                 while True:
                     for actor in self._actors:
@@ -93,6 +98,9 @@ class RayEngine:
                         self._bury(ray, actor, error, schedule)
                         if not schedule.is_over:
                             self._actors.append(begin())
+                    if began is not None and time.monotonic() - began > _LONG_SECONDS:
+                        began = None
+                        self._say_where_nobody_works(ray)
                     tick()
             finally:
                 for actor in self._actors:
@@ -105,6 +113,18 @@ class RayEngine:
         if self._is_on_gpu:
             return max(1, int(there.get('GPU', 0)))
         return max(1, int(there.get('CPU', 1)) // self._setup.threads)
+
+    def _say_where_nobody_works(self, ray: Any) -> None:
+        if any(actor.is_ready for actor in self._actors):
+            return
+        there = ray.cluster_resources()
+        wanted = 'a GPU and ' if self._is_on_gpu else ''
+        warnings.warn(
+            f'no worker has begun yet: each wants {wanted}{self._setup.threads} cores, and the cluster has '
+            f'{there.get("GPU", 0):g} GPUs and {there.get("CPU", 0):g} cores in all; the job waits for room, or say '
+            'fewer --threads',
+            stacklevel=2,
+        )
 
     def _wait(
         self, ray: Any, schedule: Schedule, on_model: Callable[[ModelFacts], None]
@@ -152,6 +172,8 @@ class RayEngine:
     def _connected(self) -> Iterator[Any]:
         """Give Ray's module, connected; it is left as it was found."""
         ray = import_extra('ray', '--engine ray', extra='ray')
+        if self._address != LOCAL:
+            _require_there(self._address)
         if ray.is_initialized():
             yield ray
             return
@@ -170,7 +192,6 @@ class RayEngine:
     def _connect(self, ray: Any) -> None:
         options: dict[str, Any] = dict(log_to_driver=False, logging_level='ERROR')
         if self._address != LOCAL:
-            _require_there(self._address)
             options['address'] = self._address
         else:
             options |= dict(
