@@ -121,8 +121,8 @@ class RayEngine:
         wanted = 'a GPU and ' if self._is_on_gpu else ''
         warnings.warn(
             f'no worker has begun yet: each wants {wanted}{self._setup.threads} cores, and the cluster has '
-            f'{there.get("GPU", 0):g} GPUs and {there.get("CPU", 0):g} cores in all; the job waits for room, or say '
-            'fewer --threads',
+            f'{there.get("GPU", 0):g} GPUs and {there.get("CPU", 0):g} cores in all; the job waits for room, or '
+            'say fewer --threads',
             stacklevel=2,
         )
 
