@@ -137,7 +137,7 @@ KINDS: dict[str, tuple[Callable[[Place], CommandLine], str]] = {
     'an array that holds a pickle': (_array_of_objects, r'objects\.npy cannot be read as an \.npy file'),
     'an array of text': (_file('text.npy', 'hello'), r'text\.npy cannot be read as an \.npy file'),
     'a video of text': (_file('text.avi', 'hello'), r'no frame of .*text\.avi can be decoded'),
-    'a video cut short': (_cut('cut.mp4', _video, 0.5), r'no frame of .*cut\.mp4 can be decoded'),
+    'a video cut short': (_cut('cut.mp4', _video, 0.5), r'cut\.mp4 holds no video .* copy it again'),
     'an unknown device': (_option('--device', 'gpu7'), r"device 'gpu7' cannot be used"),
     'an alpha of 7': (_option('--alpha', 7), r'alpha must lie between 0 and 1'),
     'a stride above the window': (_option('--window', 64, '--stride', 65), r'the stride must'),
