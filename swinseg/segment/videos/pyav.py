@@ -259,8 +259,8 @@ class PyAVReader(VideoReader):
         stream = self._container.streams.best('video')
         if stream is None or Disposition.attached_pic in stream.disposition:
             raise VideoError(
-                f'{self.path} holds no video ({_kinds(self._container)}); give a file with moving pictures, or copy '
-                'it again where it was cut short'
+                f'{self.path} holds no video ({_kinds(self._container)}); give a file with moving pictures, or '
+                'copy it again where it was cut short'
             )
         if stream.codec_context is None:
             raise self._undecodable()
