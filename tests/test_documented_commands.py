@@ -22,7 +22,7 @@ NEEDS = {
     r'push .*--private': 'a token of the hub',
     r'^torchrun|^srun': 'several processes or machines; tests/test_launched.py starts some',
     r'^(SWINSEG_TOKEN=\S+ .*)?swinseg serve|hex 16\) swinseg serve': 'a server; tests/test_wheel.py starts one',
-    r'(check|train|test|prepare) (recipes/)?(upernet_\w+_)?(ade20k|camvid(_weighted)?|binary|multilabel)\b': 'a dataset',
+    r'(check|train|test|prepare) (recipes/)?(upernet_\w+_)?(ade20k|camvid|binary|multilabel)': 'a dataset',
     r'(train|test) upernet_swin_t_mini': 'minutes; it is what make demo does',
     r'^swinseg compare': 'the reports of two such trainings; tests/tools/test_compare.py has some',
     r'bands': 'the images that its page draws; tests/test_bands_page.py draws and runs them',
