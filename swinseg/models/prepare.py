@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -38,6 +39,36 @@ _FLOAT32_ONLY: dict[type[nn.Module], str] = {
 }
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Which form of a layer a model prepared for a processor takes; both sum the same in another order.
+
+    Attributes:
+        packed: of linear layers: packed weights.
+        winograd: of the pyramid's 3x3 convolutions: Winograd's.
+    """
+
+    packed: bool
+    winograd: bool
+
+
+_fixed: Kernels | None = None
+
+
+def fastest_kernels(dtype: torch.dtype) -> Kernels:
+    """Measure which forms are the faster ones on this processor, of layers of the size of Swin-T and its head."""
+    return Kernels(_packing_pays(dtype), _winograd_pays('cpu', dtype, 512, 512))
+
+
+def fix_kernels(kernels: Kernels | None) -> None:
+    """Have all models that this process prepares from now on take these; None has each process measure them.
+
+    For processes whose results shall be the same to the last bit.
+    """
+    global _fixed
+    _fixed = kernels
 
 
 def prepare_for_inference(
@@ -189,7 +220,7 @@ def _fold_head(head: UPerNetHead, dtype: torch.dtype) -> None:
                 channels=of_maps,
                 relu=relu,
                 dtype=dtype,
-                winograd=_winograd_pays(weight.device.type, dtype, len(weight), of_maps[0]),
+                winograd=_takes_winograd(weight.device.type, dtype, len(weight), of_maps[0]),
             )
         elif module.conv.kernel_size == (1, 1):
             folded = FoldedConv1x1(
@@ -201,7 +232,7 @@ def _fold_head(head: UPerNetHead, dtype: torch.dtype) -> None:
 
 
 def _pack_linear_layers(backbone: SwinBase, dtype: torch.dtype) -> None:
-    layer = PackedLinear if _packing_pays(dtype) else ActivatedLinear
+    layer = PackedLinear if _takes_packing(dtype) else ActivatedLinear
     for module in backbone.modules():
         if not isinstance(module, MLP):
             continue
@@ -224,6 +255,20 @@ def _packed(
     assert isinstance(linear, nn.Linear)
     bias = None if linear.bias is None else linear.bias.detach()
     return layer(linear.weight.detach(), bias, activation=activation)
+
+
+def _takes_packing(dtype: torch.dtype) -> bool:
+    if _fixed is None:
+        return _packing_pays(dtype)
+    return _fixed.packed and has_packed_linear(dtype)
+
+
+def _takes_winograd(
+    device_type: str, dtype: torch.dtype, out_channels: int, in_channels: int
+) -> bool:
+    if _fixed is None or device_type != 'cpu':
+        return _winograd_pays(device_type, dtype, out_channels, in_channels)
+    return _fixed.winograd
 
 
 @lru_cache(maxsize=2)

@@ -216,3 +216,19 @@ def test_packed_linear__equals_the_plain_layer(dtype, activation, with_bias):
 def test_computes_bfloat16__of_this_processor_and_of_others():
     assert prepare.computes_bfloat16('cpu') in (False, True)
     assert prepare.computes_bfloat16('meta')
+
+
+@pytest.mark.parametrize('pays', [False, True])
+def test_fixed_kernels__are_taken_whatever_the_clock_says(monkeypatch, pays):
+    monkeypatch.setattr(prepare, '_packing_pays', lambda dtype: pays)
+    monkeypatch.setattr(prepare, '_winograd_pays', lambda *layer: pays)
+    assert prepare.fastest_kernels(torch.float32) == prepare.Kernels(pays, pays)
+    assert prepare._takes_packing(torch.float32) is pays
+    prepare.fix_kernels(prepare.Kernels(packed=False, winograd=not pays))
+    try:
+        assert prepare._takes_packing(torch.float32) is False
+        assert prepare._takes_winograd('cpu', torch.float32, 64, 64) is not pays
+        # On other devices nothing is fixed.
+        assert prepare._takes_winograd('cuda', torch.float32, 64, 64) is pays
+    finally:
+        prepare.fix_kernels(None)

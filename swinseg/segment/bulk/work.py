@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from swinseg.errors import UserError, is_out_of_memory
 from swinseg.files import OutputError
+from swinseg.models.prepare import Kernels, fix_kernels
 from swinseg.predictor import Predictor
 from swinseg.predictor.arguments import predictor_of
 from swinseg.segment.batch import Options, check_options, save_image, why_scene_for
@@ -62,6 +63,7 @@ class Setup:
         options: how to segment; ``sheet`` and ``annotations``, which are about all files together, are not used.
         out: folder of the results, a path or an address.
         threads: of the processor, for each worker.
+        kernels: of the layers, for every worker; None where each may measure which are fastest.
         color_blind: whether the palette is the one for color-blind eyes, in the place of the checkpoint's.
         scratch: folder for the bands of shared scenes, a path or an address that all workers see; None for
             scenes that are never shared.
@@ -73,6 +75,7 @@ class Setup:
     options: Options
     out: str
     threads: int
+    kernels: Kernels | None = None
     color_blind: bool = False
     scratch: str | None = None
     shared_pixels: int = 2**26
@@ -87,6 +90,7 @@ class Setup:
         if own['device_type'] == 'cpu':
             # Sums are taken in another order by another number of threads.
             own['threads'] = self.threads
+            own['kernels'] = None if self.kernels is None else dataclasses.asdict(self.kernels)
         identity: dict[str, Any] = json.loads(
             json.dumps({**own, **options, 'color_blind': self.color_blind}, default=str)
         )
@@ -388,6 +392,7 @@ def _done_row(
 
 def _load(setup: Setup, device: str) -> Predictor:
     arguments = argparse.Namespace(**{**setup.model, 'device': device, 'threads': setup.threads})
+    fix_kernels(setup.kernels)
     predictor = predictor_of(arguments)
     if setup.color_blind:
         predictor.palette = color_blind_palette(len(predictor.classes))
