@@ -17,8 +17,8 @@ from swinseg.segment.bulk.extra import BulkError
 from swinseg.segment.bulk.inputs import LIST_MARK
 from swinseg.segment.bulk.job import BANDS, Job, manifest_address
 from swinseg.segment.bulk.ray_engine import RayEngine
+from swinseg.segment.bulk.remote import is_remote
 from swinseg.segment.bulk.schedule import Engine
-from swinseg.segment.bulk.storage import is_remote
 from swinseg.segment.bulk.work import Setup
 from swinseg.segment.bulk.workers import LocalEngine
 

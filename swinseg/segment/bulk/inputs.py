@@ -21,7 +21,7 @@ from swinseg.datasets.files.images import local_path
 from swinseg.errors import UserError, shown
 from swinseg.files import fitted_name, is_partial
 from swinseg.output_record import RECORD_FILE, OutputRecord
-from swinseg.segment.bulk import storage
+from swinseg.segment.bulk import remote
 from swinseg.segment.bulk.extra import BulkError, import_extra
 from swinseg.segment.bulk.hashes import Hashes, hash_of
 from swinseg.segment.bulk.manifest import MANIFEST, SETTINGS_FILE
@@ -106,7 +106,7 @@ class Inputs:
         marked = [each[len(LIST_MARK) :] for each in arguments if each.startswith(LIST_MARK)]
         self._lists = [*lists, *marked]
         self._column = column
-        self._out = '' if storage.is_remote(out) else os.path.realpath(out)
+        self._out = '' if remote.is_remote(out) else os.path.realpath(out)
         self._finished = Hashes() if finished is None else finished
         self._names = Hashes() if names is None else names
         self._say = say
@@ -129,7 +129,7 @@ class Inputs:
             next(entries, None)
             entries.close()
         for argument in self._plain:
-            if storage.is_remote(argument) or glob.has_magic(argument):
+            if remote.is_remote(argument) or glob.has_magic(argument):
                 continue
             path = local_path(argument)
             if not os.path.exists(path) and len(self._plain) == 1 and not self._lists:
@@ -183,8 +183,8 @@ class Inputs:
             yield from self._in_list(name)
 
     def _of_argument(self, argument: str) -> Iterator[_Entry]:
-        if storage.is_remote(argument):
-            for address in storage.remote_files(argument, SUFFIXES):
+        if remote.is_remote(argument):
+            for address in remote.remote_files(argument, SUFFIXES):
                 yield self._entry(address, argument)
             return
         path = local_path(argument)
@@ -247,7 +247,7 @@ class Inputs:
             found = 'nothing' if value is None else shown(value)
             fault = f'{origin}: the path or URL of an image is expected, but {found} was found'
             return _Entry(origin, ('broken entries', f'{hash_of(origin):016x}'), origin, fault)
-        if storage.is_remote(value):
+        if remote.is_remote(value):
             return _Entry(value, parts_of(value), origin)
         path = local_path(value)
         relative = os.path.normpath(path)
@@ -259,7 +259,7 @@ class Inputs:
 
 def parts_of(address: str) -> tuple[str, ...]:
     """Return the parts of an address for names: the host or bucket, folders, and the file."""
-    if storage.is_remote(address):
+    if remote.is_remote(address):
         split = urlsplit(address)
         path = unquote(split.path)
         parts = [split.netloc.rpartition('@')[2], *path.split('/')]
@@ -271,7 +271,7 @@ def parts_of(address: str) -> tuple[str, ...]:
 
 def _common_root(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return the parts that all of the folders, globs and files that were named begin with."""
-    if len({storage.scheme_of(each) for each in arguments}) != 1:
+    if len({remote.scheme_of(each) for each in arguments}) != 1:
         return ()
     first, *others = [_root_of(argument) for argument in arguments]
     length = len(first)
@@ -281,7 +281,7 @@ def _common_root(arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 def _root_of(argument: str) -> tuple[str, ...]:
-    if storage.is_remote(argument):
+    if remote.is_remote(argument):
         fixed = re.split(r'[*\[]', argument, maxsplit=1)[0]
         is_folder = argument.endswith('/') or not fixed.lower().endswith(SUFFIXES)
         whole = is_folder and fixed == argument
@@ -297,7 +297,7 @@ def _root_of(argument: str) -> tuple[str, ...]:
 
 
 def _is_single_file(argument: str) -> bool:
-    if storage.is_remote(argument):
+    if remote.is_remote(argument):
         return not re.search(r'[*\[]', argument) and argument.lower().endswith(SUFFIXES)
     return os.path.isfile(local_path(argument))
 
@@ -308,7 +308,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 def _count_list(name: str) -> int | None:
     """Return about how many entries a list of this machine has."""
-    if storage.is_remote(name):
+    if remote.is_remote(name):
         return None
     path = local_path(name)
     try:
@@ -325,7 +325,7 @@ def _count_list(name: str) -> int | None:
 
 
 def _text_lines(name: str) -> Iterator[tuple[str, Any]]:
-    with storage.opened(name) as file:
+    with remote.opened(name) as file:
         for number, line in enumerate(file, 1):
             origin = f'{name}, line {number}'
             text = line.strip()
@@ -340,7 +340,7 @@ def _text_lines(name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _csv_cells(name: str, column: str | None) -> Iterator[tuple[str, Any]]:
-    with storage.opened(name) as file:
+    with remote.opened(name) as file:
         text = io.TextIOWrapper(file, encoding='utf-8-sig', errors='replace', newline='')
         lines = csv.reader(text)
         header = next(_csv_rows(lines, name), [])
@@ -366,7 +366,7 @@ def _csv_rows(lines: Any, name: str) -> Iterator[list[str]]:
 def _parquet_cells(name: str, column: str | None) -> Iterator[tuple[str, Any]]:
     parquet = import_extra('pyarrow.parquet', f'the list {name}')
     pyarrow = import_extra('pyarrow', f'the list {name}')
-    with storage.opened(name) as file:
+    with remote.opened(name) as file:
         try:
             table = parquet.ParquetFile(file)
         except (pyarrow.ArrowException, OSError) as error:

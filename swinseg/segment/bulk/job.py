@@ -24,8 +24,9 @@ from swinseg.segment.bulk.inputs import Inputs
 from swinseg.segment.bulk.manifest import MANIFEST, SETTINGS_FILE, Manifest, Row
 from swinseg.segment.bulk.page import Survey, survey, write_page
 from swinseg.segment.bulk.progress import BulkProgress
+from swinseg.segment.bulk.remote import is_remote
 from swinseg.segment.bulk.schedule import Engine, Schedule
-from swinseg.segment.bulk.storage import LocalPlace, Place, is_remote, place_of
+from swinseg.segment.bulk.storage import LocalPlace, Place, place_of
 from swinseg.segment.bulk.work import ModelFacts, Setup
 from swinseg.signals import stop_signals
 from swinseg.versions import __version__

@@ -22,8 +22,8 @@ import torch
 
 from swinseg.errors import UserError
 from swinseg.segment.bulk.extra import BulkError, import_extra
+from swinseg.segment.bulk.remote import is_remote
 from swinseg.segment.bulk.schedule import Schedule
-from swinseg.segment.bulk.storage import is_remote
 from swinseg.segment.bulk.work import ModelFacts, Outcome, Segmenter, Setup, Unit
 from swinseg.segment.bulk.workers import IN_FLIGHT, TICK_SECONDS, BadStarts
 

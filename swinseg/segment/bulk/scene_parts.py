@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swinseg.segment.bulk import storage
+from swinseg.segment.bulk import remote, storage
 from swinseg.segment.scenes.scene import OpenedScene
 
 Band = tuple[int, int]
@@ -76,7 +76,7 @@ class SceneParts:
 
     def _rows(self, bands: Sequence[Band], folder: Path) -> Iterator[tuple[int, NDArray[Any]]]:
         for band in bands:
-            path = storage.fetch(f'{self._place.address}/{_name(band)}', folder)
+            path = remote.fetch(f'{self._place.address}/{_name(band)}', folder)
             with gzip.open(path) as file:
                 while header := file.read(_HEADER.size):
                     first, count, rows, width, size = _HEADER.unpack(header)

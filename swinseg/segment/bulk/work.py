@@ -32,7 +32,7 @@ from swinseg.models.prepare import Kernels, fix_kernels
 from swinseg.predictor import Predictor
 from swinseg.predictor.arguments import predictor_of
 from swinseg.segment.batch import Options, check_options, save_image, why_scene_for
-from swinseg.segment.bulk import storage
+from swinseg.segment.bulk import remote, storage
 from swinseg.segment.bulk.manifest import DONE, FAILED, Row
 from swinseg.segment.bulk.scene_parts import SceneParts
 from swinseg.segment.scenes.scene import OpenedScene, open_scene, segment_scene
@@ -223,7 +223,7 @@ class Segmenter:
         began = time.perf_counter()
         try:
             if unit.fault is not None:
-                raise storage.StorageError(unit.fault)
+                raise remote.StorageError(unit.fault)
             outcome = self._work(unit)
         except UserError as error:
             if isinstance(error, OutputError) and not _is_of_a_name(error):
@@ -256,20 +256,20 @@ class Segmenter:
     def _fetched(self, unit: Unit) -> Iterator[Path]:
         """Give the input as a file of this machine; messages about it name its address."""
         with contextlib.ExitStack() as stack:
-            if not storage.is_remote(unit.address):
+            if not remote.is_remote(unit.address):
                 path = Path(unit.address)
             elif unit.band is not None or unit.bands:
                 copy = self._kept_copy(unit.address)
                 path = copy.path
             else:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix='swinseg-'))
-                path = storage.fetch(unit.address, Path(folder))
+                path = remote.fetch(unit.address, Path(folder))
             try:
                 yield path
             except UserError as error:
                 if str(path) == unit.address or isinstance(error, OutputError):
                     raise
-                raise storage.StorageError(str(error).replace(str(path), unit.address)) from error
+                raise remote.StorageError(str(error).replace(str(path), unit.address)) from error
 
     def _kept_copy(self, address: str) -> _Copy:
         """Return a copy of a remote scene, kept until another one is asked for: its bands come together."""
@@ -314,7 +314,7 @@ class Segmenter:
     def _identity_of(self, unit: Unit, path: Path) -> list[Any]:
         """Return what the labels of a scene depend on."""
         status = os.stat(path)
-        changed = 0 if storage.is_remote(unit.address) else status.st_mtime_ns
+        changed = 0 if remote.is_remote(unit.address) else status.st_mtime_ns
         return [unit.address, status.st_size, changed, self._setup.identity()]
 
     def _opened(self, path: Path) -> OpenedScene:
@@ -328,7 +328,7 @@ class Segmenter:
         self, unit: Unit, path: Path, rows: Iterator[tuple[int, NDArray[Any]]] | None = None
     ) -> Row:
         options = self._options
-        is_here = not storage.is_remote(unit.address)
+        is_here = not remote.is_remote(unit.address)
         with self._place.beginning(unit.name) as (folder, stem):
             result = self._on_model(
                 lambda: segment_scene(
@@ -369,7 +369,7 @@ class _Copy:
         self.address = address
         folder = tempfile.mkdtemp(prefix='swinseg-')
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.path = storage.fetch(address, Path(folder))
+        self.path = remote.fetch(address, Path(folder))
 
 
 def failed_row(unit: Unit, error: str) -> Row:

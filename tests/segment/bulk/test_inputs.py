@@ -12,7 +12,7 @@ import pytest
 from swinseg.segment.bulk.extra import BulkError
 from swinseg.segment.bulk.hashes import Hashes, hash_of
 from swinseg.segment.bulk.inputs import Inputs
-from swinseg.segment.bulk.storage import StorageError
+from swinseg.segment.bulk.remote import StorageError
 
 
 def names(*arguments, **options):

@@ -11,10 +11,11 @@ import pytest
 from support import bulk_jobs
 from support.static_server import served_folder
 from swinseg.files import OutputError
-from swinseg.segment.bulk import storage
+from swinseg.segment.bulk import remote
 from swinseg.segment.bulk.inputs import Inputs
 from swinseg.segment.bulk.job import Job, run_job
-from swinseg.segment.bulk.storage import StorageError, TargetError, place_of
+from swinseg.segment.bulk.remote import StorageError
+from swinseg.segment.bulk.storage import TargetError, place_of
 from swinseg.segment.bulk.work import Segmenter, Stop, Unit
 from swinseg.segment.bulk.workers import LocalEngine
 
@@ -39,7 +40,7 @@ def s3(tmp_path_factory):
 
 @pytest.fixture
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(storage, 'PAUSES', (0.01, 0.02))
+    monkeypatch.setattr(remote, 'PAUSES', (0.01, 0.02))
 
 
 @pytest.fixture(params=['local', 'memory', 's3'])
@@ -101,7 +102,7 @@ def test_local_place__removes_what_kills_left_but_the_rows_of_scenes(tmp_path):
 )
 def test_fetch__says_what_is_missing(address, sentence, tmp_path):
     with pytest.raises(StorageError, match=sentence):
-        storage.fetch(address, tmp_path)
+        remote.fetch(address, tmp_path)
 
 
 def test_http__files_and_folders(tmp_path, short_pauses):
@@ -111,14 +112,14 @@ def test_http__files_and_folders(tmp_path, short_pauses):
     with served_folder(tmp_path) as address:
         found = list(Inputs([f'{address}photos/']))
         assert [each.name for each in found] == ['0/0000.png', '1/0001.png', '2/0002.png']
-        path = storage.fetch(found[0].address, tmp_path)
+        path = remote.fetch(found[0].address, tmp_path)
         assert path.read_bytes() == (tmp_path / 'photos/0/0000.png').read_bytes()
         with pytest.raises(StorageError, match=r'none\.png does not exist'):
-            storage.fetch(f'{address}none.png', tmp_path)
+            remote.fetch(f'{address}none.png', tmp_path)
         with pytest.raises(TargetError, match='which http:// does not offer'):
             place_of(f'{address}out').check()
     with pytest.raises(StorageError, match=r'the storage did not answer in 3 attempts'):
-        storage.fetch(f'{address}photos/0/0000.png', tmp_path)
+        remote.fetch(f'{address}photos/0/0000.png', tmp_path)
 
 
 class _Moody(http.server.BaseHTTPRequestHandler):
@@ -157,10 +158,10 @@ def test_http__status_that_may_pass_or_not(statuses, sentence, tmp_path, short_p
     address = f'http://127.0.0.1:{server.server_port}/a.jpg'
     try:
         if sentence is None:
-            assert storage.fetch(address, tmp_path).read_bytes() == b'x'
+            assert remote.fetch(address, tmp_path).read_bytes() == b'x'
         else:
             with pytest.raises(StorageError, match=sentence):
-                storage.fetch(address, tmp_path)
+                remote.fetch(address, tmp_path)
     finally:
         server.shutdown()
         server.server_close()
