@@ -23,9 +23,10 @@ import torch
 from swinseg.errors import UserError
 from swinseg.segment.bulk.extra import BulkError, import_extra
 from swinseg.segment.bulk.remote import is_remote
-from swinseg.segment.bulk.schedule import Schedule
+from swinseg.segment.bulk.schedule import IN_FLIGHT, Schedule
+from swinseg.segment.bulk.storage import place_of
 from swinseg.segment.bulk.work import ModelFacts, Outcome, Segmenter, Setup, Unit
-from swinseg.segment.bulk.workers import IN_FLIGHT, TICK_SECONDS, BadStarts
+from swinseg.segment.bulk.workers import TICK_SECONDS, BadStarts
 
 LOCAL = 'local'
 """In the place of an address: a Ray of this machine, which begins and ends with the job."""
@@ -86,6 +87,7 @@ class RayEngine:
 
             self._actors = [begin() for _ in range(self._number(ray))]
             began: float | None = time.monotonic()
+            has_died = False
             try:
                 while True:
                     for actor in self._actors:
@@ -93,6 +95,7 @@ class RayEngine:
                     if schedule.is_over:
                         break
                     for actor, error in self._wait(ray, schedule, on_model):
+                        has_died = True
                         actor.kill(ray)
                         self._actors.remove(actor)
                         self._bury(ray, actor, error, schedule)
@@ -105,6 +108,9 @@ class RayEngine:
             finally:
                 for actor in self._actors:
                     actor.kill(ray)
+                if has_died:
+                    # Only now: while actors of several machines write, nothing tells whose such a file is.
+                    place_of(self._setup.out).remove_partial_files()
 
     def _number(self, ray: Any) -> int:
         if self._count is not None:
@@ -230,10 +236,8 @@ class _Actor:
 
     def feed(self, schedule: Schedule) -> None:
         """Give it as many units as it may have."""
-        while self.is_ready and len(self.units) < IN_FLIGHT:
-            if any(unit.is_alone for unit in self.units.values()):
-                return
-            unit = schedule.take(is_idle=not self.units)
+        while self.is_ready:
+            unit = schedule.take_for(self.units.values())
             if unit is None:
                 return
             self.units[self._handle.do.remote(unit)] = unit

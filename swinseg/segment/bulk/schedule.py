@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,6 +28,9 @@ from swinseg.segment.bulk.work import (
 )
 
 Band = tuple[int, int]
+
+IN_FLIGHT = 3
+"""Units of a worker at a time: one is fetched, one computed, one stored."""
 
 
 class Engine(Protocol):
@@ -126,6 +129,19 @@ class Schedule:
         return self.error is not None or (
             self._is_exhausted and not self._urgent and not self._alone
         )
+
+    def take_for(self, held: Collection[Unit]) -> Unit | None:
+        """Return the next unit for a worker, or None where it may have no further one now, or there is none.
+
+        Args:
+            held: what it was given and has not given back.
+
+        Raises:
+            UserError: an input cannot be listed.
+        """
+        if len(held) >= IN_FLIGHT or any(unit.is_alone for unit in held):
+            return None
+        return self.take(is_idle=not held)
 
     def take(self, *, is_idle: bool) -> Unit | None:
         """Return the next unit for a worker, or None where there is none for it now.

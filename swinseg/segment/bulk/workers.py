@@ -22,12 +22,9 @@ from typing import Any
 
 from swinseg.errors import UserError
 from swinseg.segment.bulk.extra import BulkError
-from swinseg.segment.bulk.schedule import Schedule
+from swinseg.segment.bulk.schedule import IN_FLIGHT, Schedule
 from swinseg.segment.bulk.storage import place_of
 from swinseg.segment.bulk.work import ModelFacts, Outcome, Segmenter, Setup, Unit, failed_row
-
-IN_FLIGHT = 3
-"""Units of a worker at a time: one is fetched, one computed, one stored."""
 
 TICK_SECONDS = 0.5
 """How long an engine waits for something to come, at most."""
@@ -191,10 +188,8 @@ class _Worker:
 
     def feed(self, schedule: Schedule) -> None:
         """Send it as many units as it may have."""
-        while self.is_ready and not self.is_cut_off and len(self.units) < IN_FLIGHT:
-            if self.units and self.units[0].is_alone:
-                return
-            unit = schedule.take(is_idle=not self.units)
+        while self.is_ready and not self.is_cut_off:
+            unit = schedule.take_for(self.units)
             if unit is None:
                 return
             self.units.append(unit)

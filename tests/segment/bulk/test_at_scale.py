@@ -21,7 +21,6 @@ from swinseg.segment.bulk.inputs import Inputs
 from swinseg.segment.bulk.manifest import DONE, Manifest, Row
 from swinseg.segment.bulk.schedule import Schedule
 from swinseg.segment.bulk.work import Unit
-from swinseg.segment.bulk.workers import IN_FLIGHT
 
 WORKERS = 1000
 SECONDS_OF_A_UNIT = 2.0
@@ -70,10 +69,7 @@ class Simulation:
 
     def _feed(self, worker: int) -> None:
         held = self._held[worker]
-        while len(held) < IN_FLIGHT and not any(unit.is_alone for unit in held):
-            unit = self._schedule.take(is_idle=not held)
-            if unit is None:
-                return
+        while (unit := self._schedule.take_for(held)) is not None:
             held.append(unit)
             self._count += 1
             end = self.now + SECONDS_OF_A_UNIT * (0.5 + self._random.expovariate(2.0))
