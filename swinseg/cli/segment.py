@@ -23,7 +23,7 @@ from swinseg.segment.bulk.arguments import (
     setup_of,
 )
 from swinseg.segment.bulk.extra import BulkError
-from swinseg.segment.bulk.job import recorded, run_job
+from swinseg.segment.bulk.job import recorded_threads, run_job
 from swinseg.visualization import color_blind_palette
 
 
@@ -76,8 +76,7 @@ def _run_bulk(args: argparse.Namespace) -> int:
     use_runtime_choice(args)
     devices = devices_of(args)
     job = job_of(args)
-    threads, kernels = recorded(job, args.out)
-    setup = setup_of(args, len(devices), threads=threads, kernels=kernels)
+    setup = setup_of(args, len(devices), threads=recorded_threads(job, args.out))
     ended = run_job(job, setup, engine_of(args, setup, devices))
     print(ended.text())
     if ended.error is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -57,18 +58,23 @@ class Kernels:
 _fixed: Kernels | None = None
 
 
-def fastest_kernels(dtype: torch.dtype) -> Kernels:
-    """Measure which forms are the faster ones on this processor, of layers of the size of Swin-T and its head."""
-    return Kernels(_packing_pays(dtype), _winograd_pays('cpu', dtype, 512, 512))
+def usual_kernels(dtype: torch.dtype) -> Kernels:
+    """Return the forms that pay on most processors, which no clock decides: the same in every process."""
+    return Kernels(packed=has_packed_linear(dtype), winograd=dtype == torch.float32)
 
 
-def fix_kernels(kernels: Kernels | None) -> None:
-    """Have all models that this process prepares from now on take these; None has each process measure them.
+@contextlib.contextmanager
+def fixed_kernels(kernels: Kernels | None) -> Iterator[None]:
+    """Within the block, have models that are prepared take these; None has this process measure them.
 
     For processes whose results shall be the same to the last bit.
     """
     global _fixed
-    _fixed = kernels
+    before, _fixed = _fixed, kernels
+    try:
+        yield
+    finally:
+        _fixed = before
 
 
 def prepare_for_inference(

@@ -222,13 +222,12 @@ def test_computes_bfloat16__of_this_processor_and_of_others():
 def test_fixed_kernels__are_taken_whatever_the_clock_says(monkeypatch, pays):
     monkeypatch.setattr(prepare, '_packing_pays', lambda dtype: pays)
     monkeypatch.setattr(prepare, '_winograd_pays', lambda *layer: pays)
-    assert prepare.fastest_kernels(torch.float32) == prepare.Kernels(pays, pays)
+    usual = prepare.Kernels(packed=has_packed_linear(), winograd=True)
+    assert prepare.usual_kernels(torch.float32) == usual
     assert prepare._takes_packing(torch.float32) is pays
-    prepare.fix_kernels(prepare.Kernels(packed=False, winograd=not pays))
-    try:
+    with prepare.fixed_kernels(prepare.Kernels(packed=False, winograd=not pays)):
         assert prepare._takes_packing(torch.float32) is False
         assert prepare._takes_winograd('cpu', torch.float32, 64, 64) is not pays
         # On other devices nothing is fixed.
         assert prepare._takes_winograd('cuda', torch.float32, 64, 64) is pays
-    finally:
-        prepare.fix_kernels(None)
+    assert prepare._takes_packing(torch.float32) is pays

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from support import tiny_checkpoint
+from swinseg.models.prepare import usual_kernels
 from swinseg.segment import Options
 from swinseg.segment.bulk.manifest import VARYING, Manifest
 from swinseg.segment.bulk.work import Outcome, Segmenter, Setup, Unit
@@ -48,7 +50,8 @@ def setup(checkpoint: Path, out: Path | str, **options: Any) -> Setup:
         checkpoint=str(checkpoint), config=None, trust=False, dtype='float32', compile=False,
         value_range=None, provider=None, device_type='cpu',
     )  # fmt: skip
-    return Setup(model=model, options=Options(**options), out=str(out), threads=1)
+    kernels = usual_kernels(torch.float32)
+    return Setup(model=model, options=Options(**options), out=str(out), threads=1, kernels=kernels)
 
 
 def table(place: Path | str) -> list[dict[str, Any]]:

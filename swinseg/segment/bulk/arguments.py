@@ -8,7 +8,7 @@ import os
 import torch
 
 from swinseg.errors import UsageError
-from swinseg.models.prepare import Kernels, fastest_kernels
+from swinseg.models.prepare import Kernels, usual_kernels
 from swinseg.predictor import arguments
 from swinseg.predictor.building import choose_dtype
 from swinseg.runtimes.opening import is_exported
@@ -112,20 +112,13 @@ def job_of(args: argparse.Namespace) -> Job:
     )
 
 
-def setup_of(
-    args: argparse.Namespace,
-    workers: int,
-    *,
-    threads: int | None = None,
-    kernels: Kernels | None = None,
-) -> Setup:
+def setup_of(args: argparse.Namespace, workers: int, *, threads: int | None = None) -> Setup:
     """Return what each worker needs to know.
 
     Args:
         args: of the call.
         workers: their number.
         threads: of each, where the arguments do not say it; None for their share of the cores.
-        kernels: of all; None for those that are fastest on this processor.
 
     Raises:
         BulkError: an option is about all files together.
@@ -144,17 +137,17 @@ def setup_of(
         options=options_of(args),
         out=os.fspath(args.out),
         threads=args.threads or threads or _threads_of_a_worker(args, workers),
-        kernels=kernels or _kernels(args),
+        kernels=_kernels(args),
         color_blind=args.palette == 'color-blind',
         scratch=f'{manifest_address(job_of(args), args.out)}/{BANDS}',
     )
 
 
 def _kernels(args: argparse.Namespace) -> Kernels | None:
-    """Measure once for all workers, which would not all come to the same."""
+    """Return what all workers take: by the clock they would not all come to the same."""
     if _device_type(args) != 'cpu' or is_exported(args.checkpoint):
         return None
-    return fastest_kernels(choose_dtype(args.dtype, torch.device('cpu')))
+    return usual_kernels(choose_dtype(args.dtype, torch.device('cpu')))
 
 
 def _threads_of_a_worker(args: argparse.Namespace, workers: int) -> int:

@@ -18,7 +18,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from swinseg.errors import Interrupted, shown
-from swinseg.models.prepare import Kernels
 from swinseg.segment.bulk.extra import BulkError
 from swinseg.segment.bulk.inputs import Inputs
 from swinseg.segment.bulk.manifest import MANIFEST, SETTINGS_FILE, Manifest, Row
@@ -108,21 +107,17 @@ class Summary:
         return '\n'.join(lines)
 
 
-def recorded(job: Job, out: str) -> tuple[int | None, Kernels | None]:
-    """Return threads and kernels of the workers in an earlier run of a job; None for what there is none of.
+def recorded_threads(job: Job, out: str) -> int | None:
+    """Return the threads of the workers in an earlier run of a job, or None where there was none.
 
-    The last bits of scores depend on them, and now and then a label, so a job keeps both.
+    The last bits of scores depend on that number, and now and then a label, so a job keeps it.
     """
     data = place_of(manifest_address(job, out)).read(SETTINGS_FILE)
     try:
-        settings = json.loads(data or b'{}')['settings']
-        threads, kernels = settings.get('threads'), settings.get('kernels')
-        return (
-            threads if isinstance(threads, int) else None,
-            None if kernels is None else Kernels(**kernels),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None, None
+        threads = json.loads(data or b'{}')['settings']['threads']
+    except (ValueError, TypeError, KeyError):
+        return None
+    return threads if isinstance(threads, int) else None
 
 
 def manifest_address(job: Job, out: str) -> str:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from swinseg.errors import UserError, is_out_of_memory
 from swinseg.files import OutputError
-from swinseg.models.prepare import Kernels, fix_kernels
+from swinseg.models.prepare import Kernels, fixed_kernels
 from swinseg.predictor import Predictor
 from swinseg.predictor.arguments import predictor_of
 from swinseg.segment.batch import Options, check_options, save_image, why_scene_for
@@ -392,8 +392,8 @@ def _done_row(
 
 def _load(setup: Setup, device: str) -> Predictor:
     arguments = argparse.Namespace(**{**setup.model, 'device': device, 'threads': setup.threads})
-    fix_kernels(setup.kernels)
-    predictor = predictor_of(arguments)
+    with fixed_kernels(setup.kernels):
+        predictor = predictor_of(arguments)
     if setup.color_blind:
         predictor.palette = color_blind_palette(len(predictor.classes))
     return predictor

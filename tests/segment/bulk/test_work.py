@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import rasterio
+import torch
 from PIL import Image
 from rasterio.transform import from_origin
 
 from support import bulk_jobs
+from swinseg.models.prepare import fixed_kernels, usual_kernels
 from swinseg.predictor import PredictOptions, Predictor
 from swinseg.segment import segment_scene
 from swinseg.segment.bulk.work import BandDone, Segmenter, Split, Stop, Unit
@@ -71,7 +73,8 @@ def test_scene__alone_and_by_bands_is_what_segment_scene_writes(
 ):
     how = dict(window=64, stride=stride, model_identity={'model': 'tiny'})
     predict = PredictOptions(confidence=True)
-    predictor = Predictor.from_checkpoint(checkpoint, device='cpu')
+    with fixed_kernels(usual_kernels(torch.float32)):
+        predictor = Predictor.from_checkpoint(checkpoint, device='cpu')
     segment_scene(predictor, scene, tmp_path / 'plain', predict, stem=scene.name, **how)
     plain = bulk_jobs.contents(tmp_path / 'plain')
     setup = bulk_jobs.setup(checkpoint, tmp_path / 'alone', predict=predict, **how)
