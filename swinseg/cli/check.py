@@ -12,6 +12,7 @@ from swinseg.datasets.check import format_report
 from swinseg.datasets.check.of_config import SPLITS, check_dataset
 from swinseg.datasets.check.report import JSON_MARK
 from swinseg.files import make_folder, require_own, write_text
+from swinseg.predictor.arguments import worker_count
 from swinseg.report.dataset_page import dataset_page
 from swinseg.report.html_page import HTML_MARK
 
@@ -23,7 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--json', metavar='FILE', help='for everything, with all file names')
     parser.add_argument('--html', metavar='FILE', help='for a page with pictures')
     parser.add_argument('--sample', type=int, metavar='N', help='look at N images of each split')
-    parser.add_argument('--workers', type=int, metavar='N', help='processes (default: all cores)')
+    parser.add_argument(
+        '--workers', type=worker_count, metavar='N',
+        help="processes: a number, or 'auto' for one on each core (default: auto)",
+    )  # fmt: skip
     add_cfg_options(parser)
 
 
@@ -37,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         load_config(args.config, args.cfg_options),
         splits=SPLITS if args.split == 'both' else (args.split,),
         sample=args.sample,
-        workers=args.workers,
+        workers=None if args.workers == 'auto' else args.workers,
         progress=True,
     )
     print(format_report(report))
