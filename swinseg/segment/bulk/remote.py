@@ -86,6 +86,17 @@ def fetch(address: str, folder: Path) -> Path:
     return target
 
 
+def size_of(address: str) -> int | None:
+    """Return the bytes of the file at an address, or None where its storage does not say.
+
+    Raises:
+        StorageError: it cannot be asked.
+    """
+    fs, path = file_system(address)
+    size = persistent(lambda: fs.info(path).get('size'), address, 'read')
+    return None if size is None else int(size)
+
+
 def last_part(address: str) -> str:
     """Return the name of the file at an address, without a query."""
     plain = re.split(r'[?#]', address, maxsplit=1)[0] if is_remote(address) else address

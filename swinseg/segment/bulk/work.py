@@ -32,7 +32,7 @@ from swinseg.models.prepare import Kernels, fixed_kernels
 from swinseg.predictor import Predictor
 from swinseg.predictor.arguments import predictor_of
 from swinseg.segment.batch import Options, check_options, save_image, why_scene_for
-from swinseg.segment.bulk import remote, storage
+from swinseg.segment.bulk import remote, remote_scenes, storage
 from swinseg.segment.bulk.manifest import DONE, FAILED, Row
 from swinseg.segment.bulk.scene_parts import SceneParts
 from swinseg.segment.scenes.scene import OpenedScene, open_scene, segment_scene
@@ -205,6 +205,8 @@ class Segmenter:
         check_options(self.predictor, setup.options)
         self._copying = threading.Lock()
         self._copy: _Copy | None = None
+        # Addresses that GDAL failed to read.
+        self._unreadable: set[str] = set()
         self._model = ThreadPoolExecutor(1, thread_name_prefix='model')
 
     @property
@@ -224,7 +226,7 @@ class Segmenter:
         try:
             if unit.fault is not None:
                 raise remote.StorageError(unit.fault)
-            outcome = self._work(unit)
+            outcome = self._work_or_copy(unit)
         except UserError as error:
             if isinstance(error, OutputError) and not _is_of_a_name(error):
                 return Stop(str(error))
@@ -243,6 +245,20 @@ class Segmenter:
             outcome, attempts=unit.attempts + 1, seconds=time.perf_counter() - began, worker=worker,
             finished=time.time(),
         )  # fmt: skip
+
+    def _work_or_copy(self, unit: Unit) -> Outcome:
+        """Work on a unit, with a copy of it where GDAL fails to read it at its address."""
+        try:
+            return self._work(unit)
+        except UserError as error:
+            if unit.address in self._unreadable or not (
+                remote.is_remote(unit.address) and remote_scenes.is_of_gdal(error)
+            ):
+                raise
+        with self._copying:
+            self._unreadable.add(unit.address)
+            self._copy = None
+        return self._work(unit)
 
     def _work(self, unit: Unit) -> Outcome:
         with self._fetched(unit) as path:
@@ -263,7 +279,7 @@ class Segmenter:
                 path = copy.path
             else:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix='swinseg-'))
-                path = remote.fetch(unit.address, Path(folder))
+                path = self._here(unit.address, Path(folder))
             try:
                 yield path
             except UserError as error:
@@ -275,8 +291,16 @@ class Segmenter:
         """Return a copy of a remote scene, kept until another one is asked for: its bands come together."""
         with self._copying:
             if self._copy is None or self._copy.address != address:
-                self._copy = _Copy(address)
+                self._copy = _Copy(address, self._here)
             return self._copy
+
+    def _here(self, address: str, folder: Path) -> Path:
+        """Return a file of this machine that gives a remote input: a copy, or what reads a scene by windows."""
+        if address not in self._unreadable:
+            path = remote_scenes.stand_in(address, folder)
+            if path is not None:
+                return path
+        return remote.fetch(address, folder)
 
     def _image(self, unit: Unit, path: Path) -> Row:
         options = self._options
@@ -313,9 +337,11 @@ class Segmenter:
 
     def _identity_of(self, unit: Unit, path: Path) -> list[Any]:
         """Return what the labels of a scene depend on."""
+        if remote.is_remote(unit.address):
+            # What stands in for it has a size of its own, and a copy the time of copying.
+            return [unit.address, remote.size_of(unit.address), 0, self._setup.identity()]
         status = os.stat(path)
-        changed = 0 if remote.is_remote(unit.address) else status.st_mtime_ns
-        return [unit.address, status.st_size, changed, self._setup.identity()]
+        return [unit.address, status.st_size, status.st_mtime_ns, self._setup.identity()]
 
     def _opened(self, path: Path) -> OpenedScene:
         options = self._options
@@ -363,13 +389,13 @@ class Segmenter:
 
 
 class _Copy:
-    """A copy of a remote file, which is removed when nobody holds it any more."""
+    """A copy of a remote file, or what stands in for it, which is removed when nobody holds it any more."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, fetch: Callable[[str, Path], Path]) -> None:
         self.address = address
         folder = tempfile.mkdtemp(prefix='swinseg-')
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.path = remote.fetch(address, Path(folder))
+        self.path = fetch(address, Path(folder))
 
 
 def failed_row(unit: Unit, error: str) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -54,6 +55,18 @@ def why_scene(
     if reason != _GEOTIFF and georeference_beside(path) is not None:
         return _PLACED
     return reason
+
+
+def is_geotiff(file: BinaryIO) -> bool:
+    """Whether an open file is a TIFF with a georeference.
+
+    Raises:
+        Exception: of many kinds, where the file is damaged.
+    """
+    if format_of(file.read(SIGNATURE_BYTES)) != 'TIFF':
+        return False
+    file.seek(0)
+    return bool(_GEO_TAGS.intersection(tiff_tags(file)))
 
 
 def _by_header(path: str | os.PathLike[str], *, has_bands: bool) -> str | None:
