@@ -248,12 +248,12 @@ class Segmenter:
 
     def _work_or_copy(self, unit: Unit) -> Outcome:
         """Work on a unit, with a copy of it where GDAL fails to read it at its address."""
+        # Before the work, for another thread may find out meanwhile.
+        may_copy = remote.is_remote(unit.address) and unit.address not in self._unreadable
         try:
             return self._work(unit)
         except UserError as error:
-            if unit.address in self._unreadable or not (
-                remote.is_remote(unit.address) and remote_scenes.is_of_gdal(error)
-            ):
+            if not (may_copy and remote_scenes.is_of_gdal(error)):
                 raise
         with self._copying:
             self._unreadable.add(unit.address)
