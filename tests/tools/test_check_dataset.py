@@ -137,7 +137,7 @@ def test_check__sample_looks_at_some(write_tiny_config, tmp_path):
     ('arguments', 'expected'),
     [
         (['--sample', 0], 'sample must be at least 1'),
-        (['--workers', -1], 'workers must be at least 1'),
+        (['--workers', -1], "--workers: 1 or more, or 'auto', is expected, not '-1'"),
         (['--cfg-options', 'train_dataloader.sampler.shufle=1'], 'did you mean train_dataloader.sampler.shuffle'),
         (['--cfg-options', 'train_dataloader=None', 'val_dataloader=None'], 'has no train_dataloader'),
     ],
